@@ -1,0 +1,1 @@
+"""Hierarchical neural architecture search for semantic segmentation."""

@@ -1,0 +1,67 @@
+"""Gin configuration of the programs, and what they share on the command line."""
+
+import json
+import os
+import sys
+from typing import Any, Callable, Dict, Sequence
+
+# Before TensorFlow is imported anywhere: its start-up notes would bury the progress.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import gin  # noqa: E402
+from absl import app, flags, logging  # noqa: E402
+
+CONFIG_DIR = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gin_configs")
+
+
+class Interrupted(Exception):
+    """The user stopped a program; what was done so far is saved."""
+
+
+def define_gin_flags() -> None:
+    """Adds --gin_file and --gin_param to a program."""
+    flags.DEFINE_multi_string(
+        "gin_file", [], "Gin file, by path or by its name in gin_configs/. Later ones win."
+    )
+    flags.DEFINE_multi_string(
+        "gin_param", [], "Gin binding such as 'EPOCHS = 10'; wins over the files."
+    )
+
+
+def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
+    """Reads files, then single bindings.
+
+    Raises:
+      ValueError: a file that does not exist, or a binding that nothing takes.
+    """
+    gin.clear_config()
+    gin.add_config_file_search_path(CONFIG_DIR)
+    try:
+        gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
+        gin.finalize()
+    except (OSError, ValueError, SyntaxError, RuntimeError, NameError, AttributeError) as error:
+        raise ValueError(f"gin: {' '.join(str(error).split())}") from error
+
+
+def run_program(program: Callable[..., Dict[str, Any]]) -> None:
+    """Runs a program and prints its result as one JSON line on stdout, the last one.
+
+    Bad input (ValueError, FileNotFoundError) ends with one line on stderr and status 1;
+    `--verbosity=1` shows where it came from.
+    """
+
+    def main(argv):
+        if len(argv) > 1:
+            raise app.UsageError(f"unexpected argument {argv[1]!r}")
+        try:
+            result = program()
+        except (ValueError, FileNotFoundError) as error:
+            logging.debug("raised here", exc_info=True)
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            sys.exit(1)
+        except (KeyboardInterrupt, Interrupted) as error:
+            print(f"interrupted. {error}", file=sys.stderr)
+            sys.exit(130)
+        print(json.dumps(result), flush=True)
+
+    app.run(main)

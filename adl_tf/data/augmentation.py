@@ -1,0 +1,93 @@
+"""Random scale, crop and flip of an image with its label map, as pure functions of a seed."""
+
+from typing import Tuple
+
+import tensorflow as tf
+
+from adl_tf.data.description import IGNORE_LABEL
+from adl_tf.data.normalization import MEAN_COLOR
+
+
+def augment(
+    image,
+    label,
+    seed,
+    *,
+    crop_size: Tuple[int, int],
+    min_scale: float,
+    max_scale: float,
+    scale_step: float,
+    flip: bool,
+):
+    """Scales, crops and flips image and label alike.
+
+    What reaches beyond the image is the mean color and the ignore label.
+
+    Args:
+      image: uint8 [H, W, 3].
+      label: uint8 [H, W].
+      seed: integer [2]; the same seed gives the same result.
+      crop_size: (height, width) of the result, of any size.
+      min_scale: smallest factor.
+      max_scale: largest factor.
+      scale_step: factors are min_scale, min_scale + scale_step, ...; 0: any between the two.
+      flip: whether half of the crops are mirrored left to right.
+
+    Returns:
+      image float32 [crop_size, 3] in 0..255, label int32 [crop_size].
+    """
+    draw = tf.unstack(tf.random.stateless_uniform([4], seed))
+    scale = _choose_scale(draw[0], min_scale, max_scale, scale_step)
+    top, bottom = _choose_window(tf.shape(label)[0], crop_size[0], scale, draw[1])
+    left, right = _choose_window(tf.shape(label)[1], crop_size[1], scale, draw[2])
+    if flip:
+        left, right = tf.cond(draw[3] < 0.5, lambda: (right, left), lambda: (left, right))
+    return sample_window(image, label, tf.stack([top, left, bottom, right]), crop_size)
+
+
+def sample_window(image, label, window, size: Tuple[int, int]):
+    """Resamples one window, bilinear for the image and nearest for the label.
+
+    Only the pixels asked for are computed, so a crop out of a large scaled image costs no
+    more than out of a small one.
+
+    Args:
+      image: uint8 [H, W, 3].
+      label: uint8 [H, W].
+      window: float32 [4], the centers of the first and the last pixel (top, left, bottom,
+        right); 0 and 1 are the centers of the image's border pixels. Left and right swapped
+        mirror it.
+      size: (height, width) of the result.
+
+    Returns:
+      image float32 [size, 3] in 0..255, label int32 [size].
+    """
+    # Rounding must not push the border pixels off the image, where they would be ignored.
+    window = 0.5 + (window - 0.5) * (1 - 1e-6)
+    image = tf.image.crop_and_resize(
+        image[tf.newaxis], window[tf.newaxis], [0], size, extrapolation_value=MEAN_COLOR
+    )
+    label = tf.image.crop_and_resize(
+        label[tf.newaxis, :, :, tf.newaxis],
+        window[tf.newaxis],
+        [0],
+        size,
+        method="nearest",
+        extrapolation_value=IGNORE_LABEL,
+    )
+    return image[0], tf.cast(label[0, :, :, 0], tf.int32)
+
+
+def _choose_scale(draw, min_scale, max_scale, scale_step):
+    if not scale_step:
+        return min_scale + draw * (max_scale - min_scale)
+    steps = int((max_scale - min_scale) / scale_step + 1e-6) + 1
+    return min_scale + scale_step * tf.floor(draw * steps)
+
+
+def _choose_window(length, crop, scale, draw):
+    """First and last sampled position of one axis, 0 and 1 being the border pixels."""
+    last = tf.maximum(1.0, tf.round((tf.cast(length, tf.float32) - 1) * scale))
+    slack = last + 1 - crop  # Negative where the crop is larger and the image moves in it.
+    first = tf.sign(slack) * tf.floor(draw * (tf.abs(slack) + 1))
+    return first / last, (first + crop - 1) / last

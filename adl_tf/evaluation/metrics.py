@@ -1,0 +1,87 @@
+"""Scores from one confusion matrix, which accumulates on the device."""
+
+import numpy as np
+import tensorflow as tf
+
+
+class ConfusionMatrix(tf.keras.metrics.Metric):
+    """Pixel counts by (true class, predicted class), exact in 64 bits.
+
+    Args:
+      num_classes: number of classes.
+      ignore_label: pixels with this label are not counted.
+    """
+
+    def __init__(self, num_classes: int, ignore_label: int = 255, name="miou", **kwargs):
+        super().__init__(name=name, dtype=tf.int64, **kwargs)
+        self.num_classes = num_classes
+        self.ignore_label = ignore_label
+        self.counts = self.add_weight(
+            name="counts", shape=(num_classes, num_classes), initializer="zeros", dtype=tf.int64
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "ignore_label": self.ignore_label,
+        }
+
+    def update_state(self, labels, predictions, sample_weight=None):
+        """Counts the pixels of integer label maps of equal shape."""
+        del sample_weight  # Part of the Keras interface; pixels count once.
+        labels = tf.reshape(labels, [-1])
+        predictions = tf.cast(tf.reshape(predictions, [-1]), labels.dtype)
+        cells = tf.where(
+            labels == self.ignore_label,
+            self.num_classes**2,
+            labels * self.num_classes + predictions,
+        )
+        # One cell more for the ignored pixels, cut off again.
+        counts = tf.math.bincount(
+            tf.cast(cells, tf.int32),
+            minlength=self.num_classes**2 + 1,
+            maxlength=self.num_classes**2 + 1,
+        )[:-1]
+        self.counts.assign_add(
+            tf.cast(tf.reshape(counts, [self.num_classes, self.num_classes]), tf.int64)
+        )
+
+    def reset_state(self):
+        self.counts.assign(tf.zeros_like(self.counts))
+
+    def result(self):
+        """Mean intersection over union, float32 scalar; see `mean_iou`."""
+        counts = tf.cast(self.counts, tf.float64)
+        hits = tf.linalg.diag_part(counts)
+        unions = tf.reduce_sum(counts, 0) + tf.reduce_sum(counts, 1) - hits
+        present = tf.reduce_sum(tf.cast(unions > 0, tf.float64))
+        ious = tf.math.divide_no_nan(hits, unions)
+        return tf.cast(tf.math.divide_no_nan(tf.reduce_sum(ious), present), tf.float32)
+
+
+def class_ious(counts: np.ndarray) -> np.ndarray:
+    """Intersection over union of each class; nan where a class is neither true nor predicted.
+
+    Args:
+      counts: [classes, classes] pixel counts by (true, predicted).
+
+    Returns:
+      float64 [classes].
+    """
+    counts = np.asarray(counts, np.float64)
+    hits = np.diag(counts)
+    unions = counts.sum(0) + counts.sum(1) - hits
+    return np.where(unions > 0, hits / np.maximum(unions, 1.0), np.nan)
+
+
+def mean_iou(counts: np.ndarray) -> float:
+    """Mean over the classes that are true or predicted anywhere; 0 if there is none."""
+    ious = class_ious(counts)
+    return float(np.nanmean(ious)) if np.isfinite(ious).any() else 0.0
+
+
+def pixel_accuracy(counts: np.ndarray) -> float:
+    """Share of the counted pixels whose prediction is right; 0 if there is none."""
+    counts = np.asarray(counts, np.float64)
+    return float(np.trace(counts) / max(counts.sum(), 1.0))

@@ -1,0 +1,1 @@
+"""Keras layers of the relaxed and of the decoded networks."""

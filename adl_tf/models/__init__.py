@@ -1,0 +1,1 @@
+"""Networks: the supernet that is searched."""

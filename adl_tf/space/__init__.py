@@ -1,0 +1,1 @@
+"""Search space, genotypes and decoding: numpy only, no TensorFlow."""

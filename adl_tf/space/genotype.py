@@ -1,0 +1,118 @@
+"""A discrete architecture: one path through the trellis and one cell.
+
+File format (JSON): `{"path": [0, 0, 1, ...], "cell": [[[1, "atrous_conv_5x5"],
+[0, "sep_conv_3x3"]], ...]}`: one level per layer, and two `[input, op]` per block.
+"""
+
+import dataclasses
+import json
+import os
+from typing import Any, Dict, Tuple
+
+from adl_tf.space.search_space import CELL_INPUTS, OPS, SearchSpace
+
+Branch = Tuple[int, str]
+Block = Tuple[Branch, Branch]
+
+
+@dataclasses.dataclass(frozen=True)
+class Genotype:
+    """A path and a cell, checked on construction.
+
+    Attributes:
+      path: level (0 = stride 4) of each layer.
+      cell: per block two (input, op); input 0 is H^(l-1), 1 is H^(l-2), 2.. the
+        earlier blocks.
+
+    Raises:
+      ValueError: a move or an edge that the search space does not have.
+    """
+
+    path: Tuple[int, ...]
+    cell: Tuple[Block, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "path", tuple(int(level) for level in self.path))
+        object.__setattr__(
+            self,
+            "cell",
+            tuple(tuple((int(source), str(op)) for source, op in block) for block in self.cell),
+        )
+        if not self.path or not self.cell:
+            raise ValueError("genotype: path and cell need at least one entry each.")
+        SearchSpace(num_layers=len(self.path), num_levels=max(4, max(self.path) + 1)).check_path(
+            self.path
+        )
+        for index, block in enumerate(self.cell):
+            if len(block) != 2:
+                raise ValueError(f"cell: block {index} has {len(block)} branches; it needs 2.")
+            for source, op in block:
+                if not 0 <= source < index + CELL_INPUTS:
+                    raise ValueError(
+                        f"cell: block {index} reads input {source}; legal are "
+                        f"0..{index + CELL_INPUTS - 1}."
+                    )
+                if op not in OPS:
+                    raise ValueError(
+                        f"cell: block {index} has unknown op {op!r}; choose from {list(OPS)}."
+                    )
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The two fields as plain lists, as `genotype.json` holds them."""
+        return {
+            "path": list(self.path),
+            "cell": [[[source, op] for source, op in block] for block in self.cell],
+        }
+
+
+# Figure 3 of the paper.
+PRESETS = {
+    "auto_deeplab": Genotype(
+        path=(0, 0, 0, 1, 2, 1, 2, 2, 3, 3, 2, 1),
+        cell=(
+            ((1, "atrous_conv_5x5"), (0, "sep_conv_3x3")),
+            ((1, "sep_conv_3x3"), (0, "atrous_conv_3x3")),
+            ((3, "sep_conv_3x3"), (1, "sep_conv_3x3")),
+            ((4, "sep_conv_5x5"), (2, "sep_conv_5x5")),
+            ((3, "sep_conv_5x5"), (5, "atrous_conv_5x5")),
+        ),
+    ),
+}
+
+# Figure 2 of the paper: known networks as paths of 12 layers.
+KNOWN_PATHS = {
+    "deeplabv3": (0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2),
+    "conv_deconv": (0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 1, 0),
+    "stacked_hourglass": (0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1),
+}
+
+
+def save_genotype(genotype: Genotype, path: str, **extra: Any) -> None:
+    """Writes `genotype.json`; `extra` adds JSON fields. Replaces the file in one step."""
+    temporary = f"{path}.tmp"
+    with open(temporary, "w") as file:
+        json.dump({**genotype.to_dict(), **extra}, file, indent=1)
+        file.write("\n")
+    os.replace(temporary, path)
+
+
+def load_genotype(name_or_path: str) -> Genotype:
+    """Reads a preset by name or a `genotype.json` by path.
+
+    Raises:
+      ValueError: neither a preset nor a file, not JSON, or not a legal genotype.
+    """
+    if name_or_path in PRESETS:
+        return PRESETS[name_or_path]
+    if not os.path.isfile(name_or_path):
+        raise ValueError(
+            f"genotype {name_or_path!r} is neither a file nor a preset ({', '.join(PRESETS)})."
+        )
+    try:
+        with open(name_or_path) as file:
+            fields = json.load(file)
+        return Genotype(path=fields["path"], cell=fields["cell"])
+    except KeyError as error:
+        raise ValueError(f"genotype {name_or_path!r} has no field {error}.") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"genotype {name_or_path!r}: {error}") from error

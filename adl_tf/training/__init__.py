@@ -1,0 +1,1 @@
+"""Training loops: the alternating search and what surrounds it."""

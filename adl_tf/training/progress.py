@@ -1,0 +1,47 @@
+"""The progress bar of long runs."""
+
+import contextlib
+import sys
+import warnings
+from typing import Callable, Optional
+
+with warnings.catch_warnings():
+    # The package says at import that it is at the end of its life; it is pinned.
+    warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons", category=UserWarning)
+    import tensorflow_addons as tfa
+
+
+class ProgressBar(tfa.callbacks.TQDMProgressBar):
+    """One bar per epoch on stderr, with the metrics so far.
+
+    Args:
+      note: text to show after the metrics, asked for at the end of each epoch.
+    """
+
+    def __init__(self, note: Optional[Callable[[], str]] = None):
+        super().__init__(
+            show_overall_progress=False,
+            update_per_second=2,
+            epoch_bar_format="{n_fmt}/{total_fmt}{bar:20} {elapsed}<{remaining} {desc}",
+        )
+        self._note = note
+        self._text = ""
+        self._latest = {}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        with contextlib.redirect_stdout(sys.stderr):
+            super().on_epoch_begin(epoch, logs or {})
+
+    def on_batch_end(self, batch, logs=None):
+        self._latest = logs or {}
+        super().on_batch_end(batch, self._latest)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._note is not None:
+            self._text = self._note()
+        super().on_epoch_end(epoch, logs or {})
+
+    def format_metrics(self, logs=None, factor=1):
+        # The base class averages over steps what is an average already.
+        text = super().format_metrics(self._latest if factor > 1 else logs or {})
+        return f"{text}{self.metrics_separator}{self._text}" if self._text else text

@@ -1,0 +1,162 @@
+"""What a run leaves in its model directory, and how it goes on from there."""
+
+import json
+import os
+import signal
+from typing import Any, Dict
+
+import tensorflow as tf
+from absl import logging
+
+from adl_tf.configuration import Interrupted
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes a JSON file in one step: a reader sees the old file or the new one."""
+    temporary = f"{path}.tmp"
+    with open(temporary, "w") as file:
+        json.dump(value, file, indent=1)
+        file.write("\n")
+    os.replace(temporary, path)
+
+
+def append_json_line(path: str, value: Any) -> None:
+    """Adds one line to a file of JSON lines."""
+    with open(path, "a") as file:
+        file.write(json.dumps(value) + "\n")
+
+
+def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
+    """Reads JSON lines into a dict by one of their fields; of equal keys the last wins.
+
+    A resumed run writes the lines of repeated epochs again; a killed one may leave half
+    a line.
+    """
+    values = {}
+    if os.path.exists(path):
+        with open(path) as file:
+            for line in file:
+                try:
+                    value = json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+                values[value[key]] = value
+    return values
+
+
+def claim_model_dir(model_dir: str, space: Dict[str, Any]) -> None:
+    """Makes the model directory, or checks that it holds a search of the same space.
+
+    Raises:
+      ValueError: it holds a search of another one.
+    """
+    path = os.path.join(model_dir, "space.json")
+    if os.path.exists(path):
+        with open(path) as file:
+            found = json.load(file)
+        wanted = json.loads(json.dumps(space))
+        changed = [
+            f"{key} {found.get(key)} -> {value}"
+            for key, value in wanted.items()
+            if found.get(key) != value
+        ]
+        if changed:
+            raise ValueError(
+                f"{model_dir} holds a search of another space ({'; '.join(changed)}): use "
+                "another --model_dir, or the configuration that it was started with."
+            )
+        return
+    os.makedirs(model_dir, exist_ok=True)
+    write_json(path, space)
+
+
+class RunState(tf.keras.callbacks.Callback):
+    """Checkpoints with everything that a run needs to go on bit for bit.
+
+    Saves every `every_steps` steps, at the end of each epoch, and when the run is
+    interrupted (SIGINT, SIGTERM), which then ends with `Interrupted`.
+
+    Args:
+      model_dir: directory of the checkpoints.
+      steps_per_epoch: training steps in an epoch.
+      every_steps: steps between checkpoints inside an epoch.
+      **tracked: what a checkpoint holds besides the counters.
+
+    Attributes:
+      epoch: epochs finished.
+      step: steps of the next epoch that are done.
+    """
+
+    def __init__(self, model_dir: str, steps_per_epoch: int, every_steps: int, **tracked):
+        super().__init__()
+        self._steps_per_epoch = steps_per_epoch
+        self._every_steps = every_steps
+        self._counters = {
+            name: tf.Variable(0, dtype=tf.int64, trainable=False) for name in ("epoch", "step")
+        }
+        self._checkpoint = tf.train.Checkpoint(**tracked, **self._counters)
+        self._manager = tf.train.CheckpointManager(self._checkpoint, model_dir, max_to_keep=2)
+        self._stop = False
+
+    @property
+    def epoch(self) -> int:
+        return int(self._counters["epoch"])
+
+    @property
+    def step(self) -> int:
+        return int(self._counters["step"])
+
+    def restore(self) -> bool:
+        """Goes back to the last checkpoint. Returns whether there was one.
+
+        Raises:
+          ValueError: it does not fit what is tracked.
+        """
+        latest = self._manager.latest_checkpoint
+        if latest is None:
+            return False
+        try:
+            self._checkpoint.restore(latest).assert_existing_objects_matched()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"checkpoint {latest} does not fit this configuration "
+                f"({str(error).splitlines()[0]}): use another --model_dir, or the "
+                "configuration that it was written with."
+            ) from error
+        return True
+
+    def save(self) -> None:
+        """Writes a checkpoint of the current state."""
+        self._manager.save(checkpoint_number=self.epoch * self._steps_per_epoch + self.step)
+
+    def __enter__(self):
+        def stop(number, frame):
+            if self._stop:
+                raise KeyboardInterrupt("stopped before it could be saved.")
+            self._stop = True
+            logging.warning("stopping after this step (again to stop at once)")
+
+        self._handlers = {
+            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_):
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._counters["step"].assign_add(1)
+        if self.step < self._steps_per_epoch:  # Else the epoch's end saves it.
+            self._save_if(self._stop or self.step % self._every_steps == 0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._counters["epoch"].assign(epoch + 1)
+        self._counters["step"].assign(0)
+        self._save_if(True)
+
+    def _save_if(self, due):
+        if due:
+            self.save()
+        if self._stop:
+            raise Interrupted("The same command goes on from here.")

@@ -1,0 +1,86 @@
+"""Figures without pyplot: no global state, so they work in threads and without a display."""
+
+import os
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import PowerNorm, to_rgb
+from matplotlib.figure import Figure
+
+TEXT = "#30363d"
+PROBABILITY_TICKS = (0.0, 0.05, 0.2, 0.5, 1.0)
+
+
+def probability_colors() -> ScalarMappable:
+    """The one color scale of all probabilities, so that pictures of different epochs compare.
+
+    Its root spreads the small values among which a search spends most of its time.
+    A new object each time: color bars tie themselves to theirs.
+    """
+    return ScalarMappable(PowerNorm(0.5, vmin=0.0, vmax=1.0), "Blues")
+
+
+def ink(color) -> str:
+    """The color of text that is legible on a color."""
+    red, green, blue = to_rgb(color)
+    return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.62 else TEXT
+
+
+def inch_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Empty axes at a place given in inches, whose data units are inches as well.
+
+    Texts have a size in inches, so a layout in inches keeps them apart whatever the
+    number of layers and blocks.
+    """
+    axes = add_axes(figure, left, bottom, width, height)
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    return axes
+
+
+def add_axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at a place given in inches."""
+    total_width, total_height = figure.get_size_inches()
+    return figure.add_axes(
+        (left / total_width, bottom / total_height, width / total_width, height / total_height)
+    )
+
+
+def probability_bar(figure: Figure, left: float, bottom: float, height: float) -> None:
+    """A color bar of probabilities at a place given in inches."""
+    bar = figure.colorbar(
+        probability_colors(),
+        cax=add_axes(figure, left, bottom, 0.15, height),
+        ticks=PROBABILITY_TICKS,
+    )
+    bar.set_label("probability")
+    bar.ax.minorticks_off()
+    bar.outline.set_visible(False)
+
+
+def check_shape(name: str, values, shape) -> np.ndarray:
+    """`values` as float64 of exactly this shape.
+
+    Raises:
+      ValueError: another shape.
+    """
+    values = np.asarray(values, np.float64)
+    if values.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {list(values.shape)}; it must be {list(shape)}.")
+    return values
+
+
+def figure_to_image(figure: Figure) -> np.ndarray:
+    """Renders a figure. Returns uint8 [H, W, 3]."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
+
+
+def save_figure(figure: Figure, path) -> None:
+    """Writes a PNG file, in one step so that a reader never meets half of it."""
+    temporary = f"{os.fspath(path)}.tmp"
+    figure.savefig(temporary, format="png")
+    os.replace(temporary, path)

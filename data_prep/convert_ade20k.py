@@ -1,0 +1,76 @@
+"""ADE20K scene parsing: ADEChallengeData2016/ with images/, annotations/, objectInfo150.txt.
+
+In the files 0 is "other" and 1..150 are the classes; here 0..149, and other is ignored.
+"""
+
+import functools
+import os
+
+from absl import flags
+
+from adl_tf.data.description import default_colors
+from data_prep import core
+from data_prep.examples import Example, Item, map_ids, read_image, read_label, shrink
+
+_NUM_CLASSES = 150
+_IDS = {0: core.IGNORE_LABEL, **{label: label - 1 for label in range(1, _NUM_CLASSES + 1)}}
+
+
+def plan(input_dir: str, *, short_side: int = 0) -> core.Conversion:
+    """Lists train and val.
+
+    Args:
+      input_dir: the directory that the archive was unpacked into.
+      short_side: images whose short side is longer are shrunk to it; 0: as they are.
+
+    Raises:
+      ConversionError: a part is missing, or the list of classes is not understood.
+    """
+    root = os.path.join(input_dir, "ADEChallengeData2016")
+    splits = {}
+    for split, folder in (("train", "training"), ("val", "validation")):
+        images, labels = (os.path.join(root, kind, folder) for kind in ("images", "annotations"))
+        splits[split] = []
+        for file in core.list_files(images, (".jpg",)):
+            name = os.path.splitext(file)[0]
+            label = os.path.join(labels, name + ".png")
+            splits[split].append(Item(name, os.path.join(images, file), label))
+    return core.Conversion(
+        name="ade20k",
+        class_names=_read_names(os.path.join(root, "objectInfo150.txt")),
+        colors=default_colors(_NUM_CLASSES + 1)[1:],
+        source="ADE20K scene parsing challenge 2016 (Zhou et al.)"
+        + (f", short side at most {short_side}" if short_side else ""),
+        splits=splits,
+        convert=functools.partial(convert, short_side=short_side),
+    )
+
+
+def convert(item: Item, *, short_side: int) -> Example:
+    """Shifts the ids and shrinks where asked to."""
+    label = map_ids(read_label(item.label), _IDS, item.label)
+    content, image_format, size = read_image(item.image)
+    if short_side and min(size) > short_side:
+        scale = short_side / min(size)
+        return shrink(item.image, label, tuple(round(side * scale) for side in size))
+    return Example(content, image_format, size, label)
+
+
+def _read_names(path):
+    """The first synonym of each class; columns are Idx, Ratio, Train, Val, Stuff, Name."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            rows = [line.rstrip("\n").split("\t") for line in file if line.strip()][1:]
+    except FileNotFoundError:
+        raise core.ConversionError(f"{path}: missing; is the archive unpacked there?") from None
+    if len(rows) != _NUM_CLASSES or any(len(row) < 2 for row in rows):
+        raise core.ConversionError(
+            f"{path}: not the table of {_NUM_CLASSES} classes with columns between tabs; "
+            "fetch it again."
+        )
+    return tuple(row[-1].split(",")[0].strip() for row in rows)
+
+
+if __name__ == "__main__":
+    flags.DEFINE_integer("short_side", 0, "Shrink images whose short side is longer; 0: none.", 0)
+    core.main(plan, options=("short_side",))

@@ -1,0 +1,73 @@
+"""Re-reads a data set of TFRecords and names each bad record: python -m data_prep.verify DIR."""
+
+import json
+import os
+import sys
+from typing import Dict, Optional
+
+from absl import app, flags
+from tqdm import tqdm
+
+from adl_tf.data.description import DESCRIPTION_FILE, load_description
+from data_prep import core
+
+
+def verify(dataset_dir: str, num_classes: Optional[int] = None) -> Dict[str, int]:
+    """Checks every shard's checksum and decodes every record; names the bad ones on stderr.
+
+    Args:
+      dataset_dir: of the TFRecords.
+      num_classes: needed only where there is no `dataset.json`.
+
+    Returns:
+      {"examples": records read, "bad": bad records and damaged shards}.
+
+    Raises:
+      FileNotFoundError: directory, description or a shard is missing.
+      ValueError: the description does not fit the shards, or a split is empty.
+    """
+    from adl_tf.data.reader import RecordReader  # Here, so that --help does not wait for it.
+
+    examples, faults = 0, 0
+
+    def report(place, fault):
+        tqdm.write(f"bad: {place}: {fault}", file=sys.stderr)
+        return 1
+
+    for split in _splits(dataset_dir, num_classes):
+        reader = RecordReader(dataset_dir, split, num_classes)
+        for shard in reader.description.splits[split].shards:
+            path = os.path.join(dataset_dir, shard.file)
+            if shard.sha256 and core.checksum(path) != shard.sha256:
+                faults += report(path, "not the file that the converter wrote, by its checksum")
+        for record in tqdm(range(reader.num_examples), desc=split, unit="image", file=sys.stderr):
+            examples += 1
+            fault = reader.find_fault(record)
+            if fault:
+                faults += report(reader.record_name(record), fault)
+    return {"examples": examples, "bad": faults}
+
+
+def _splits(dataset_dir, num_classes):
+    if num_classes is None or os.path.exists(os.path.join(dataset_dir, DESCRIPTION_FILE)):
+        return list(load_description(dataset_dir).splits)
+    names = core.list_files(dataset_dir, (".tfrecord",))
+    return sorted({name.rsplit("-", 3)[0] for name in names})
+
+
+def main(argv):
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if len(argv) != 2:
+        raise app.UsageError("give one directory: python -m data_prep.verify DIR")
+    try:
+        summary = verify(argv[1], flags.FLAGS.num_classes)
+    except (core.ConversionError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(summary))
+    return 1 if summary["bad"] else 0
+
+
+if __name__ == "__main__":
+    flags.DEFINE_integer("num_classes", None, "Of records that came without dataset.json.")
+    app.run(main)

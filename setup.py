@@ -1,0 +1,34 @@
+"""Installation of adl_tf, its converters and its gin files."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+setup(
+    name="adl-tf",
+    version="0.1.0",
+    description="Hierarchical neural architecture search for semantic segmentation (Auto-DeepLab)",
+    long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.9,<3.12",
+    packages=find_packages(include=["adl_tf", "adl_tf.*", "data_prep", "data_prep.*"])
+    + ["gin_configs"],
+    package_data={"gin_configs": ["*.gin"]},
+    install_requires=[
+        # The newest TensorFlow on which tensorflow-addons and keras-cv import together.
+        "tensorflow>=2.15.1,<2.16",
+        "tensorflow-addons>=0.23,<0.24",
+        "keras-cv>=0.9,<0.10",
+        # keras-cv brings tensorflow-datasets; from 1.16 on its metadata wants protobuf 5.
+        "tensorflow-metadata>=1.15,<1.16",
+        "absl-py>=1.4,<3",
+        "gin-config>=0.5,<0.6",
+        "numpy>=1.23,<2",
+        "matplotlib>=3.7,<4",
+        "pillow>=9.5",
+        "scipy>=1.9,<2",
+        "tqdm>=4.64,<5",
+    ],
+    extras_require={"test": ["pytest>=7.4,<10", "ruff>=0.6,<1"]},
+)

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from adl_tf.data.description import (
+    DatasetDescription,
+    Shard,
+    Split,
+    default_colors,
+    load_description,
+    save_description,
+)
+
+
+def make_description():
+    split = Split(
+        shards=(Shard("train-00000-of-00002.tfrecord", 3, "aa"), Shard("b", 4, "bb")),
+        min_size=(10, 20),
+        max_size=(30, 20),
+        class_pixels=(30, 10),
+        ignored_pixels=5,
+    )
+    return DatasetDescription(
+        "toy", ("sky", "road"), ((1, 2, 3), (4, 5, 6)), {"train": split}, source="nowhere"
+    )
+
+
+def test_saved_description_loads_equal(tmp_path):
+    save_description(make_description(), tmp_path)
+    assert load_description(tmp_path) == make_description()
+    assert json.loads((tmp_path / "dataset.json").read_text())["splits"]["train"]["examples"] == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
+
+
+def test_counts_follow_from_the_parts():
+    description = make_description()
+    assert description.num_classes == 2
+    assert description.splits["train"].examples == 7
+    assert description.splits["train"].class_frequencies == (0.75, 0.25)
+
+
+def test_missing_directory_and_file_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such data set directory"):
+        load_description(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"no dataset\.json there"):
+        load_description(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"splits": {"train": {}}}'])
+def test_broken_description_is_one_clear_line(tmp_path, content):
+    (tmp_path / "dataset.json").write_text(content)
+    with pytest.raises(ValueError, match="not a data set description") as error:
+        load_description(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_one_color_per_class_is_required():
+    with pytest.raises(ValueError, match="one color per class"):
+        DatasetDescription("toy", ("sky", "road"), ((1, 2, 3),), {})
+
+
+def test_default_colors_are_distinct_and_those_of_voc():
+    colors = default_colors(255)
+    assert len(set(colors)) == 255
+    assert colors[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
+    assert colors[20] == (0, 64, 128)

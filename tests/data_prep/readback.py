@@ -1,0 +1,78 @@
+"""Reads records back and runs converters as programs, for the tests of all of them."""
+
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+import data_prep
+from adl_tf.data.description import load_description
+
+ROOT = pathlib.Path(data_prep.__file__).parents[1]
+
+
+def read_records(directory, split):
+    """One dict per record in order: name, image bytes, image [H, W, 3], label [H, W] or None."""
+    records = []
+    for shard in load_description(directory).splits[split].shards:
+        for serialized in tf.data.TFRecordDataset(str(pathlib.Path(directory) / shard.file)):
+            example = tf.train.Example.FromString(serialized.numpy())
+            feature = {key: value for key, value in example.features.feature.items()}
+
+            def content(key, feature=feature):
+                return feature[key].bytes_list.value[0]
+
+            label = content("image/segmentation/class/encoded")
+            size = [feature[f"image/{side}"].int64_list.value[0] for side in ("height", "width")]
+            image = np.array(Image.open(io.BytesIO(content("image/encoded"))).convert("RGB"))
+            assert image.shape == (*size, 3)
+            records.append(
+                {
+                    "name": content("image/filename").decode(),
+                    "format": content("image/format").decode(),
+                    "bytes": content("image/encoded"),
+                    "image": image,
+                    "label": np.array(Image.open(io.BytesIO(label))) if label else None,
+                }
+            )
+    return records
+
+
+def labels_by_name(directory, split):
+    return {record["name"]: record["label"] for record in read_records(directory, split)}
+
+
+def command(module, *arguments):
+    return [sys.executable, "-m", f"data_prep.{module}", *map(str, arguments)]
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def run_program(module, *arguments, **options):
+    """Runs a converter; returns its process and the JSON of its last line, None without one."""
+    process = subprocess.run(
+        command(module, *arguments),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
+    lines = process.stdout.splitlines()
+    return process, json.loads(lines[-1]) if lines else None
+
+
+def error_line(process):
+    """The one line that a failed program ends with."""
+    assert process.returncode != 0 and not process.stdout
+    assert "Traceback" not in process.stderr
+    (line,) = [x for x in process.stderr.splitlines() if x.startswith("error: ")]
+    return line

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from PIL import Image
+from readback import labels_by_name, read_records
+
+from adl_tf.data.description import load_description
+from data_prep import convert_camvid, core
+
+
+def make_archive(path, splits=("train", "val")):
+    """Image names and sizes as in CamVid; label k of each row is the row's number."""
+    names = {
+        "train": ["0001TP_006690", "0016E5_00390"],
+        "val": ["0016E5_07959"],
+        "test": ["Seq05VD_f00000"],
+    }
+    for split in splits:
+        (path / split).mkdir(parents=True)
+        (path / f"{split}annot").mkdir()
+        for name in names[split]:
+            label = np.repeat(np.arange(12, dtype=np.uint8)[:, None], 48, 1).repeat(3, 0)
+            Image.fromarray(np.stack([label * 9] * 3, -1)).save(path / split / f"{name}.jpg")
+            Image.fromarray(label).save(path / f"{split}annot" / f"{name}.png")
+    return str(path)
+
+
+def test_conversion(tmp_path):
+    archive = make_archive(tmp_path / "camvid")
+    summary = core.run(convert_camvid.plan(archive), str(tmp_path / "out"))
+    assert summary["examples"] == {"train": 2, "val": 1}
+    labels = labels_by_name(tmp_path / "out", "train")
+    assert set(labels) == {"0001TP_006690", "0016E5_00390"}
+    for label in labels.values():
+        np.testing.assert_array_equal(label[::3, 0], [*range(11), 255])
+    description = load_description(tmp_path / "out")
+    assert description.class_names[:4] == ("sky", "building", "pole", "road")
+    assert description.colors[3] == (128, 64, 128)
+    assert description.splits["val"].class_pixels == (3 * 48,) * 11
+
+
+def test_test_split_is_taken_where_there_is_one(tmp_path):
+    archive = make_archive(tmp_path / "camvid", ("train", "val", "test"))
+    core.run(convert_camvid.plan(archive), str(tmp_path / "out"))
+    assert [r["name"] for r in read_records(tmp_path / "out", "test")] == ["Seq05VD_f00000"]
+
+
+def test_missing_and_empty_folders_are_named(tmp_path):
+    with pytest.raises(core.ConversionError, match="camvid/train: no such directory"):
+        convert_camvid.plan(str(tmp_path / "camvid"))
+    make_archive(tmp_path / "camvid", ("train",))
+    (tmp_path / "camvid" / "val").mkdir()
+    with pytest.raises(core.ConversionError, match=r"camvid/val: no \.png or \.jpg files there"):
+        convert_camvid.plan(str(tmp_path / "camvid"))
