@@ -36,11 +36,15 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
     """
     gin.clear_config()
     gin.add_config_file_search_path(CONFIG_DIR)
+    verbosity = logging.get_verbosity()
+    # Every place that a file was looked for in would be logged as an error.
+    logging.set_verbosity(logging.FATAL)
     try:
         gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
-        gin.finalize()
     except (OSError, ValueError, SyntaxError, RuntimeError, NameError, AttributeError) as error:
         raise ValueError(f"gin: {' '.join(str(error).split())}") from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def run_program(program: Callable[..., Dict[str, Any]]) -> None:

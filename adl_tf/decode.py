@@ -23,8 +23,8 @@ from adl_tf.visualization.architecture import (
     draw_alpha_history,
     draw_architecture,
     draw_beta_history,
-    save_figure,
 )
+from adl_tf.visualization.figure import save_figure
 
 _VARIABLE = "supernet/{}/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -44,7 +44,7 @@ def plan(input_dir: str) -> core.Conversion:
         raise core.ConversionError(str(faults[0]))
     return core.Conversion(
         name="coco",
-        class_names=tuple(CLASSES),
+        class_names=CLASSES,
         colors=default_colors(len(CLASSES)),
         source="COCO 2017 (Lin et al. 2014), instances of the VOC classes",
         splits=splits,
@@ -72,5 +72,59 @@ def convert(item: Item) -> Example:
         raise BadExample(
             item.image, f"its annotation cannot be drawn ({error})", "fetch the annotations again"
         ) from None
-    label = np.array(canvas)[_SUBPIXELS // 2 :: _SUBPIXELS, _SUBPIXELS // 2 :: _SUBPIXELS]
-    return Example(*read_image(item.image), np.where(crowd & (label == 0), 255, label))
+    center = slice(_SUBPIXELS // 2, None, _SUBPIXELS)
+    label = np.array(np.asarray(canvas)[center, center])
+    label[crowd & (label == 0)] = core.IGNORE_LABEL
+    return Example(*read_image(item.image), label)
+
+
+def _list_split(path, images):
+    content = _read_annotations(path)
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    labels = {}  # None for an id that has no name: its image is bad, whatever class was meant.
+    for annotation in content["annotations"]:
+        name = names.get(annotation["category_id"])
+        name = _VOC_NAMES.get(name, name)
+        if name is None or name in CLASSES:
+            labels[annotation["category_id"]] = CLASSES.index(name) if name else None
+    objects, shown = collections.defaultdict(list), set()
+    for annotation in sorted(content["annotations"], key=lambda a: -a["area"]):
+        if annotation["category_id"] in labels:
+            label = labels[annotation["category_id"]]
+            objects[annotation["image_id"]].append((label, annotation["segmentation"]))
+            if not annotation["iscrowd"]:
+                shown.add(annotation["image_id"])
+    items = []
+    for image in content["images"]:
+        if image["id"] in shown:
+            file = image["file_name"]
+            drawing = (image["height"], image["width"], objects[image["id"]])
+            items.append(Item(os.path.splitext(file)[0], os.path.join(images, file), drawing))
+    return items
+
+
+def _read_annotations(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        for part in ("images", "annotations", "categories"):
+            content[part]
+        return content
+    except FileNotFoundError:
+        raise BadExample(path, "the annotations are missing", "unpack the archive there") from None
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"not the JSON of instance annotations ({type(error).__name__}: {error})"
+        raise BadExample(path, reason, "fetch it again") from None
+
+
+def _decode_runs(segmentation, height, width):
+    """Bool [height, width] of alternating runs of pixels outside and inside, column by column."""
+    if segmentation["size"] != [height, width]:
+        raise ValueError(f"a crowd of size {segmentation['size']}")
+    runs = np.array(segmentation["counts"])
+    inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return inside.reshape(width, height).T
+
+
+if __name__ == "__main__":
+    core.main(plan)

@@ -14,9 +14,28 @@ from data_prep import core
 from data_prep.examples import BadExample, Example, Item, read_image, read_label
 
 CLASSES = (
-    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse "
-    "motorbike person pottedplant sheep sofa train tvmonitor"
-).split()
+    "background",
+    "aeroplane",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "bus",
+    "car",
+    "cat",
+    "chair",
+    "cow",
+    "diningtable",
+    "dog",
+    "horse",
+    "motorbike",
+    "person",
+    "pottedplant",
+    "sheep",
+    "sofa",
+    "train",
+    "tvmonitor",
+)
 
 
 def plan(input_dir: str) -> core.Conversion:
@@ -48,7 +67,7 @@ def plan(input_dir: str) -> core.Conversion:
         splits["test"] = [item(name, None) for name in test]
     return core.Conversion(
         name="voc2012",
-        class_names=tuple(CLASSES),
+        class_names=CLASSES,
         colors=default_colors(len(CLASSES)),
         source="PASCAL VOC 2012 (Everingham et al.), trainaug by SBD (Hariharan et al. 2011)",
         splits=splits,

@@ -6,7 +6,6 @@ goes on. `dataset.json` is written last: a directory that has one is complete.
 """
 
 import collections
-import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
@@ -15,10 +14,12 @@ import glob
 import hashlib
 import itertools
 import json
-import multiprocessing
+import multiprocessing.connection
 import os
 import sys
 import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
@@ -269,6 +270,12 @@ def main(plan: Callable[..., Conversion], options: Sequence[str] = (), input_dir
     flags.DEFINE_integer("num_shards", 4, "Shards per split.", lower_bound=1)
     flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)
     flags.DEFINE_integer("max_errors", 0, "Bad examples to skip before failing.", lower_bound=0)
+    flags.DEFINE_string(
+        "beam_options",
+        None,
+        "Convert as an Apache Beam pipeline with these options instead of in processes of this "
+        'machine, such as "--runner=DirectRunner --direct_num_workers=2".',
+    )
 
     def convert(argv):
         if len(argv) > 1:
@@ -279,11 +286,11 @@ def main(plan: Callable[..., Conversion], options: Sequence[str] = (), input_dir
                 *([values["input_dir"]] if input_dir else []),
                 **{name: values[name] for name in options},
             )
-            summary = run(
+            summary = run_with(
+                _choose_writer(values["num_workers"], values["beam_options"]),
                 conversion,
                 values["output_dir"],
                 num_shards=values["num_shards"],
-                num_workers=values["num_workers"],
                 max_errors=values["max_errors"],
             )
         except ConversionError as error:
@@ -318,6 +325,16 @@ class ErrorCount:
                 "them or raise --max_errors."
             )
         tqdm.write(f"skipped: {message}", file=sys.stderr)
+
+
+def _choose_writer(num_workers, beam_options):
+    if beam_options is None:
+        return functools.partial(_write_in_processes, num_workers=num_workers)
+    try:
+        from data_prep import beam  # An extra of the package.
+    except ImportError as error:
+        raise ConversionError(f"--beam_options: {error}; pip install 'adl-tf[beam]'.") from error
+    return functools.partial(beam.write, options=beam_options.split())
 
 
 def _drop_duplicates(splits):
@@ -413,9 +430,7 @@ def _encode_all(encode, items, num_workers) -> Iterator[Result]:
         return
     # TensorFlow's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        num_workers, context, initializer=_die_with_parent
-    ) as pool:
+    with ProcessPoolExecutor(num_workers, context, initializer=_die_with_parent) as pool:
         pending = collections.deque()
         try:
             for item in items:
@@ -424,7 +439,7 @@ def _encode_all(encode, items, num_workers) -> Iterator[Result]:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
-        except concurrent.futures.process.BrokenProcessPool:
+        except BrokenProcessPool:
             raise ConversionError(
                 "a worker process died, perhaps for want of memory; lower --num_workers and "
                 "start the same command again: it goes on where it stopped."

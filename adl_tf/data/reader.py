@@ -7,13 +7,14 @@ on exactly where another one stopped, and nothing skipped is read.
 
 import glob
 import os
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from adl_tf.data import augmentation, records, schema
+from adl_tf.data import augmentation, schema
+from adl_tf.data.cache import decode_cached, write_cache
 from adl_tf.data.description import (
     DESCRIPTION_FILE,
     IGNORE_LABEL,
@@ -24,6 +25,7 @@ from adl_tf.data.description import (
     load_description,
 )
 from adl_tf.data.normalization import MEAN_COLOR, normalize
+from adl_tf.data.records import Records
 
 _SUBSETS = (None, "A", "B")
 
@@ -44,6 +46,7 @@ class RecordReader:
         split: str,
         num_classes: Optional[int] = None,
         max_bad_records: int = 0,
+        cache_dir: Optional[str] = None,
     ):
         """Opens the split and finds its records.
 
@@ -52,6 +55,8 @@ class RecordReader:
           split: such as "train".
           num_classes: needed only where there is no `dataset.json`.
           max_bad_records: how many bad records are reported and skipped before a stream fails.
+          cache_dir: where decoded examples are kept, which takes as much room as their pixels;
+            None: they are decoded each time.
 
         Raises:
           FileNotFoundError: directory, description or a shard is missing.
@@ -74,19 +79,17 @@ class RecordReader:
             known = ", ".join(sorted(self.description.splits))
             raise ValueError(f"{dataset_dir}: no split {split!r}; it has: {known}.")
         shards = self.description.splits[split].shards
-        self._index = records.index_records(
-            [os.path.join(dataset_dir, shard.file) for shard in shards],
-            [shard.examples for shard in shards],
-        )
-        self.num_examples = len(self._index.shard)
+        files = [os.path.join(dataset_dir, shard.file) for shard in shards]
+        self._records = Records(files, [shard.examples for shard in shards])
+        self.num_examples = len(self._records)
         if not self.num_examples:
             raise ValueError(f"{dataset_dir}: split {split!r} is empty; run the converter again.")
         self._bad = {}
-        with tf.device("CPU:0"):
-            self._files = tf.constant(self._index.files)
-            self._spans = tf.constant(
-                np.stack([self._index.shard, self._index.offset, self._index.length], 1)
-            )
+        self._cached = None
+        if cache_dir is not None:
+            counts = self._records.counts
+            cached = write_cache(cache_dir, files, counts, self.load, self.num_classes)
+            self._cached = Records(cached, counts)
 
     @property
     def num_classes(self) -> int:
@@ -121,6 +124,31 @@ class RecordReader:
         half = self.num_examples // 2
         return order[:half] if name == "A" else order[half:]
 
+    def records_by_class(self, chosen: np.ndarray) -> List[np.ndarray]:
+        """Of the chosen records those that show each class; classes that none shows are left out.
+
+        Args:
+          chosen: int64 [N], numbers of records.
+
+        Returns:
+          one int64 array per class.
+
+        Raises:
+          ValueError: the data set's description does not say which record shows which class.
+        """
+        shards = self.description.splits[self.split].shards
+        rows = [row for shard in shards for row in shard.classes]
+        if len(rows) != self.num_examples:
+            raise ValueError(
+                f"split {self.split!r}: {DESCRIPTION_FILE} does not say which record shows which "
+                "class; leave class_balance out or run the converter again."
+            )
+        shown = [[] for _ in range(self.num_classes)]
+        for record in chosen:
+            for label in rows[record].split():
+                shown[int(label)].append(record)
+        return [np.array(members, np.int64) for members in shown if members]
+
     def load(self, record):
         """Reads and decodes one record, in TensorFlow ops only.
 
@@ -136,6 +164,8 @@ class RecordReader:
         """
 
         def decode(serialized):
+            if self._cached:
+                return (*decode_cached(serialized), True)
             return (*schema.decode_example(serialized, self.num_classes, self.labelled), True)
 
         stand_in = (
@@ -144,21 +174,22 @@ class RecordReader:
             "",
             False,
         )
-        one = self._read(record).map(decode).ignore_errors()
+        one = (self._cached or self._records).read(record).map(decode).ignore_errors()
         one = one.concatenate(tf.data.Dataset.from_tensors(stand_in)).take(1)
         return one.get_single_element()
 
     def find_fault(self, record: int) -> Optional[str]:
         """Says in a few words what is wrong with a record; None when it is good."""
         try:
-            serialized = self._read(tf.constant(record, tf.int64)).get_single_element()
+            one = self._records.read(tf.constant(record, tf.int64))
+            serialized = one.get_single_element()
         except tf.errors.OpError as error:
             return f"corrupt TFRecord framing ({schema.describe_error(error)})"
         return schema.find_fault(serialized, self.num_classes, self.labelled)
 
     def record_name(self, record: int) -> str:
         """Shard file and record number, for messages."""
-        return self._index.name(record)
+        return self._records.name(record)
 
     def drop_bad(self, dataset: tf.data.Dataset, available: int) -> tf.data.Dataset:
         """Reports and removes the elements whose "valid" is False, and that key of the rest.
@@ -188,10 +219,6 @@ class RecordReader:
 
         return dataset.filter(is_good).map(strip)
 
-    def _read(self, record):
-        shard, offset, length = tf.unstack(self._spans[record])
-        return records.read_record(self._files[shard], offset, length)
-
     def _report(self, record, allowed):
         if record not in self._bad:
             self._bad[record] = self.find_fault(record) or "reading it failed once"
@@ -216,13 +243,15 @@ def train_stream(
     max_scale: float = 2.0,
     scale_step: float = 0.25,
     flip: bool = True,
+    class_balance: float = 0.0,
     start_position: int = 0,
     deterministic: bool = False,
+    service: Optional[str] = None,
 ) -> tf.data.Dataset:
     """Infinite stream of shuffled, augmented batches.
 
-    Every epoch is a random permutation of all records; memory holds their numbers and the few
-    images in flight, however large the set is.
+    Every epoch is a random permutation of all records (but for class_balance); memory holds
+    their numbers and the few images in flight, however large the set is.
 
     Args:
       reader: the split.
@@ -234,8 +263,12 @@ def train_stream(
       max_scale: largest factor.
       scale_step: distance of the factors.
       flip: whether to mirror at random.
+      class_balance: share of the places in the order that are given to a record drawn for a
+        class, all classes being equally likely, so that rare ones are seen more often.
       start_position: go on at this position of the stream; nothing before it is read.
       deterministic: keep the order bit for bit; without it a slow image lets others pass.
+      service: address of a tf.data service, "grpc://host:port", whose workers read, decode and
+        augment; trainers with the same arguments share its work, and each epoch its examples.
 
     Returns:
       data set of dicts:
@@ -244,7 +277,8 @@ def train_stream(
         position: int64 [B], epoch * N + place in that epoch's order, for N records.
 
     Raises:
-      ValueError: see `RecordReader.subset`; an unlabelled split; scales out of order.
+      ValueError: see `RecordReader.subset` and `records_by_class`; an unlabelled split; scales
+        out of order; a deterministic service.
       tf.errors.InvalidArgumentError: while iterating, at one bad record too many.
     """
     if not reader.labelled:
@@ -254,16 +288,23 @@ def train_stream(
             f"scales {min_scale}..{max_scale} step {scale_step}: they need "
             "0 < min_scale <= max_scale and scale_step >= 0."
         )
+    if service and deterministic:
+        raise ValueError("deterministic=True cannot be had of a service: its workers race.")
     chosen = reader.subset(subset, seed)
     count = len(chosen)
     fold_in = tf.random.experimental.stateless_fold_in
     stream_seed = tf.constant([seed, _SUBSETS.index(subset)], tf.int64)
-    order_seed, augmentation_seed = fold_in(stream_seed, 0), fold_in(stream_seed, 1)
+    order_seed, balance_seed, augmentation_seed = (fold_in(stream_seed, i) for i in range(3))
+    draw_balanced = _balanced_draw(reader.records_by_class(chosen)) if class_balance else None
 
     def shuffled_epoch(epoch):
         order = tf.random.experimental.stateless_shuffle(chosen, fold_in(order_seed, epoch))
+        if class_balance:
+            draw = tf.random.stateless_uniform([3, count], fold_in(balance_seed, epoch))
+            order = tf.where(draw[0] < class_balance, draw_balanced(draw[1], draw[2]), order)
         positions = epoch * count + tf.range(count, dtype=tf.int64)
-        return tf.data.Dataset.from_tensor_slices({"position": positions, "record": order})
+        elements = tf.data.Dataset.from_tensor_slices({"position": positions, "record": order})
+        return elements.skip(tf.maximum(start_position - epoch * count, 0))
 
     def load(element):
         image, label, _, valid = reader.load(element["record"])
@@ -280,8 +321,15 @@ def train_stream(
         return {**element, "image": normalize(image), "label": label, "valid": valid}
 
     dataset = tf.data.Dataset.range(start_position // count, np.iinfo(np.int64).max)
-    dataset = dataset.flat_map(shuffled_epoch).skip(start_position % count)
+    dataset = dataset.flat_map(shuffled_epoch)
     dataset = dataset.map(load, tf.data.AUTOTUNE, deterministic=deterministic)
+    if service:
+        job = f"{reader.description.name}-{reader.split}-{subset}-{seed}"
+        dataset = dataset.apply(
+            tf.data.experimental.service.distribute(
+                tf.data.experimental.service.ShardingPolicy.DYNAMIC, service, job_name=job
+            )
+        )
     dataset = reader.drop_bad(dataset, count).batch(batch_size, drop_remainder=True)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     return _finish(dataset, deterministic)
@@ -335,6 +383,21 @@ def evaluation_stream(
     dataset = tf.data.Dataset.range(reader.num_examples).map(load, tf.data.AUTOTUNE)
     dataset = reader.drop_bad(dataset, reader.num_examples).batch(batch_size)
     return _finish(dataset, deterministic=True)
+
+
+def _balanced_draw(members):
+    """Turns two numbers in [0, 1) into a class and one of its records."""
+    sizes = tf.constant([len(records) for records in members], tf.int64)
+    starts = tf.cumsum(sizes, exclusive=True)
+    flat = tf.constant(np.concatenate(members))
+
+    def draw(class_draw, record_draw):
+        label = tf.cast(class_draw * len(members), tf.int64)
+        size = tf.gather(sizes, label)
+        place = tf.cast(record_draw * tf.cast(size, tf.float32), tf.int64)
+        return tf.gather(flat, tf.gather(starts, label) + tf.minimum(place, size - 1))
+
+    return draw
 
 
 def _pad(image, label, size):

@@ -6,7 +6,7 @@ a subset is a selection, and to resume is to go on counting.
 
 import os
 import struct
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,55 +15,67 @@ _HEADER = 12  # Bytes before a record: its length (8) and a checksum.
 _FOOTER = 4
 
 
-class RecordIndex(NamedTuple):
-    """Where each of N records lies.
+class Records:
+    """The records of some shards, numbered through.
 
-    Attributes:
-      files: path of each shard.
-      shard: int64 [N], which file.
-      number: int64 [N], which record of that file.
-      offset: int64 [N], its first byte there.
-      length: int64 [N], of its data in bytes.
+    Where a file breaks off or its framing is corrupt, each record that should follow is taken
+    to lie at the place of the break, so that it fails when, and only when, it is read.
     """
 
-    files: Tuple[str, ...]
-    shard: np.ndarray
-    number: np.ndarray
-    offset: np.ndarray
-    length: np.ndarray
+    def __init__(self, files: Sequence[str], examples: Sequence[int]):
+        """Finds the records, reading nothing but their headers.
+
+        Args:
+          files: the shards.
+          examples: how many records each should have; -1 when unknown.
+
+        Raises:
+          FileNotFoundError: a shard is missing.
+          ValueError: a shard has more records than it should.
+        """
+        self._files = list(files)
+        rows = []
+        for shard, (file, expected) in enumerate(zip(files, examples)):
+            spans, whole = _scan(file)
+            if 0 <= expected < len(spans):
+                raise ValueError(
+                    f"{file}: more than the {expected} records that the data set's description "
+                    "counts; run the converter again."
+                )
+            missing = int(not whole) if expected < 0 else expected - len(spans)
+            spans += [(sum(spans[-1]) + _HEADER + _FOOTER if spans else 0, 0)] * missing
+            rows += [(shard, number, *span) for number, span in enumerate(spans)]
+        self._rows = np.array(rows, np.int64).reshape(-1, 4)  # Shard, number, offset, length.
+        with tf.device("CPU:0"):
+            self._file_tensor, self._row_tensor = tf.constant(self._files), tf.constant(self._rows)
+
+    @property
+    def counts(self) -> List[int]:
+        """Number of records of each shard, those beyond a break included."""
+        return np.bincount(self._rows[:, 0], minlength=len(self._files)).tolist()
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def name(self, record: int) -> str:
-        """How messages call a record."""
-        return f"{self.files[self.shard[record]]}: record {self.number[record]}"
+        """How messages call a record: by its file and its number there."""
+        shard, number, _, _ = self._rows[record]
+        return f"{self._files[shard]}: record {number}"
 
+    def read(self, record) -> tf.data.Dataset:
+        """One record as a data set of one string scalar; checksums are verified.
 
-def index_records(files: Sequence[str], examples: Sequence[int]) -> RecordIndex:
-    """Finds the records of the shards, reading nothing but their headers.
-
-    Where a file breaks off or its framing is corrupt, each record that should follow is listed
-    at the place of the break, so that it fails when, and only when, it is read.
-
-    Args:
-      files: the shards.
-      examples: how many records each should have; -1 when unknown.
-
-    Raises:
-      FileNotFoundError: a shard is missing.
-      ValueError: a shard has more records than it should.
-    """
-    rows = []
-    for shard, (file, expected) in enumerate(zip(files, examples)):
-        spans, whole = _scan(file)
-        if 0 <= expected < len(spans):
-            raise ValueError(
-                f"{file}: more than the {expected} records that the data set's description "
-                "counts; run the converter again."
-            )
-        missing = int(not whole) if expected < 0 else expected - len(spans)
-        spans += [(sum(spans[-1]) + _HEADER + _FOOTER if spans else 0, 0)] * missing
-        rows += [(shard, number, *span) for number, span in enumerate(spans)]
-    columns = np.array(rows, np.int64).reshape(-1, 4).T
-    return RecordIndex(tuple(files), *columns)
+        Args:
+          record: int64 scalar.
+        """
+        shard, _, offset, length = tf.unstack(self._row_tensor[record])
+        variant = tf.raw_ops.TFRecordDatasetV2(
+            filenames=[self._file_tensor[shard]],
+            compression_type="",
+            buffer_size=length + _HEADER + _FOOTER,
+            byte_offsets=[offset],
+        )
+        return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
 
 
 def _scan(file: str) -> Tuple[List[Tuple[int, int]], bool]:
@@ -82,20 +94,3 @@ def _scan(file: str) -> Tuple[List[Tuple[int, int]], bool]:
             spans.append((offset, length))
             offset = end
     return spans, offset == size
-
-
-def read_record(file, offset, length) -> tf.data.Dataset:
-    """The record at one place as a data set of one string scalar; checksums are verified.
-
-    Args:
-      file: string scalar.
-      offset: int64 scalar.
-      length: int64 scalar, a hint only: that many bytes are read at once.
-    """
-    variant = tf.raw_ops.TFRecordDatasetV2(
-        filenames=[file],
-        compression_type="",
-        buffer_size=length + _HEADER + _FOOTER,
-        byte_offsets=[offset],
-    )
-    return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)

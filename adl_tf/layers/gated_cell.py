@@ -137,6 +137,11 @@ class GatedCell(tf.keras.layers.Layer):
             "momentum": self.momentum,
         }
 
+    @property
+    def output_filters(self) -> int:
+        """Channels of the node's output."""
+        return self.num_blocks * self.filters
+
     def _statistics(self, name: str, channels: int) -> tf.Variable:
         return self.add_weight(
             name=f"{name}_statistics",
@@ -232,7 +237,7 @@ class GatedCell(tf.keras.layers.Layer):
             )
 
         if previous is None:
-            edges = tf.zeros([tf.shape(predecessors[0])[0], *size, self.num_blocks * self.filters])
+            edges = tf.zeros([tf.shape(predecessors[0])[0], *size, self.output_filters])
         else:
             x = self._preprocess(
                 previous,

@@ -39,6 +39,16 @@ class Stem(tf.keras.layers.Layer):
     def get_config(self):
         return {**super().get_config(), "filters": list(self.filters)}
 
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        for convolution, norm in zip(self.convolutions, self.norms):
+            with tf.name_scope(convolution.name):
+                convolution.build((None, None, None, channels))
+            channels = convolution.filters
+            with tf.name_scope(norm.name):
+                norm.build((None, None, None, channels))
+        super().build(input_shape)
+
     def call(self, x, training=False):
         """[B, H, W, 3] -> (output of the second convolution, stride 2; output, stride 4)."""
         features = []

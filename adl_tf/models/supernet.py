@@ -79,10 +79,31 @@ class Supernet(tf.keras.Model):
 
         self.alpha = logits("alpha", self.space.alpha_shape)
         self.beta = logits("beta", self.space.beta_shape)
-        super().build(input_shape)
+        # Every layer by hand: tracing a call for it would take longer than all of this.
+        self._build_layer(self.stem, input_shape)
+        stem_filters = self.stem.filters[-1]
+        channels = [{}, {0: stem_filters}]
+        for layer, nodes in enumerate(self.nodes):
+            for level, node in nodes.items():
+                level = int(level)
+                sources = [s for s, _ in self.space.predecessors(layer, level)] or [0]
+                predecessors = [(None, None, None, channels[-1][source]) for source in sources]
+                previous = channels[-2].get(level)
+                self._build_layer(node, (predecessors, previous and (None, None, None, previous)))
+            channels.append({int(level): node.output_filters for level, node in nodes.items()})
+        for level, (head, classifier) in enumerate(zip(self.heads, self.classifiers)):
+            shape = (None, None, None, self.space.node_filters(level))
+            self._build_layer(head, shape)
+            self._build_layer(classifier, shape)
         for layer in self._flatten_layers():
             if isinstance(layer, tf.keras.layers.BatchNormalization):
                 layer.momentum = BATCH_NORM_MOMENTUM
+        tf.keras.layers.Layer.build(self, input_shape)
+
+    def _build_layer(self, layer, input_shape):
+        with tf.name_scope(layer.name):
+            layer.build(input_shape)
+        layer.built = True  # Not every layer says so itself.
 
     @property
     def architecture_variables(self) -> List[tf.Variable]:
@@ -103,6 +124,8 @@ class Supernet(tf.keras.Model):
         """Softmax of beta over the legal moves out of each node (eq. 7), beta's shape."""
         return tf.nn.softmax(tf.where(self._legal_moves, self.beta, -np.inf))
 
+    # There is no Python to convert in the whole network, only time to lose.
+    @tf.autograph.experimental.do_not_convert
     def call(self, images, training=False, wanted=ALL):
         """Logits at the size of the images.
 

@@ -72,7 +72,8 @@ class AlternatingModel(tf.keras.Model):
     def build(self, input_shape):
         """Creates all variables, those of the optimizers too: `fit` traces more than one
         graph, and only the first may create any."""
-        super().build(input_shape)
+        self.supernet.build(input_shape)
+        tf.keras.layers.Layer.build(self, input_shape)
         self.weight_optimizer._create_all_weights(self.supernet.weight_variables)
         self.architecture_optimizer._create_all_weights(self.supernet.architecture_variables)
 

@@ -12,12 +12,8 @@ from adl_tf.models.supernet import Supernet
 from adl_tf.space.decoding import decode, move_probabilities, op_probabilities
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.run_state import append_json_line, read_json_lines
-from adl_tf.visualization.architecture import (
-    draw_alpha,
-    draw_architecture,
-    draw_beta,
-    figure_to_image,
-)
+from adl_tf.visualization.architecture import draw_alpha, draw_architecture, draw_beta
+from adl_tf.visualization.figure import figure_to_image
 from adl_tf.visualization.predictions import prediction_panel
 
 METRICS_FILE = "metrics.jsonl"
@@ -83,7 +79,7 @@ class SearchLog(tf.keras.callbacks.Callback):
         pictures = {
             "architecture": draw_architecture(genotype, space, beta),
             "alpha": draw_alpha(space, op_probabilities(alpha)),
-            "beta": draw_beta(space, beta),
+            "beta": draw_beta(space, move_probabilities(space, beta)),
         }
         with self._writer.as_default(done):
             for name, value in values.items():

@@ -27,9 +27,11 @@ from adl_tf.visualization.figure import (
     probability_colors,
 )
 from adl_tf.visualization.trellis import (
+    GRAY,
     NODE,
     draw_arrow,
     draw_nodes,
+    end_arrows,
     node_position,
     trellis_arrows,
     trellis_size,
@@ -103,33 +105,40 @@ def draw_architecture(
         else:
             draw_arrow(axes, space, start, end)
         if arrow.strongest:
-            # Under the path, but wider: a rim says that the path takes a strongest move.
-            extra = 5.0 if arrow.on_path else 0.0
+            # Under an arrow of the path it shows as a rim.
             draw_arrow(
                 axes,
                 space,
                 start,
                 end,
                 STRONGEST,
-                width=0.8 + 3 * arrow.probability + extra,
+                width=0.8 + 3 * arrow.probability + (4.5 if arrow.on_path else 0),
                 zorder=2,
+                head=not arrow.on_path,
             )
-    draw_arrow(axes, space, (-1, 0), (0, 0), PATH, width=3.5)
-    for level in space.levels(space.num_layers - 1):
-        nodes = (space.num_layers - 1, level), (space.num_layers, level)
-        if level == path[-1]:
-            draw_arrow(axes, space, *nodes, PATH, width=3.5)
+    for start, end in end_arrows(space):
+        if on_path[start[0]] == start[1]:
+            draw_arrow(axes, space, start, end, PATH, width=3.5)
         else:
-            draw_arrow(axes, space, *nodes)
+            draw_arrow(axes, space, start, end)
 
     title = {"fontsize": 13, "weight": "bold", "color": TEXT, "va": "top"}
     left = MARGIN / width
     figure.text(left, 1 - MARGIN / height, "Network", **title)
     figure.text(left, (cell_height + MARGIN + TITLE) / height, "Cell", **title)
-    handles = [Line2D([], [], color=PATH, lw=3.5, label="chosen path")]
+    handles = [
+        Line2D([], [], color=PATH, lw=3.5, label="chosen path"),
+        Line2D([], [], color=GRAY, lw=1, label="legal move"),
+    ]
     if probabilities is not None:
         handles.append(
-            Line2D([], [], color=STRONGEST, lw=2.5, label="strongest move (width: probability)")
+            Line2D(
+                [],
+                [],
+                color=STRONGEST,
+                lw=2.5,
+                label="strongest move of a node (width: probability)",
+            )
         )
     figure.legend(
         handles=handles,
@@ -224,7 +233,15 @@ def draw_beta(space: SearchSpace, probabilities: np.ndarray) -> Figure:
     """
     probabilities = check_shape("beta's probabilities", probabilities, space.beta_shape)
     trellis_width, trellis_height = trellis_size(space)
-    figure = Figure(figsize=(trellis_width + 1.0, trellis_height + 2 * MARGIN))
+    width, height = trellis_width + 1.0, trellis_height + TITLE + 2 * MARGIN
+    figure = Figure(figsize=(width, height))
+    figure.text(
+        MARGIN / width,
+        1 - MARGIN / height,
+        "arrows: probability of a move given its node; nodes: paths of 100 that pass",
+        va="top",
+        color=TEXT,
+    )
     axes = inch_axes(figure, 0, MARGIN, trellis_width, trellis_height)
     visits = visit_probabilities(space, probabilities)
     nodes = {
@@ -245,6 +262,8 @@ def draw_beta(space: SearchSpace, probabilities: np.ndarray) -> Figure:
                 color=ink(colors.to_rgba(visits[layer, level])),
                 zorder=5,
             )
+    for start, end in end_arrows(space):
+        draw_arrow(axes, space, start, end)
     for arrow in trellis_arrows(space, probabilities=probabilities):
         start = node_position(space, arrow.layer, arrow.source)
         end = node_position(space, arrow.layer + 1, arrow.target)
@@ -254,7 +273,7 @@ def draw_beta(space: SearchSpace, probabilities: np.ndarray) -> Figure:
             (arrow.layer, arrow.source),
             (arrow.layer + 1, arrow.target),
             colors.to_rgba(arrow.probability),
-            width=0.5 + 6 * arrow.probability,
+            width=0.5 + 5 * arrow.probability,
             zorder=1 + arrow.probability,
         )
         # A third of the way the moves of a node have parted and have not met others yet.
@@ -265,10 +284,10 @@ def draw_beta(space: SearchSpace, probabilities: np.ndarray) -> Figure:
             f"{arrow.probability:.2f}".lstrip("0"),
             ha="center",
             va="center",
-            fontsize=6.5,
+            fontsize=7,
             color=TEXT,
             zorder=3,
-            bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.8},
+            bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.9},
         )
     probability_bar(figure, trellis_width + 0.1, 2 * MARGIN, trellis_height - 2 * MARGIN)
     return figure
@@ -312,7 +331,10 @@ def draw_beta_history(space: SearchSpace, history: History) -> Figure:
         for layer in range(space.num_layers - 1)
         for level in space.levels(layer)
     }
-    return _draw_history(panels, epochs, MOVES)
+    figure = _draw_history(panels, epochs, MOVES)
+    if not panels:
+        figure.text(0.1, 0.5, "one layer: no moves", color=TEXT)
+    return figure
 
 
 def _stack(name: str, history: History, shape) -> Tuple[np.ndarray, np.ndarray]:
@@ -334,7 +356,7 @@ def _draw_history(
     panel_width, panel_height = 1.45, 0.17 * len(row_names)
     gap_width, gap_height = 0.15, 0.32
     left, bottom = 0.8, 0.55
-    width = left + grid_columns * (panel_width + gap_width) + 0.8
+    width = left + grid_columns * (panel_width + gap_width) + 1.0
     height = bottom + grid_rows * (panel_height + gap_height) + MARGIN
     figure = Figure(figsize=(width, height))
 
@@ -357,13 +379,13 @@ def _draw_history(
         axes.set_facecolor("#eceef1")
         axes.set_title(title, fontsize=8, pad=3)
         axes.spines[:].set_visible(False)
-        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
         axes.set_yticks(np.arange(len(row_names)) + 0.5, row_names)
         axes.tick_params(labelsize=7, length=2)
-        axes.tick_params(axis="y", length=0, labelleft=column == 0)
+        axes.tick_params(axis="y", length=0, labelleft=(row, column - 1) not in panels)
         lowest = (row + 1, column) not in panels
         axes.tick_params(axis="x", labelbottom=lowest)
         if lowest:
             axes.set_xlabel("epoch", fontsize=8)
-    probability_bar(figure, width - 0.65, bottom, height - bottom - MARGIN - gap_height)
+    probability_bar(figure, width - 0.9, bottom, height - bottom - MARGIN - gap_height)
     return figure

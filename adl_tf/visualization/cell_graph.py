@@ -27,7 +27,7 @@ OP_STYLES = {
     "atrous_conv_3x3": ("atr 3x3", "#e8891c"),
     "atrous_conv_5x5": ("atr 5x5", "#c0471b"),
 }
-INPUT_NAMES = ("Hˡ⁻¹", "Hˡ⁻²")
+INPUT_NAMES = ("H(l-1)", "H(l-2)")
 
 # Inches.
 COLUMN = 1.55
@@ -134,7 +134,7 @@ def draw_cell(axes: Axes, cell: Sequence[Block]) -> None:
         axes.text(
             state_center(state),
             middle,
-            "concat  Hˡ" if state == output else state_name(state),
+            "concat" if state == output else state_name(state),
             ha="center",
             va="center",
             color="white" if state == output else TEXT,
@@ -172,7 +172,6 @@ def draw_cell(axes: Axes, cell: Sequence[Block]) -> None:
                 arrowstyle="-|>,head_length=7,head_width=3.5",
                 mutation_scale=1,
                 color=color,
-                fc="none",
                 lw=1.8,
                 zorder=2,
             )

@@ -21,6 +21,9 @@ HEADER = 0.4
 
 POINTS_PER_INCH = 72
 
+# (layer, level); layer -1 is the stem, layer `num_layers` the heads.
+Node = Tuple[int, int]
+
 
 @dataclasses.dataclass(frozen=True)
 class TrellisArrow:
@@ -95,14 +98,25 @@ def visit_probabilities(space: SearchSpace, probabilities: np.ndarray) -> np.nda
     return visits
 
 
+def end_arrows(space: SearchSpace) -> List[Tuple[Node, Node]]:
+    """From the stem to the first layer, and from each node of the last layer to its head."""
+    last = space.num_layers - 1
+    return [((-1, 0), (0, 0))] + [((last, level), (last + 1, level)) for level in _rows(space)]
+
+
 def trellis_size(space: SearchSpace) -> Tuple[float, float]:
     """(width, height) in inches: columns for the strides, the stem, the layers and the head."""
-    return (space.num_layers + 3) * COLUMN, HEADER + space.num_levels * ROW
+    return (space.num_layers + 3) * COLUMN, HEADER + len(_rows(space)) * ROW
+
+
+def _rows(space: SearchSpace) -> range:
+    """Levels that are reached at all: the last layer's."""
+    return space.levels(space.num_layers - 1)
 
 
 def node_position(space: SearchSpace, layer: int, level: int) -> Tuple[float, float]:
     """Center of a node in inches; layer -1 is the stem, layer `num_layers` the head."""
-    return (layer + 2.5) * COLUMN, (space.num_levels - level - 0.5) * ROW
+    return (layer + 2.5) * COLUMN, (len(_rows(space)) - level - 0.5) * ROW
 
 
 def draw_nodes(axes: Axes, space: SearchSpace, color: Callable[[int, int], object]) -> None:
@@ -113,8 +127,7 @@ def draw_nodes(axes: Axes, space: SearchSpace, color: Callable[[int, int], objec
       space: the search space.
       color: maps (layer, level) to the color of the node; layers as in `node_position`.
     """
-    ends = [(-1, 0, "stem")]
-    ends += [(space.num_layers, level, "ASPP") for level in space.levels(space.num_layers - 1)]
+    ends = [(-1, 0, "stem")] + [(space.num_layers, level, "ASPP") for level in _rows(space)]
     for layer, level, name in ends:
         axes.text(
             *node_position(space, layer, level),
@@ -135,7 +148,7 @@ def draw_nodes(axes: Axes, space: SearchSpace, color: Callable[[int, int], objec
         axes.text(x, y + 0.62 * ROW, f"{layer + 1}", ha="center", fontsize=10, color=TEXT)
     x, y = node_position(space, -1, 0)
     axes.text(x, y + 0.62 * ROW, "layer", ha="center", fontsize=10, color=TEXT)
-    for level in range(space.num_levels):
+    for level in _rows(space):
         x, y = node_position(space, -2, level)
         axes.text(x, y, f"stride {level_stride(level)}", ha="center", va="center", color=TEXT)
 
@@ -143,13 +156,14 @@ def draw_nodes(axes: Axes, space: SearchSpace, color: Callable[[int, int], objec
 def draw_arrow(
     axes: Axes,
     space: SearchSpace,
-    start: Tuple[int, int],
-    end: Tuple[int, int],
+    start: Node,
+    end: Node,
     color=GRAY,
     width: float = 0.9,
     zorder: float = 1,
+    head: bool = True,
 ) -> None:
-    """Draws an arrow between two (layer, level), stem and heads included."""
+    """Draws an arrow between two nodes, or a plain line without `head`."""
     ends = [
         (1.7 if layer in (-1, space.num_layers) else 1.15) * RADIUS * POINTS_PER_INCH
         for layer in (start[0], end[0])
@@ -158,7 +172,7 @@ def draw_arrow(
         FancyArrowPatch(
             node_position(space, *start),
             node_position(space, *end),
-            arrowstyle=f"-|>,head_length={4 + width},head_width={1.5 + width}",
+            arrowstyle=f"-|>,head_length={4 + width},head_width={1.5 + width}" if head else "-",
             mutation_scale=1,
             shrinkA=ends[0],
             shrinkB=ends[1],

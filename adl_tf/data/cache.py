@@ -1,0 +1,96 @@
+"""Decoded examples on disk, for machines whose processors decode too slowly.
+
+One file per shard, records in the same order, pixels as they are in memory. The operating
+system keeps in memory what fits there.
+"""
+
+import contextlib
+import os
+import tempfile
+from typing import Sequence
+
+import tensorflow as tf
+from absl import logging
+
+_FEATURES = {
+    "image": tf.io.FixedLenFeature([], tf.string),
+    "label": tf.io.FixedLenFeature([], tf.string),
+    "size": tf.io.FixedLenFeature([2], tf.int64),
+    "filename": tf.io.FixedLenFeature([], tf.string),
+}
+
+
+def write_cache(
+    cache_dir: str, shards: Sequence[str], counts: Sequence[int], load, num_classes: int
+) -> Sequence[str]:
+    """Decodes the shards that the cache does not hold yet.
+
+    A cached file is named after the size and time of its shard, so a shard converted again is
+    decoded again. A bad record becomes an empty one, which `decode_cached` refuses.
+
+    Args:
+      cache_dir: made when missing.
+      shards: paths of the TFRecord files.
+      counts: number of records of each.
+      load: function of a record's number, see `RecordReader.load`.
+      num_classes: against which the label ids were checked.
+
+    Returns:
+      paths of the cached files, one per shard.
+    """
+    os.makedirs(cache_dir, exist_ok=True)
+    paths, first = [], 0
+    for shard, count in zip(shards, counts):
+        status = os.stat(shard)
+        key = f"{status.st_size}-{status.st_mtime_ns}-{num_classes}"
+        path = os.path.join(cache_dir, f"{os.path.basename(shard)}-{key}.decoded")
+        if not os.path.exists(path):
+            logging.info("decoding %s into %s", shard, path)
+            records = tf.data.Dataset.range(first, first + count)
+            _write(path, records.map(load, tf.data.AUTOTUNE, deterministic=True).prefetch(2))
+        paths.append(path)
+        first += count
+    return paths
+
+
+def decode_cached(serialized):
+    """Undoes the cache's encoding.
+
+    Args:
+      serialized: string scalar.
+
+    Returns:
+      image uint8 [H, W, 3], label uint8 [H, W], filename string scalar.
+
+    Raises:
+      tf.errors.InvalidArgumentError: the record was bad.
+    """
+    features = tf.io.parse_single_example(serialized, _FEATURES)
+    image = tf.reshape(
+        tf.io.decode_raw(features["image"], tf.uint8), tf.concat([features["size"], [3]], 0)
+    )
+    label = tf.reshape(tf.io.decode_raw(features["label"], tf.uint8), features["size"])
+    return image, label, features["filename"]
+
+
+def _write(path, dataset):
+    def bytes_feature(value):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".cache-")
+    os.close(handle)
+    try:
+        with tf.io.TFRecordWriter(temporary) as writer:
+            for image, label, filename, valid in dataset.as_numpy_iterator():
+                features = {
+                    "image": bytes_feature(image.tobytes()),
+                    "label": bytes_feature(label.tobytes()),
+                    "size": tf.train.Feature(int64_list=tf.train.Int64List(value=label.shape)),
+                    "filename": bytes_feature(filename),
+                }
+                example = tf.train.Example(features=tf.train.Features(feature=features))
+                writer.write(example.SerializeToString() if valid else b"")
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)

@@ -1,0 +1,1 @@
+"""Pictures for people: architectures, alpha and beta, predictions. No TensorFlow, no pyplot."""

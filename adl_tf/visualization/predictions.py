@@ -1,0 +1,172 @@
+"""Pictures of label maps: colored, beside their image, and as a gallery with a legend."""
+
+from typing import List, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from adl_tf.data.description import IGNORE_LABEL, Color, DatasetDescription
+from adl_tf.visualization.figure import TEXT, inch_axes
+
+# Light gray: none of the usual palettes has it, and black is a class of PASCAL VOC.
+IGNORE_COLOR = (224, 224, 224)
+
+PANEL_TITLES = ("image", "ground truth", "prediction")
+# Pixels.
+SEPARATOR = 4
+
+# Inches.
+GALLERY_WIDTH = 12.0
+MARGIN = 0.2
+LINE = 0.21
+LEGEND_MARK = 0.7
+LETTER = 0.085
+
+
+def colorize(
+    label_map: np.ndarray, colors: Sequence[Color], ignore_label: int = IGNORE_LABEL
+) -> np.ndarray:
+    """Paints a label map.
+
+    Args:
+      label_map: integers [H, W].
+      colors: (red, green, blue) in 0..255 per class.
+      ignore_label: the label painted in `IGNORE_COLOR`.
+
+    Returns:
+      uint8 [H, W, 3].
+
+    Raises:
+      ValueError: not [H, W], or a label that is neither a class nor the ignore label.
+    """
+    label_map = np.asarray(label_map)
+    if label_map.ndim != 2:
+        raise ValueError(f"label map has shape {list(label_map.shape)}; it must be [H, W].")
+    ignored = label_map == ignore_label
+    classes = np.where(ignored, len(colors), label_map)
+    unknown = np.unique(label_map[~ignored & ((label_map < 0) | (label_map >= len(colors)))])
+    if unknown.size:
+        raise ValueError(
+            f"label map has labels {unknown.tolist()}; there are {len(colors)} classes and the "
+            f"ignore label {ignore_label}."
+        )
+    return np.asarray([*colors, IGNORE_COLOR], np.uint8)[classes]
+
+
+def prediction_panel(
+    image: np.ndarray,
+    label: np.ndarray,
+    prediction: np.ndarray,
+    description: DatasetDescription,
+) -> np.ndarray:
+    """Image, ground truth and prediction side by side.
+
+    Args:
+      image: uint8 [H, W, 3].
+      label: integers [H, W].
+      prediction: integers [H, W].
+      description: of the data set, for its colors.
+
+    Returns:
+      uint8 [H, 3 * W + 2 * SEPARATOR, 3].
+
+    Raises:
+      ValueError: the three differ in size, the image is no uint8 [H, W, 3], or a label
+        is unknown.
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise ValueError(f"image is {image.dtype} {list(image.shape)}; it must be uint8 [H, W, 3].")
+    maps = [
+        colorize(label_map, description.colors, description.ignore_label)
+        for label_map in (label, prediction)
+    ]
+    if any(colored.shape != image.shape for colored in maps):
+        raise ValueError(
+            f"image {list(image.shape[:2])}, label {list(maps[0].shape[:2])} and prediction "
+            f"{list(maps[1].shape[:2])} differ in size."
+        )
+    line = np.full((image.shape[0], SEPARATOR, 3), 255, np.uint8)
+    return np.concatenate([image, line, maps[0], line, maps[1]], axis=1)
+
+
+def classes_present(label_maps: Sequence[np.ndarray], description: DatasetDescription) -> List[int]:
+    """Ids of the classes that occur in any of the maps, in order, without the ignore label."""
+    present = np.unique(np.concatenate([np.unique(label_map) for label_map in label_maps]))
+    return [int(label) for label in present if label != description.ignore_label]
+
+
+def prediction_gallery(
+    images: Sequence[np.ndarray],
+    labels: Sequence[np.ndarray],
+    predictions: Sequence[np.ndarray],
+    description: DatasetDescription,
+) -> Figure:
+    """One `prediction_panel` per row, and a legend of the classes that occur.
+
+    Args:
+      images: uint8 [H, W, 3] each; sizes may differ between images.
+      labels: integers [H, W] each.
+      predictions: integers [H, W] each.
+      description: of the data set, for names and colors.
+
+    Raises:
+      ValueError: no images, another number of labels or predictions, or a panel's faults.
+    """
+    if not len(images) or not len(images) == len(labels) == len(predictions):
+        raise ValueError(
+            f"gallery of {len(images)} images, {len(labels)} labels and {len(predictions)} "
+            "predictions; it needs as many of each, and at least one."
+        )
+    panels = [
+        prediction_panel(*example, description) for example in zip(images, labels, predictions)
+    ]
+    entries = [
+        (description.class_names[label], description.colors[label])
+        for label in classes_present([*labels, *predictions], description)
+    ] + [("ignored", IGNORE_COLOR)]
+    panel_width = GALLERY_WIDTH - 2 * MARGIN
+    entry_width = LEGEND_MARK + LETTER * max(len(name) for name, _ in entries)
+    legend_columns = min(len(entries), max(1, int(panel_width / entry_width)))
+    legend_height = LINE * -(-len(entries) // legend_columns) + MARGIN
+    heights = [panel_width * panel.shape[0] / panel.shape[1] for panel in panels]
+    gap = MARGIN / 2
+    height = MARGIN + LINE + sum(heights) + gap * len(panels) + legend_height
+
+    figure = Figure(figsize=(GALLERY_WIDTH, height))
+    top = height - MARGIN - LINE
+    for column, title in enumerate(PANEL_TITLES):
+        x = MARGIN + panel_width * (column + 0.5) / len(PANEL_TITLES)
+        figure.text(
+            x / GALLERY_WIDTH,
+            (top + LINE / 2) / height,
+            title,
+            ha="center",
+            va="center",
+            weight="bold",
+            color=TEXT,
+        )
+    for panel, panel_height in zip(panels, heights):
+        axes = inch_axes(figure, MARGIN, top - panel_height, panel_width, panel_height)
+        # Nearest: blending label colors would paint classes that are not there.
+        axes.imshow(
+            panel,
+            extent=(0, panel_width, 0, panel_height),
+            aspect="auto",
+            interpolation="nearest",
+        )
+        top -= panel_height + gap
+    figure.legend(
+        handles=[
+            Patch(fc=np.divide(color, 255), ec="#8d96a3", lw=0.5, label=name)
+            for name, color in entries
+        ],
+        loc="upper center",
+        bbox_to_anchor=(0.5, legend_height / height),
+        ncols=legend_columns,
+        frameon=False,
+        borderaxespad=0,
+        labelspacing=0.4,
+    )
+    return figure

@@ -1,0 +1,66 @@
+"""Beam is an extra; where it is installed, the same records must come out of it."""
+
+import subprocess
+import sys
+
+import pytest
+from readback import environment, error_line, run_program
+from test_convert_folder import make_folder
+
+from data_prep import convert_folder, core, verify
+
+OPTIONS = ["--num_train=12", "--num_val=3", "--height=32", "--width=64", "--num_shards=3"]
+
+
+def contents(directory):
+    return {p.name: p.read_bytes() for p in directory.glob("*") if p.is_file()}
+
+
+def test_pipeline_writes_the_same_bytes(tmp_path):
+    pytest.importorskip("apache_beam")
+    direct, piped = tmp_path / "direct", tmp_path / "piped"
+    run_program("convert_synthetic", f"--output_dir={direct}", "--num_workers=1", *OPTIONS)
+    beam_options = "--beam_options=--runner=DirectRunner"
+    process, summary = run_program(
+        "convert_synthetic", f"--output_dir={piped}", beam_options, *OPTIONS
+    )
+    assert process.returncode == 0, process.stderr
+    assert summary == {"examples": {"train": 12, "val": 3}, "shards": 6, "skipped": 0}
+    assert contents(piped) == contents(direct)
+    assert verify.verify(str(piped)) == {"examples": 15, "bad": 0}
+
+
+def test_bad_examples_are_counted(tmp_path):
+    pytest.importorskip("apache_beam")
+    from data_prep import beam
+
+    folder = make_folder(tmp_path / "in")
+    (tmp_path / "in/masks/4.png").unlink()
+
+    def convert(max_errors):
+        def write(*arguments):
+            beam.write(*arguments, options=["--runner=DirectRunner"])
+
+        plan = convert_folder.plan(folder)
+        output = str(tmp_path / "out")
+        return core.run_with(write, plan, output, num_shards=2, max_errors=max_errors)
+
+    with pytest.raises(core.ConversionError, match=r"masks/4\.png: the label is missing"):
+        convert(max_errors=0)
+    assert not (tmp_path / "out/dataset.json").exists()
+    assert convert(max_errors=1)["skipped"] == 1
+    assert sum(convert(max_errors=1)["examples"].values()) == 9
+
+
+def test_without_beam_one_line_says_what_to_install(tmp_path):
+    (tmp_path / "apache_beam.py").write_text("raise ImportError('No module named apache_beam')")
+    program = f"import sys, runpy; sys.path.insert(0, {str(tmp_path)!r}); "
+    program += "sys.argv = ['convert_synthetic', *sys.argv[1:]]; "
+    program += "runpy.run_module('data_prep.convert_synthetic', run_name='__main__')"
+    process = subprocess.run(
+        [sys.executable, "-c", program, f"--output_dir={tmp_path / 'out'}", "--beam_options="],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert "pip install 'adl-tf[beam]'" in error_line(process)

@@ -1,0 +1,172 @@
+"""SharedFunction: few graphs, real calls, and gradients to what was asked for."""
+
+import collections
+
+import pytest
+import tensorflow as tf
+from reference import assert_close
+from tensorflow.python.eager import context
+
+from adl_tf.layers.shared_function import SharedFunction
+
+LAYERS = 4
+
+
+class Counted:
+    """`(x * w + sin(b), statistics)`, counting how often it is traced."""
+
+    def __init__(self):
+        self.traces = 0
+
+    def __call__(self, x, w, b):
+        self.traces += 1
+        return [x * w + tf.sin(b)], [tf.reduce_mean(x), tf.reduce_max(w)]
+
+
+def arguments(shape=(3,)):
+    return tuple(tf.random.stateless_normal(shape, [0, seed]) for seed in range(3))
+
+
+def test_value_and_gradients():
+    x, w, b = arguments()
+    shared = SharedFunction(Counted())
+    with tf.GradientTape() as tape:
+        tape.watch([x, w, b])
+        y, mean, largest = shared(x, w, b, wanted=(0, 1, 2))
+        loss = tf.reduce_sum(y**2)
+    assert_close([y, mean, largest], [x * w + tf.sin(b), tf.reduce_mean(x), tf.reduce_max(w)])
+    assert_close(tape.gradient(loss, [x, w, b]), [2 * y * w, 2 * y * x, 2 * y * tf.cos(b)])
+
+
+def test_gradients_go_only_where_they_are_wanted():
+    x, w, b = arguments()
+    shared = SharedFunction(Counted())
+    for wanted in [(0,), (2, 1), ()]:
+        with tf.GradientTape() as tape:
+            tape.watch([x, w, b])
+            y = shared(x, w, b, wanted=wanted)[0]
+        gradients = tape.gradient(y, [x, w, b])
+        expected = [w, x, tf.cos(b)]
+        assert_close(gradients, [expected[i] if i in wanted else None for i in range(3)])
+
+
+def test_no_gradient_passes_through_statistics():
+    x, w, b = arguments()
+    shared = SharedFunction(Counted())
+    with tf.GradientTape() as tape:
+        tape.watch([x, w])
+        y, mean, largest = shared(x, w, b, wanted=(0, 1))
+        loss = tf.reduce_sum(y) + mean + largest
+    assert_close(tape.gradient(loss, [x, w]), [w, x])
+
+
+def test_an_argument_without_influence_gets_zeros():
+    shared = SharedFunction(lambda x, unused: ([2 * x], []))
+    x, unused, _ = arguments()
+    with tf.GradientTape() as tape:
+        tape.watch([x, unused])
+        (y,) = shared(x, unused, wanted=(0, 1))
+    assert_close(tape.gradient(y, [x, unused]), [2 * tf.ones(3), tf.zeros(3)])
+
+
+def test_gradients_of_variables():
+    w = tf.Variable([1.0, 2.0, 3.0])
+    x, _, b = arguments()
+    shared = SharedFunction(Counted())
+    with tf.GradientTape() as tape:
+        y = shared(x, w, b, wanted=(0, 1))[0]
+    assert_close([tape.gradient(y, w)], [x])
+
+
+def chain(shared, x, w, b):
+    """`LAYERS` layers of the same function: the output, and the gradients of all arguments."""
+    with tf.GradientTape() as tape:
+        tape.watch([x, w, b])
+        y = x
+        for _ in range(LAYERS):
+            y = shared(y, w, b, wanted=(0, 1, 2))[0]
+    return [y, *tape.gradient(y, [x, w, b])]
+
+
+def test_equal_signatures_are_traced_once():
+    function = Counted()
+    shared = SharedFunction(function)
+    step = tf.function(lambda *tensors: chain(shared, *tensors))
+    step(*arguments())
+    # One forward graph and one backward graph, which runs the function again.
+    assert function.traces == 2
+    step(*arguments())
+    chain(shared, *arguments())
+    assert function.traces == 2
+    # Another shape is another signature.
+    step(*arguments(shape=(2, 2)))
+    assert function.traces == 4
+
+
+def count_calls(graph):
+    """{function's name: number of calls} in a graph."""
+    calls = [node.attr["f"].func.name for node in graph.node if "PartitionedCall" in node.op]
+    return collections.Counter(calls)
+
+
+def test_the_graph_has_a_call_for_each_layer():
+    shared = SharedFunction(Counted())
+    step = tf.function(lambda *tensors: chain(shared, *tensors))
+    graph = step.get_concrete_function(*arguments()).graph.as_graph_def()
+    # Forward and backward: two functions, one call of each for each layer.
+    assert sorted(count_calls(graph).values()) == [LAYERS, LAYERS]
+    assert len(graph.library.function) == 2
+    for function in graph.library.function:
+        assert function.attr["_noinline"].b
+
+
+def test_calls_survive_the_optimizer():
+    """What runs has calls: inlined copies would all be recomputed, and kept, at once."""
+    shared = SharedFunction(Counted())
+    step = tf.function(lambda *tensors: chain(shared, *tensors))
+    tensors = arguments()
+    step.get_concrete_function(*tensors)
+    context.enable_run_metadata()
+    try:
+        step(*tensors)
+        (graphs,) = context.export_run_metadata().function_graphs
+    finally:
+        context.disable_run_metadata()
+    assert sum(count_calls(graphs.post_optimization_graph).values()) == 2 * LAYERS
+
+
+def test_only_arguments_are_kept_between_the_passes():
+    """The forward call returns its declared outputs, no intermediates for the backward pass."""
+    shared = SharedFunction(Counted())
+    step = tf.function(lambda *tensors: chain(shared, *tensors))
+    graph = step.get_concrete_function(*arguments()).graph.as_graph_def()
+    outputs = {len(function.signature.output_arg) for function in graph.library.function}
+    # Forward: the output and two statistics; backward: three gradients.
+    assert outputs == {3}
+
+
+def test_numbers_of_outputs():
+    """Several outputs, none of which needs to be used."""
+    shared = SharedFunction(lambda x, y: ([x * y, x + y, x], [y]))
+    x, y, _ = arguments()
+    with tf.GradientTape() as tape:
+        tape.watch([x, y])
+        outputs = shared(x, y, wanted=(0, 1))
+        loss = tf.reduce_sum(3 * outputs[1])
+    assert len(outputs) == 4
+    assert_close(tape.gradient(loss, [x, y]), [3 * tf.ones(3), 3 * tf.ones(3)])
+
+
+@pytest.mark.parametrize("wanted", [(0, 1), (1,)])
+def test_backward_of_each_set_of_wanted_is_traced_once(wanted):
+    function = Counted()
+    shared = SharedFunction(function)
+    for _ in range(2):
+        for choice in [wanted, (0,)]:
+            x, w, b = arguments()
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = shared(x, w, b, wanted=choice)[0]
+            tape.gradient(y, x)
+    # One forward graph, and one backward graph for each of the two sets.
+    assert function.traces == 3

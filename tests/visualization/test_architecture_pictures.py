@@ -1,0 +1,307 @@
+import concurrent.futures
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patches import Circle, Rectangle
+from matplotlib.text import Text
+from PIL import Image
+
+from adl_tf.space import decoding
+from adl_tf.space.genotype import PRESETS, Genotype
+from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, OPS, SearchSpace
+from adl_tf.visualization.architecture import (
+    PATH,
+    chosen_entries,
+    draw_alpha,
+    draw_alpha_history,
+    draw_architecture,
+    draw_beta,
+    draw_beta_history,
+    edge_names,
+)
+from adl_tf.visualization.cell_graph import OP_STYLES, cell_arcs, state_center
+from adl_tf.visualization.figure import figure_to_image, save_figure
+from adl_tf.visualization.trellis import end_arrows, trellis_arrows, visit_probabilities
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+SPACES = [
+    SearchSpace(),
+    SearchSpace(num_layers=1, num_blocks=1),
+    SearchSpace(num_layers=2, num_blocks=2, num_levels=1),
+    SearchSpace(num_layers=3, num_blocks=1, num_levels=2, ops=("skip_connect",)),
+    SearchSpace(num_layers=5, num_blocks=9, num_levels=6),
+    SearchSpace(num_layers=20, num_blocks=3),
+]
+
+
+def random_logits(space, seed=0):
+    generator = np.random.default_rng(seed)
+    return generator.normal(size=space.alpha_shape), generator.normal(size=space.beta_shape)
+
+
+def random_genotype(space, seed=0):
+    """Any legal genotype, also such as decoding never returns."""
+    generator = np.random.default_rng(seed)
+    path = [0]
+    while len(path) < space.num_layers:
+        near = [level for level in range(space.num_levels) if abs(level - path[-1]) <= 1]
+        path.append(generator.choice(near))
+    cell = [
+        [(generator.integers(block + CELL_INPUTS), generator.choice(space.ops)) for _ in range(2)]
+        for block in range(space.num_blocks)
+    ]
+    return Genotype(path, cell)
+
+
+def label_boxes(figure):
+    """Pixel boxes of all texts, their frames included, as they come out."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+    return {
+        text: (text.get_bbox_patch() or text).get_window_extent(canvas.get_renderer())
+        for text in texts
+    }
+
+
+def test_arrows_are_all_legal_moves_of_reachable_nodes():
+    space = SearchSpace(num_layers=6)
+    arrows = {(a.layer, a.source, a.target) for a in trellis_arrows(space)}
+    assert arrows == {
+        (layer - 1, source, level)
+        for layer in range(1, space.num_layers)
+        for level in space.levels(layer)
+        for source, _ in space.predecessors(layer, level)
+    }
+    assert len(trellis_arrows(space)) == len(arrows)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_marked_path_is_the_decoded_one(space):
+    alpha, beta = random_logits(space)
+    genotype, probability = decoding.decode(space, alpha, beta)
+    arrows = trellis_arrows(space, genotype.path, decoding.move_probabilities(space, beta))
+    marked = [arrow for arrow in arrows if arrow.on_path]
+    assert [(a.layer, a.source, a.target) for a in marked] == [
+        (layer, *genotype.path[layer : layer + 2]) for layer in range(space.num_layers - 1)
+    ]
+    assert np.prod([arrow.probability for arrow in marked]) == pytest.approx(probability)
+
+
+def test_each_reachable_node_has_one_strongest_move():
+    space = SearchSpace()
+    _, beta = random_logits(space)
+    probabilities = decoding.move_probabilities(space, beta)
+    strongest = [a for a in trellis_arrows(space, (), probabilities) if a.strongest]
+    assert [(a.layer, a.source) for a in strongest] == [
+        (layer, level) for layer in range(space.num_layers - 1) for level in space.levels(layer)
+    ]
+    for arrow in strongest:
+        moves = probabilities[arrow.layer, arrow.source]
+        assert moves[MOVE_OFFSETS.index(arrow.target - arrow.source)] == moves.max()
+
+
+def test_without_beta_nothing_is_strongest():
+    assert not any(a.strongest or a.probability for a in trellis_arrows(SearchSpace(), [0] * 12))
+
+
+def test_end_arrows_lead_from_the_stem_and_to_every_head():
+    assert end_arrows(SearchSpace(num_layers=3)) == [
+        ((-1, 0), (0, 0)),
+        ((2, 0), (3, 0)),
+        ((2, 1), (3, 1)),
+        ((2, 2), (3, 2)),
+    ]
+
+
+def test_visits_sum_the_probabilities_of_paths():
+    space = SearchSpace(num_layers=4, num_levels=3)
+    _, beta = random_logits(space)
+    visits = visit_probabilities(space, decoding.move_probabilities(space, beta))
+    expected = np.zeros((4, 3))
+    for path in itertools.product(range(3), repeat=4):
+        if path[0] == 0 and max(abs(np.diff(path))) <= 1:
+            expected[np.arange(4), path] += decoding.path_probability(space, beta, path)
+    np.testing.assert_allclose(visits, expected)
+    np.testing.assert_allclose(visits.sum(axis=1), 1)
+
+
+def test_blue_nodes_are_the_genotypes_path():
+    genotype = PRESETS["auto_deeplab"]
+    figure = draw_architecture(genotype)
+    nodes = [p for axes in figure.axes for p in axes.patches if isinstance(p, Circle)]
+    blue = sorted(node.center for node in nodes if node.get_facecolor()[:3] == hex_rgb(PATH))
+    columns = sorted({node.center[0] for node in nodes})
+    rows = sorted({node.center[1] for node in nodes}, reverse=True)
+    assert [columns.index(x) for x, _ in blue] == list(range(12))
+    assert tuple(rows.index(y) for _, y in blue) == genotype.path
+
+
+def hex_rgb(color):
+    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+
+
+def test_cell_labels_are_the_genotypes_ops():
+    genotype = PRESETS["auto_deeplab"]
+    texts = [text.get_text() for text in draw_architecture(genotype).findobj(Text)]
+    for op in OPS:
+        expected = sum(branch[1] == op for block in genotype.cell for branch in block)
+        assert texts.count(OP_STYLES[op][0]) == expected
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_arcs_join_the_right_boxes_at_places_of_their_own(seed):
+    cell = random_genotype(SearchSpace(num_blocks=7), seed).cell
+    arcs = cell_arcs(cell)
+    branches = [(block, *branch) for block, pair in enumerate(cell) for branch in pair]
+    assert [(arc.block, arc.source, arc.op) for arc in arcs] == branches
+    for arc in arcs:
+        assert 0 < arc.start - state_center(arc.source) < 0.5
+        assert 0 < state_center(arc.block + CELL_INPUTS) - arc.end < 0.5
+    assert len({arc.start for arc in arcs} | {arc.end for arc in arcs}) == 2 * len(arcs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("blocks", [5, 8])
+def test_no_two_texts_overlap(seed, blocks):
+    space = SearchSpace(num_layers=6, num_blocks=blocks)
+    _, beta = random_logits(space, seed)
+    boxes = label_boxes(draw_architecture(random_genotype(space, seed), space, beta))
+    for (one, box), (other, other_box) in itertools.combinations(boxes.items(), 2):
+        assert not box.overlaps(other_box), (one, other)
+
+
+def test_texts_stay_inside_the_picture():
+    space = SearchSpace(num_layers=4, num_blocks=3)
+    alpha, beta = random_logits(space)
+    ops, moves = decoding.op_probabilities(alpha), decoding.move_probabilities(space, beta)
+    for figure in (
+        draw_architecture(random_genotype(space), space, beta),
+        draw_alpha(space, ops),
+        draw_beta(space, moves),
+        draw_alpha_history(space, [(0, ops), (5, ops)]),
+        draw_beta_history(space, [(3, moves)]),
+    ):
+        for text, box in label_boxes(figure).items():
+            inside = figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+            inside &= figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+            assert inside, text
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_every_space_draws(space, tmp_path):
+    alpha, beta = random_logits(space)
+    ops, moves = decoding.op_probabilities(alpha), decoding.move_probabilities(space, beta)
+    genotype = random_genotype(space)
+    figures = [
+        draw_architecture(genotype),
+        draw_architecture(genotype, space, beta),
+        draw_alpha(space, ops),
+        draw_beta(space, moves),
+        draw_alpha_history(space, [(0, ops)]),
+        draw_beta_history(space, [(20, moves), (21, moves), (30, moves)]),
+    ]
+    for figure in figures:
+        path = tmp_path / "picture.png"
+        save_figure(figure, path)
+        with Image.open(path) as picture:
+            picture.load()
+            assert picture.format == "PNG"
+            assert min(picture.size) >= 100 and max(picture.size) <= 4000
+    assert [file.name for file in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_image_is_what_is_saved(tmp_path):
+    figure = draw_architecture(PRESETS["auto_deeplab"])
+    image = figure_to_image(figure)
+    assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[-1] == 3
+    save_figure(figure, tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), image)
+
+
+def test_framed_entries_are_the_decoded_cell():
+    space = SearchSpace(num_blocks=3)
+    alpha, _ = random_logits(space)
+    probabilities = decoding.op_probabilities(alpha)
+    probabilities[0] = np.eye(len(OPS))[4]
+    entries = chosen_entries(space, probabilities)
+    with np.errstate(divide="ignore"):
+        cell = decoding.strongest_cell(space, np.log(probabilities))
+    assert [(space.edges[row], space.ops[column]) for row, column in entries] == [
+        ((source, block), op) for block, pair in enumerate(cell) for source, op in pair
+    ]
+    frames = draw_alpha(space, probabilities).axes[0].patches
+    centers = [(f.get_y() + f.get_height() / 2, f.get_x() + f.get_width() / 2) for f in frames]
+    assert all(isinstance(frame, Rectangle) for frame in frames)
+    np.testing.assert_allclose(centers, entries, atol=1e-9)
+
+
+def test_edge_names_follow_the_rows_of_alpha():
+    assert edge_names(SearchSpace(num_blocks=2)) == [
+        "H(l-1) → block 1",
+        "H(l-2) → block 1",
+        "H(l-1) → block 2",
+        "H(l-2) → block 2",
+        "block 1 → block 2",
+    ]
+
+
+def test_history_panels_hold_their_values():
+    space = SearchSpace(num_layers=3, num_blocks=1)
+    alpha, beta = random_logits(space)
+    ops, moves = decoding.op_probabilities(alpha), decoding.move_probabilities(space, beta)
+    first, second = draw_alpha_history(space, [(2, ops), (4, ops[::-1])]).axes[:2]
+    np.testing.assert_allclose(first.collections[0].get_array(), ops.T)
+    np.testing.assert_allclose(second.collections[0].get_array(), ops[::-1].T)
+    assert first.get_xlim() == (1, 5)
+
+    panels = draw_beta_history(space, [(2, moves)]).axes[:-1]
+    titles = ["layer 1, stride 4", "layer 2, stride 4", "layer 2, stride 8"]
+    assert [axes.get_title() for axes in panels] == titles
+    drawn = panels[0].collections[0].get_array()
+    assert drawn.mask[:, 0].tolist() == [True, False, False]
+    np.testing.assert_allclose(drawn[1:, 0], moves[0, 0, 1:])
+
+
+def test_faults_are_named():
+    space = SearchSpace(num_layers=3, num_blocks=2)
+    genotype = random_genotype(space)
+    alpha, beta = random_logits(space)
+    with pytest.raises(ValueError, match=r"beta has shape \[2, 3, 3\]; it must be \[2, 4, 3\]"):
+        draw_architecture(genotype, space, beta[:, :3])
+    with pytest.raises(ValueError, match="path has 3 layers, the space has 12"):
+        draw_architecture(genotype, SearchSpace())
+    with pytest.raises(ValueError, match="genotype has 2 blocks, the space has 5"):
+        draw_architecture(genotype, SearchSpace(num_layers=3))
+    with pytest.raises(ValueError, match="alpha's probabilities has shape"):
+        draw_alpha(space, alpha[1:])
+    with pytest.raises(ValueError, match="at least one"):
+        draw_alpha_history(space, [])
+    with pytest.raises(ValueError, match="increasing"):
+        draw_beta_history(space, [(1, beta), (1, beta)])
+
+
+def test_draws_in_threads():
+    genotypes = [random_genotype(SearchSpace(num_layers=4), seed) for seed in range(4)]
+
+    def draw(genotype):
+        return figure_to_image(draw_architecture(genotype))
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(draw, genotypes))
+    for image, genotype in zip(drawn, genotypes):
+        np.testing.assert_array_equal(image, draw(genotype))
+
+
+def test_needs_neither_pyplot_nor_tensorflow():
+    program = (
+        "import sys, adl_tf.visualization.architecture, adl_tf.visualization.predictions\n"
+        "sys.exit('matplotlib.pyplot' in sys.modules or 'tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
