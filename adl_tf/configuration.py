@@ -59,9 +59,14 @@ def run_program(program: Callable[..., Dict[str, Any]]) -> None:
             raise app.UsageError(f"unexpected argument {argv[1]!r}")
         try:
             result = program()
-        except (ValueError, FileNotFoundError) as error:
+        except (ValueError, FileNotFoundError, RuntimeError) as error:
+            # gin says of a missing binding that it is a RuntimeError, and adds to every
+            # error through which configurables it came.
+            text = str(error).split("\n  In call to configurable")[0]
+            if isinstance(error, RuntimeError) and not text.startswith("Required bindings"):
+                raise
             logging.debug("raised here", exc_info=True)
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"error: {' '.join(text.split())}", file=sys.stderr)
             sys.exit(1)
         except (KeyboardInterrupt, Interrupted) as error:
             print(f"interrupted. {error}", file=sys.stderr)

@@ -1,0 +1,129 @@
+"""The search program as real processes: run, stop, kill, resume, bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from adl_tf.space.genotype import load_genotype
+from data_prep import convert_synthetic
+
+EPOCHS, STEPS = 2, 40
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    directory = str(tmp_path_factory.mktemp("streets"))
+    convert_synthetic.build(directory, num_train=12, num_val=2, height=48, width=64)
+    return directory
+
+
+def command(dataset, model_dir, *parameters):
+    bindings = (
+        f"DATASET_DIR = '{dataset}'",
+        "CROP_SIZE = 33",
+        f"EPOCHS = {EPOCHS}",
+        "ARCH_START_EPOCH = 1",
+        "NUM_LAYERS = 2",
+        "NUM_BLOCKS = 1",
+        "search.deterministic = True",
+        f"search.steps_per_epoch = {STEPS}",
+        "search.checkpoint_steps = 3",
+        *parameters,
+    )
+    return [
+        *(sys.executable, "-m", "adl_tf.search", "--gin_file=search.gin"),
+        f"--model_dir={model_dir}",
+        *(f"--gin_param={binding}" for binding in bindings),
+    ]
+
+
+def run(arguments, cwd):
+    return subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+def start_and_signal(arguments, cwd, model_dir, checkpoint, number):
+    """Sends a signal as soon as a checkpoint at or after a step exists; returns the status."""
+    process = subprocess.Popen(
+        arguments, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(3000):
+        saved = tf.train.latest_checkpoint(model_dir)
+        if saved and int(saved.rpartition("-")[2]) >= checkpoint:
+            break
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+def tensors(model_dir):
+    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(model_dir))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.endswith("VARIABLE_VALUE") and not name.startswith("save_counter")
+    }
+
+
+def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
+    whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
+    result = run(command(dataset, whole), tmp_path)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout.splitlines()[-1])
+    assert summary["weight_steps"] == EPOCHS * STEPS
+    assert summary["arch_steps"] == STEPS
+    assert 0 <= summary["val_miou"] <= 1
+    genotype = load_genotype(summary["genotype"])
+    assert len(genotype.path) == 2 and len(genotype.cell) == 1
+    for picture in ("architecture.png", "alpha_history.png", "beta_history.png"):
+        assert min(Image.open(os.path.join(whole, picture)).size) > 100
+    assert os.path.getsize(os.path.join(whole, "operative_config.gin")) > 0
+    assert any(name.startswith("events.out.tfevents") for name in os.listdir(whole))
+    assert "path 4-" in result.stderr and "arch_loss" in result.stderr
+
+    arguments = command(dataset, broken)
+    status, errors = start_and_signal(arguments, tmp_path, broken, 3, signal.SIGINT)
+    assert status == 130 and "goes on from here" in errors
+    status, _ = start_and_signal(arguments, tmp_path, broken, STEPS + 6, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    assert not os.path.exists(os.path.join(broken, "genotype.json"))
+    result = run(arguments, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "Going on" in result.stderr
+    resumed = json.loads(result.stdout.splitlines()[-1])
+    assert resumed["weight_steps"] == EPOCHS * STEPS
+    assert resumed["val_miou"] == summary["val_miou"]
+
+    expected, found = tensors(whole), tensors(broken)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(value, found[name], err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "parameters, message",
+    [
+        (["search.no_such_parameter = 1"], "no_such_parameter"),
+        (["DATASET_DIR = '/no/such/folder'"], "/no/such/folder: no such data set directory"),
+        (["BATCH_SIZE = 100"], "lower BATCH_SIZE"),
+        (["SearchSpace.ops = ['conv_9x9']"], "unknown ops"),
+    ],
+)
+def test_bad_input_is_one_line(dataset, tmp_path, parameters, message):
+    model_dir = tmp_path / "run"
+    result = run(command(dataset, model_dir, *parameters), tmp_path)
+    assert result.returncode == 1
+    assert result.stdout.strip() == ""
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert message in line
+    assert "Traceback" not in result.stderr
+    assert not model_dir.exists()

@@ -1,0 +1,147 @@
+"""Alternating steps: what they change, by how much, and that devices do not change it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adl_tf.models.supernet import Supernet
+from adl_tf.space.search_space import SearchSpace
+from adl_tf.training.alternating_model import AlternatingModel
+from adl_tf.training.losses import segmentation_loss
+from adl_tf.training.optimizers import architecture_optimizer, weight_optimizer
+
+SIZE, CLASSES = 33, 3
+SPACE = SearchSpace(
+    num_layers=3, num_blocks=2, filter_multiplier=4, num_levels=2, separable_atrous=True
+)
+
+
+def make_model(**options):
+    tf.keras.utils.set_random_seed(3)
+    model = AlternatingModel(Supernet(SPACE, CLASSES), **options)
+    model.compile(weight_optimizer(total_steps=10), architecture_optimizer())
+    model.build((None, SIZE, SIZE, 3))
+    return model
+
+
+def make_batch(seed, size=4):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, CLASSES, (size, SIZE, SIZE)).astype(np.int32)
+    labels[0, : SIZE // 2] = 255  # Unevenly over the replicas.
+    return {
+        "image": random.normal(size=(size, SIZE, SIZE, 3)).astype(np.float32),
+        "label": labels,
+        "position": np.arange(seed * size, (seed + 1) * size),
+    }
+
+
+def fit(model, batches, steps=1):
+    dataset = tf.data.Dataset.from_tensors(batches).repeat()
+    return model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
+
+
+def values(variables):
+    return [variable.numpy() for variable in variables]
+
+
+def test_weight_steps_leave_the_architecture_alone():
+    model = make_model()
+    before = values(model.supernet.architecture_variables)
+    weights = values(model.supernet.weight_variables)
+    fit(model, (make_batch(0),), steps=2)
+    for old, new in zip(before, values(model.supernet.architecture_variables)):
+        np.testing.assert_array_equal(old, new)
+    assert all(
+        (old != new).any() for old, new in zip(weights, values(model.supernet.weight_variables))
+    )
+    assert int(model.architecture_optimizer.iterations) == 0
+    assert [int(p) for p in model.positions] == [4, 0]
+
+
+def test_alternating_steps_train_both():
+    model = make_model()
+    before = values(model.supernet.architecture_variables)
+    history = fit(model, (make_batch(0), make_batch(1)), steps=2).history
+    for old, new in zip(before, values(model.supernet.architecture_variables)):
+        assert np.abs(old - new).max() > 1e-3
+    assert {"loss", "arch_loss", "miou"} <= set(history)
+    assert [int(p) for p in model.positions] == [4, 8]
+
+
+def test_weight_step_is_sgd_with_l2():
+    model = make_model(weight_decay=0.1)
+    batch = make_batch(0)
+    variables = model.supernet.weight_variables
+    before = values(variables)
+    with tf.GradientTape() as tape:
+        logits = model.supernet(batch["image"], training=True)
+        loss = segmentation_loss(batch["label"], logits)
+    expected = [
+        old - 0.025 * (tf.convert_to_tensor(gradient) + 0.1 * old)
+        for old, gradient in zip(before, tape.gradient(loss, variables))
+    ]
+    fit(model, (batch,))
+    for new, value in zip(values(variables), expected):
+        np.testing.assert_allclose(new, value, rtol=1e-4, atol=1e-6)
+
+
+def test_architecture_step_sees_the_other_half_only():
+    """The same trainA with two trainBs: equal weights after one step, other alphas."""
+    outcomes = []
+    for seed in (1, 2):
+        model = make_model(batch_norm_training=False)
+        fit(model, (make_batch(0), make_batch(seed)))
+        outcomes.append((values(model.supernet.weight_variables), model.supernet.alpha.numpy()))
+    for first, second in zip(outcomes[0][0], outcomes[1][0]):
+        np.testing.assert_allclose(first, second, atol=1e-7)
+    assert np.abs(outcomes[0][1] - outcomes[1][1]).max() > 1e-4
+
+
+def test_loss_is_the_mean_over_labelled_pixels():
+    logits = np.random.default_rng(0).normal(size=(1, 2, 2, CLASSES)).astype(np.float32)
+    labels = np.array([[[0, 255], [2, 255]]], np.int32)
+    log_softmax = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = -(log_softmax[0, 0, 0, 0] + log_softmax[0, 1, 0, 2]) / 2
+    assert float(segmentation_loss(labels, logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(segmentation_loss(np.full_like(labels, 255), logits)) == 0.0
+
+
+def train_on_two_devices(batches, **options):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        model = make_model(**options)
+    assert strategy.num_replicas_in_sync == 2
+    fit(model, batches)
+    return model
+
+
+def assert_same_update(one, two):
+    np.testing.assert_array_equal(values(one.positions), values(two.positions))
+    for a, b in zip(one.supernet.trainable_variables, two.supernet.trainable_variables):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=2e-6, err_msg=a.name)
+
+
+def test_two_devices_make_the_update_of_one():
+    batches = (make_batch(0), make_batch(1))
+    one = make_model(batch_norm_training=False)
+    fit(one, batches)
+    assert_same_update(one, train_on_two_devices(batches, batch_norm_training=False))
+
+
+def test_two_devices_differ_by_batch_statistics_only():
+    """With equal halves the statistics of a half are those of the batch, and nothing differs."""
+    batches = []
+    for seed in (0, 1):
+        half = make_batch(seed, size=2)
+        batches.append({key: np.concatenate([value, value]) for key, value in half.items()})
+    one = make_model()
+    fit(one, tuple(batches))
+    assert_same_update(one, train_on_two_devices(tuple(batches)))
+
+
+def test_schedule_and_rates_are_the_papers():
+    optimizer = weight_optimizer(total_steps=100)
+    rates = [float(optimizer.learning_rate(step)) for step in (0, 50, 100)]
+    assert rates == pytest.approx([0.025, 0.013, 0.001])
+    assert float(optimizer.momentum) == pytest.approx(0.9)
+    assert float(architecture_optimizer().learning_rate) == pytest.approx(0.003)
