@@ -51,8 +51,7 @@ def convert(item: Item, *, short_side: int) -> Example:
     label = map_ids(read_label(item.label), _IDS, item.label)
     content, image_format, size = read_image(item.image)
     if short_side and min(size) > short_side:
-        scale = short_side / min(size)
-        return shrink(item.image, label, tuple(round(side * scale) for side in size))
+        return shrink(item.image, label, short_side / min(size))
     return Example(content, image_format, size, label)
 
 

@@ -76,10 +76,9 @@ def convert(item: Item, *, half_resolution: bool) -> Example:
     if item.label:
         ids = _TRAIN_IDS if item.label.endswith("TrainIds.png") else _LABEL_IDS
         label = map_ids(read_label(item.label), ids, item.label)
-    content, image_format, (height, width) = read_image(item.image)
     if half_resolution:
-        return shrink(item.image, label, (height // 2, width // 2))
-    return Example(content, image_format, (height, width), label)
+        return shrink(item.image, label, 0.5)
+    return Example(*read_image(item.image), label)
 
 
 def _list_split(input_dir, images, labels):

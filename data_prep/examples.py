@@ -197,18 +197,19 @@ def map_ids(label: np.ndarray, mapping: Dict[int, int], path: str) -> np.ndarray
     return mapped.astype(np.uint8)
 
 
-def shrink(image_path: str, label: Optional[np.ndarray], size: Tuple[int, int]) -> Example:
+def shrink(image_path: str, label: Optional[np.ndarray], scale: float) -> Example:
     """Makes an example smaller: area averages of the image, nearest of the label.
 
     Args:
       image_path: of the image.
       label: uint8 [H, W]; None without.
-      size: (height, width) of the result.
+      scale: of both sides.
 
     Raises:
       BadExample: the image does not decode, or the label has another size.
     """
     pixels = read_pixels(image_path)
+    size = tuple(round(side * scale) for side in pixels.shape[:2])
     if label is not None:
         _check_size(label, pixels.shape[:2], image_path)
         label = np.array(Image.fromarray(label).resize(size[::-1], Image.Resampling.NEAREST))
@@ -219,7 +220,8 @@ def shrink(image_path: str, label: Optional[np.ndarray], size: Tuple[int, int]) 
 def png_bytes(pixels: np.ndarray) -> bytes:
     """Encodes uint8 [H, W] or [H, W, 3] as a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    # Twice as fast as the default level, for a tenth more bytes.
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 

@@ -13,7 +13,7 @@ class ConfusionMatrix(tf.keras.metrics.Metric):
     """
 
     def __init__(self, num_classes: int, ignore_label: int = 255, name="miou", **kwargs):
-        super().__init__(name=name, dtype=tf.int64, **kwargs)
+        super().__init__(name=name, **kwargs)
         self.num_classes = num_classes
         self.ignore_label = ignore_label
         self.counts = self.add_weight(

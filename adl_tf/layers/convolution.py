@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 BATCH_NORM_EPSILON = 1e-3
-BATCH_NORM_MOMENTUM = 0.9
+BATCH_NORM_MOMENTUM = 0.95
 _UNIT = [1, 1, 1, 1]
 
 

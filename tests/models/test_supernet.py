@@ -113,7 +113,7 @@ def test_spaces_at_the_limits(fields):
 
 @pytest.mark.parametrize("size", [(33, 33), (8, 20), (3, 5)])
 def test_images_of_a_few_pixels_at_the_coarsest_stride(size):
-    """The default 33x33 has 2x2 pixels at stride 32, the others one or two."""
+    """33x33 has 2x2 pixels at stride 32, the others one or two."""
     model = make_model(size, batch=3, **dict(SMALL, num_layers=4, num_levels=4, num_blocks=1))
     images = images_of(size, batch=3)
     expected = network(model, images, BatchNorm(training=False))
