@@ -114,7 +114,7 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
     [
         (["search.no_such_parameter = 1"], "no_such_parameter"),
         (["DATASET_DIR = '/no/such/folder'"], "/no/such/folder: no such data set directory"),
-        (["BATCH_SIZE = 100"], "lower BATCH_SIZE"),
+        (["BATCH_SIZE = 100", "search.steps_per_epoch = None"], "lower BATCH_SIZE"),
         (["SearchSpace.ops = ['conv_9x9']"], "unknown ops"),
     ],
 )

@@ -1,9 +1,10 @@
 """The supernet: every path and every cell of a search space at once (paper, section 3)."""
 
+import contextlib
 import dataclasses
+import io
 from typing import List
 
-import keras_cv
 import numpy as np
 import tensorflow as tf
 
@@ -12,6 +13,9 @@ from adl_tf.layers.gated_cell import ALL, GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
 from adl_tf.layers.stem import Stem
 from adl_tf.space.search_space import MOVES, SearchSpace, level_stride
+
+with contextlib.redirect_stdout(io.StringIO()):  # It prints the name of its backend.
+    import keras_cv
 
 # An atrous rate of 96 / s at stride s covers the same field at every stride.
 _ASPP_FIELD = 96

@@ -6,6 +6,7 @@ File format (JSON): `{"path": [0, 0, 1, ...], "cell": [[[1, "atrous_conv_5x5"],
 
 import dataclasses
 import json
+import operator
 import os
 from typing import Any, Dict, Tuple
 
@@ -32,11 +33,14 @@ class Genotype:
     cell: Tuple[Block, ...]
 
     def __post_init__(self):
-        object.__setattr__(self, "path", tuple(int(level) for level in self.path))
+        object.__setattr__(self, "path", tuple(operator.index(level) for level in self.path))
         object.__setattr__(
             self,
             "cell",
-            tuple(tuple((int(source), str(op)) for source, op in block) for block in self.cell),
+            tuple(
+                tuple((operator.index(source), str(op)) for source, op in block)
+                for block in self.cell
+            ),
         )
         if not self.path or not self.cell:
             raise ValueError("genotype: path and cell need at least one entry each.")
