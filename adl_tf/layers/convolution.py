@@ -83,7 +83,7 @@ def average_pool(x: tf.Tensor) -> tf.Tensor:
     """3x3 average of the pixels inside the image, stride 1. [B, H, W, C] -> the same."""
     # As a convolution, since the gradient of the pooling kernel is slow on CPU.
     ones = tf.ones([3, 3, x.shape[-1], 1])
-    inside = [np.convolve(np.ones(side), np.ones(3), "same") for side in x.shape[1:3]]
+    inside = [np.convolve(np.ones(side), np.ones(3))[1:-1] for side in x.shape[1:3]]
     weight = (1.0 / np.outer(*inside)).astype(np.float32)[None, :, :, None]
     return tf.nn.depthwise_conv2d(x, ones, _UNIT, "SAME") * weight
 

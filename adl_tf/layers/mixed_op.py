@@ -193,7 +193,9 @@ class MixedEdges:
         self._packing = packing
         self._training = training
         sizes = [size for source in sources for size in packing.batch_norm_sizes(source)]
-        self._moving = list(zip(*(tf.split(row, sizes) for row in tf.unstack(statistics))))
+        # No batch norm where skip is the only op.
+        rows = tf.unstack(statistics) if sizes else []
+        self._moving = list(zip(*(tf.split(row, sizes) for row in rows)))
         self._seen = []
         self._kernels = {}
         for name, kernel in zip(packing.weight_shapes(), weights):
@@ -213,6 +215,8 @@ class MixedEdges:
 
     def statistics(self) -> tf.Tensor:
         """Statistics of all batch norms so far, [2, channels]."""
+        if not self._seen:
+            return tf.zeros([2, 0])
         return tf.stack([tf.concat(row, axis=0) for row in zip(*self._seen)])
 
     def _normalize(self, x, scale=None):

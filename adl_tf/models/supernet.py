@@ -71,7 +71,7 @@ class Supernet(tf.keras.Model):
 
     def get_config(self):
         return {
-            **super().get_config(),
+            "name": self.name,
             "space": dataclasses.asdict(self.space),
             "num_classes": self.num_classes,
         }
@@ -99,6 +99,11 @@ class Supernet(tf.keras.Model):
             shape = (None, None, None, self.space.node_filters(level))
             self._build_layer(head, shape)
             self._build_layer(classifier, shape)
+            # The batch statistics of one pooled pixel per image would be noise, which
+            # the head would learn to read and miss in inference: no batch norm there.
+            for sublayer in head.aspp_parallel_channels[-1].layers:
+                if isinstance(sublayer, tf.keras.layers.BatchNormalization):
+                    sublayer.trainable = False
         for layer in self._flatten_layers():
             if isinstance(layer, tf.keras.layers.BatchNormalization):
                 layer.momentum = BATCH_NORM_MOMENTUM

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from reference import BatchNorm, assert_close, node, randomize_moving_statistics, relative_error
 
+from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM
 from adl_tf.layers.gated_cell import ALL, ARCHITECTURE, WEIGHTS, GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
 from adl_tf.space.search_space import OPS, SearchSpace
@@ -164,7 +165,7 @@ def test_feature_maps_smaller_than_the_kernels(size):
 
 @pytest.mark.parametrize("separable_atrous", [True, False], ids=["separable", "full"])
 def test_moving_statistics(separable_atrous):
-    """Each moves a tenth of the way to the batch's mean and unbiased variance."""
+    """Each moves by the same share of the way to the batch's mean and unbiased variance."""
     a_node = make_node(separable_atrous=separable_atrous, moves=("down", "stay"))
     before, after = BatchNorm(training=True), BatchNorm(training=False)
     a_node.plain(before)
@@ -172,7 +173,8 @@ def test_moving_statistics(separable_atrous):
     a_node.plain(after)
     assert len(before.moving) == len(after.moving) > 50
     for old, batch, new in zip(before.moving, before.batch, after.moving):
-        assert relative_error(new, 0.9 * old + 0.1 * batch) < 1e-5
+        expected = BATCH_NORM_MOMENTUM * old + (1 - BATCH_NORM_MOMENTUM) * batch
+        assert relative_error(new, expected) < 1e-5
 
 
 def test_momentum():

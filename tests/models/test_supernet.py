@@ -15,6 +15,7 @@ from reference import (
     relative_error,
 )
 
+from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM
 from adl_tf.layers.gated_cell import ALL, ARCHITECTURE, WEIGHTS
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.decoding import move_probabilities
@@ -241,8 +242,9 @@ def test_all_batch_norms_have_the_same_momentum(tiny):
     ]
     # Three in the stem, four in each head.
     assert len(norms) == 3 + 2 * 4
-    assert {layer.momentum for layer in norms} == {0.9}
-    assert {cell.momentum for layer in tiny.nodes for cell in layer.values()} == {0.9}
+    assert {layer.momentum for layer in norms} == {BATCH_NORM_MOMENTUM}
+    cells = [cell for layer in tiny.nodes for cell in layer.values()]
+    assert {cell.momentum for cell in cells} == {BATCH_NORM_MOMENTUM}
 
 
 def test_training_moves_all_statistics_and_inference_none(tiny):
