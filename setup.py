@@ -30,5 +30,9 @@ setup(
         "scipy>=1.9,<2",
         "tqdm>=4.64,<5",
     ],
-    extras_require={"test": ["pytest>=7.4,<10", "ruff>=0.6,<1"]},
+    extras_require={
+        "test": ["pytest>=7.4,<10", "ruff>=0.6,<1"],
+        # From 2.78 on it wants protobuf 6.
+        "beam": ["apache-beam>=2.60,<2.78"],
+    },
 )

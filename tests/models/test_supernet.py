@@ -200,9 +200,9 @@ def test_number_of_weights(tiny):
     """Counted by hand for two layers, two levels, one block, F = 2."""
 
     def head(channels, filters):
-        """1x1, 3x3 and pooling branches, projection, four batch norms; then a 1x1 with bias."""
+        """1x1, 3x3, pooling branch, projection, batch norms of all but pooling; 1x1 with bias."""
         kernels = (1 + 9 + 1) * channels * filters + 3 * filters * filters
-        return kernels + 4 * 2 * filters + (filters + 1) * CLASSES
+        return kernels + 3 * 2 * filters + (filters + 1) * CLASSES
 
     def cell(filters):
         """One separable 3x3, twice, on each of two edges."""
@@ -248,12 +248,19 @@ def test_all_batch_norms_have_the_same_momentum(tiny):
 
 
 def test_training_moves_all_statistics_and_inference_none(tiny):
+    fixed = {
+        id(weight)
+        for head in tiny.heads
+        for layer in head.aspp_parallel_channels[-1].layers
+        for weight in layer.non_trainable_weights
+    }
     before = [variable.numpy() for variable in tiny.non_trainable_variables]
     tiny(images_of((33, 33)), training=False)
     assert_close(tiny.non_trainable_variables, before, tolerance=0)
     tiny(images_of((33, 33)), training=True)
     for variable, old in zip(tiny.non_trainable_variables, before):
-        assert relative_error(variable, old) > 1e-3, variable.name
+        moved = relative_error(variable, old) > 1e-3
+        assert moved != (id(variable) in fixed), variable.name
 
 
 def test_weight_variables_exclude_the_architecture(tiny):
