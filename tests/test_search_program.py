@@ -90,6 +90,16 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
     assert any(name.startswith("events.out.tfevents") for name in os.listdir(whole))
     assert "path 4-" in result.stderr and "arch_loss" in result.stderr
 
+    output = str(tmp_path / "decoded" / "genotype.json")
+    decode = [sys.executable, "-m", "adl_tf.decode", "--output", output, "--model_dir"]
+    result = run([*decode, whole], tmp_path)
+    decoded = json.loads(result.stdout.splitlines()[-1])
+    assert 0 < decoded["probability"] <= 1
+    assert load_genotype(output) == genotype
+    assert [decoded["path"], decoded["cell"]] == [*genotype.to_dict().values()]
+    result = run([*decode, str(tmp_path / "nowhere")], tmp_path)
+    assert result.returncode == 1 and "no checkpoint of a search there" in result.stderr
+
     arguments = command(dataset, broken)
     status, errors = start_and_signal(arguments, tmp_path, broken, 3, signal.SIGINT)
     assert status == 130 and "goes on from here" in errors
