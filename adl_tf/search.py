@@ -159,6 +159,8 @@ def search(
     # Whole images, padded to one size where the data set knows its largest.
     val_size = val_reader.description.splits["val"].max_size
     validation = evaluation_stream(val_reader, size=val_size)
+    # Without the file names, which no accelerator takes.
+    validation = validation.map(lambda batch: {key: batch[key] for key in ("image", "label")})
     if validation_steps:
         validation = validation.take(validation_steps)
     callbacks = [

@@ -32,20 +32,12 @@ class ConfusionMatrix(tf.keras.metrics.Metric):
         del sample_weight  # Part of the Keras interface; pixels count once.
         labels = tf.reshape(labels, [-1])
         predictions = tf.cast(tf.reshape(predictions, [-1]), labels.dtype)
-        cells = tf.where(
-            labels == self.ignore_label,
-            self.num_classes**2,
-            labels * self.num_classes + predictions,
+        # Segments with negative numbers are dropped.
+        cells = tf.where(labels == self.ignore_label, -1, labels * self.num_classes + predictions)
+        counts = tf.math.unsorted_segment_sum(
+            tf.ones_like(cells, tf.int64), cells, self.num_classes**2
         )
-        # One cell more for the ignored pixels, cut off again.
-        counts = tf.math.bincount(
-            tf.cast(cells, tf.int32),
-            minlength=self.num_classes**2 + 1,
-            maxlength=self.num_classes**2 + 1,
-        )[:-1]
-        self.counts.assign_add(
-            tf.cast(tf.reshape(counts, [self.num_classes, self.num_classes]), tf.int64)
-        )
+        self.counts.assign_add(tf.reshape(counts, [self.num_classes, self.num_classes]))
 
     def reset_state(self):
         self.counts.assign(tf.zeros_like(self.counts))
