@@ -1,7 +1,6 @@
 """A node of the trellis: the relaxed cell, once per incoming move, gated by beta (paper, eq. 6)."""
 
 import functools
-import math
 from typing import Sequence, Tuple
 
 import tensorflow as tf
@@ -9,6 +8,7 @@ import tensorflow as tf
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, batch_norm, resize
 from adl_tf.layers.mixed_op import MixedEdges, Packing
 from adl_tf.layers.shared_function import SharedFunction
+from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
 from adl_tf.space.search_space import CELL_INPUTS, MOVES
 
 # The arguments of the shared functions that a gradient is computed for, besides
@@ -142,62 +142,42 @@ class GatedCell(tf.keras.layers.Layer):
         """Channels of the node's output."""
         return self.num_blocks * self.filters
 
-    def _statistics(self, name: str, channels: int) -> tf.Variable:
-        return self.add_weight(
-            name=f"{name}_statistics",
-            shape=(2, channels),
-            initializer=lambda shape, dtype=None, **_: tf.stack(
-                [tf.zeros(shape[1:]), tf.ones(shape[1:])]
-            ),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.MEAN,
-        )
-
-    def _kernel(self, name: str, shape: Tuple[int, ...]) -> tf.Variable:
-        # Depthwise kernels have one input each, whatever the shape says.
-        fan_in = math.prod(shape[:2]) * (1 if shape[3] == 1 else shape[2])
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=tf.keras.initializers.RandomNormal(stddev=math.sqrt(2.0 / fan_in)),
-        )
-
     def build(self, input_shape):
         """`input_shape`: (shapes of the predecessors in order of `moves`, of H^(l-2) or None)."""
         predecessors, previous = input_shape
         packing = self.packing
         self.move_kernels = [
-            self._kernel(
+            add_kernel(
+                self,
                 f"{move}_kernel",
                 (3, 3) * (move == "down") + (1, 1) * (move != "down") + (shape[-1], self.filters),
             )
             for move, shape in zip(self.moves, predecessors)
         ]
         self.cell_weights = [
-            self._kernel(name, shape) for name, shape in packing.weight_shapes().items()
+            add_kernel(self, name, shape) for name, shape in packing.weight_shapes().items()
         ]
         sources = [source for source in range(len(packing.edges)) if source != _PREVIOUS]
         self.input_statistics = [
-            self._statistics(f"{move}_input", self.filters) for move in self.moves
+            add_statistics(self, f"{move}_input", self.filters) for move in self.moves
         ]
         self.cell_statistics = [
-            self._statistics(f"{move}_cell", packing.statistics_size(sources))
+            add_statistics(self, f"{move}_cell", packing.statistics_size(sources))
             for move in self.moves
         ]
         if previous is not None:
-            self.previous_kernel = self._kernel(
-                "previous_kernel", (1, 1, previous[-1], self.filters)
+            self.previous_kernel = add_kernel(
+                self, "previous_kernel", (1, 1, previous[-1], self.filters)
             )
-            self.previous_input_statistics = self._statistics("previous_input", self.filters)
-            self.previous_cell_statistics = self._statistics(
-                "previous_cell", packing.statistics_size((_PREVIOUS,))
+            self.previous_input_statistics = add_statistics(self, "previous_input", self.filters)
+            self.previous_cell_statistics = add_statistics(
+                self, "previous_cell", packing.statistics_size((_PREVIOUS,))
             )
         super().build(input_shape)
 
-    def _update(self, moving: tf.Variable, batch: tf.Tensor, training: bool) -> None:
+    def _update(self, moving, batch, training):
         if training:
-            moving.assign_add((batch - moving) * (1.0 - self.momentum))
+            update_statistics(moving, batch, self.momentum)
 
     def _preprocess(self, x, move, size, kernel, statistics, training, wanted):
         y, batch = _preprocess_function(move, size, training)(

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.layers.convolution import (
+    BATCH_NORM_MOMENTUM,
     average_pool,
     batch_norm,
     depthwise_conv2d,
@@ -21,6 +22,7 @@ from adl_tf.layers.convolution import (
     sum_channel_groups,
     tile_channels,
 )
+from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
 
 ATROUS_RATE = 2
 
@@ -278,3 +280,75 @@ class MixedEdges:
             plain = tf.concat(plain, axis=-1)
             outputs.append(tf.nn.conv2d(plain, self._plain_kernel[source], 1, "SAME"))
         return outputs
+
+
+class MixedOp(tf.keras.layers.Layer):
+    """Candidate ops on the edges out of one feature map, mixed (paper, eqs. 2-3).
+
+    With a single op it is that candidate op.
+
+    Args:
+      ops: candidate ops, a subset of `OPS`.
+      filters: C, filters of the input and of each edge's output.
+      edges: number of edges, each with weights of its own.
+      separable_atrous: depthwise-separable or full atrous convolutions.
+      momentum: of the moving batch statistics.
+    """
+
+    def __init__(
+        self,
+        ops: Sequence[str],
+        filters: int,
+        edges: int = 1,
+        separable_atrous: bool = False,
+        momentum: float = BATCH_NORM_MOMENTUM,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.packing = Packing(tuple(ops), separable_atrous, filters, (edges,))
+        self.momentum = momentum
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "ops": list(self.packing.ops),
+            "filters": self.packing.filters,
+            "edges": self.packing.edges[0],
+            "separable_atrous": self.packing.separable_atrous,
+            "momentum": self.momentum,
+        }
+
+    def build(self, input_shape):
+        shapes = self.packing.weight_shapes()
+        self.kernels = [add_kernel(self, name, shape) for name, shape in shapes.items()]
+        self.moving_statistics = add_statistics(self, "op", self.packing.statistics_size((0,)))
+        super().build(input_shape)
+
+    def call(self, x, probabilities=None, training=False):
+        """Mixes the ops.
+
+        Args:
+          x: [B, H, W, C].
+          probabilities: [edges, ops], softmax of alpha; None for 1 everywhere.
+          training: batch or moving statistics.
+
+        Returns:
+          [B, H, W, edges * C]; zeros where there is no op but none.
+        """
+        packing, training = self.packing, bool(training)
+        if probabilities is None:
+            probabilities = tf.ones([packing.edges[0], len(packing.ops)])
+        edges = MixedEdges(
+            packing,
+            [tf.convert_to_tensor(kernel) for kernel in self.kernels],
+            mixing_weights(packing, probabilities),
+            (0,),
+            tf.convert_to_tensor(self.moving_statistics),
+            training,
+        )
+        outputs = edges(0, x)
+        if training:
+            update_statistics(self.moving_statistics, edges.statistics(), self.momentum)
+        if not outputs:
+            return tf.zeros_like(tile_channels(x, packing.edges[0]))
+        return tf.add_n(outputs)

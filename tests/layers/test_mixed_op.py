@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 from reference import relative_error
 
+from adl_tf.layers.convolution import BATCH_NORM_EPSILON
 from adl_tf.layers.gated_cell import cell_packing
-from adl_tf.layers.mixed_op import Packing, kernel_size, mixing_weights
+from adl_tf.layers.mixed_op import MixedOp, Packing, kernel_size, mixing_weights
 from adl_tf.space.search_space import OPS
 
 FILTERS = 2
@@ -78,3 +79,64 @@ def test_gradients_of_alpha_are_dense():
     expected = np.full((4, 8), FILTERS)
     expected[:, OPS.index("none")] = 0
     assert relative_error(gradient, expected) < 1e-6
+
+
+def plain_op(op, x, kernels):
+    """A candidate op as a chain of TensorFlow ops, with batch statistics."""
+
+    def norm(y):
+        mean, variance = tf.nn.moments(y, [0, 1, 2])
+        return (y - mean) / tf.sqrt(variance + BATCH_NORM_EPSILON)
+
+    def separable(y, depthwise, pointwise, rate=1):
+        y = tf.nn.depthwise_conv2d(tf.nn.relu(y), depthwise, [1] * 4, "SAME", dilations=[rate] * 2)
+        return norm(tf.nn.conv2d(y, pointwise, 1, "SAME"))
+
+    if op == "none":
+        return tf.zeros_like(x)
+    if op == "skip_connect":
+        return x
+    if op == "max_pool_3x3":
+        return norm(tf.nn.max_pool2d(x, 3, 1, "SAME"))
+    if op == "avg_pool_3x3":
+        return norm(tf.nn.avg_pool2d(x, 3, 1, "SAME"))
+    if op.startswith("sep_conv"):
+        return separable(separable(x, *kernels[:2]), *kernels[2:])
+    if len(kernels) == 2:
+        return separable(x, *kernels, rate=2)
+    return norm(tf.nn.conv2d(tf.nn.relu(x), kernels[0], 1, "SAME", dilations=2))
+
+
+@pytest.mark.parametrize("separable_atrous", [True, False])
+@pytest.mark.parametrize("op", OPS)
+def test_one_op_is_that_candidate_op(op, separable_atrous):
+    x = tf.random.normal([2, 9, 8, 4])
+    layer = MixedOp((op,), filters=4, separable_atrous=separable_atrous)
+    y = layer(x, training=True)
+    assert relative_error(y, plain_op(op, x, layer.kernels)) < 1e-4 or op == "none"
+    assert op != "none" or not np.any(y)
+
+
+def test_an_edge_is_the_sum_of_its_ops_by_probability():
+    x = tf.random.normal([2, 7, 7, 4])
+    ops = ("none", "max_pool_3x3", "skip_connect", "sep_conv_5x5", "atrous_conv_3x3")
+    mixed = MixedOp(ops, filters=4, edges=1)
+    probabilities = tf.nn.softmax(tf.random.normal([1, len(ops)]))
+    y = mixed(x, probabilities, training=True)
+    kernels = {"sep_conv_5x5": mixed.kernels[:4], "atrous_conv_3x3": mixed.kernels[4:]}
+    expected = sum(
+        probability * plain_op(op, x, kernels.get(op, []))
+        for op, probability in zip(ops, probabilities[0])
+    )
+    assert relative_error(y, expected) < 1e-4
+
+
+def test_mixed_op_round_trips_through_its_config():
+    layer = MixedOp(("skip_connect", "sep_conv_3x3"), 4, edges=3, momentum=0.5, name="mixed")
+    copy = MixedOp.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    x = tf.random.normal([1, 5, 6, 4])
+    layer(x), copy(x)
+    copy.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(layer(x), copy(x))
+    assert copy(x).shape == (1, 5, 6, 12)

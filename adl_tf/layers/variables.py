@@ -1,0 +1,36 @@
+"""Variables that the relaxed layers have in common."""
+
+import math
+from typing import Tuple
+
+import tensorflow as tf
+
+
+def add_kernel(layer: tf.keras.layers.Layer, name: str, shape: Tuple[int, ...]) -> tf.Variable:
+    """A convolution's kernel [k, k, inputs, outputs], He-initialised."""
+    # Depthwise kernels [k, k, channels, 1] have one input each, whatever the shape says.
+    fan_in = math.prod(shape[:2]) * (1 if shape[3] == 1 else shape[2])
+    return layer.add_weight(
+        name=name,
+        shape=shape,
+        initializer=tf.keras.initializers.RandomNormal(stddev=math.sqrt(2.0 / fan_in)),
+    )
+
+
+def add_statistics(layer: tf.keras.layers.Layer, name: str, channels: int) -> tf.Variable:
+    """Moving mean and variance [2, channels], at first 0 and 1; replicas average theirs."""
+    return layer.add_weight(
+        name=f"{name}_statistics",
+        shape=(2, channels),
+        initializer=lambda shape, dtype=None, **_: tf.stack(
+            [tf.zeros(shape[1:]), tf.ones(shape[1:])]
+        ),
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.MEAN,
+    )
+
+
+def update_statistics(moving: tf.Variable, batch: tf.Tensor, momentum: float) -> None:
+    """Moves statistics towards those of a batch."""
+    moving.assign_add((batch - moving) * (1.0 - momentum))
