@@ -247,20 +247,39 @@ def test_all_batch_norms_have_the_same_momentum(tiny):
     assert {cell.momentum for cell in cells} == {BATCH_NORM_MOMENTUM}
 
 
-def test_training_moves_all_statistics_and_inference_none(tiny):
-    fixed = {
-        id(weight)
-        for head in tiny.heads
+def pooling_variables(model):
+    """Variables of the batch norms behind image pooling, by id."""
+    return {
+        id(variable)
+        for head in model.heads
         for layer in head.aspp_parallel_channels[-1].layers
-        for weight in layer.non_trainable_weights
+        if isinstance(layer, tf.keras.layers.BatchNormalization)
+        for variable in layer.variables
     }
+
+
+def test_training_moves_all_statistics_and_inference_none(tiny):
     before = [variable.numpy() for variable in tiny.non_trainable_variables]
     tiny(images_of((33, 33)), training=False)
     assert_close(tiny.non_trainable_variables, before, tolerance=0)
     tiny(images_of((33, 33)), training=True)
+    frozen = pooling_variables(tiny)
+    assert len(frozen) == 2 * 4
     for variable, old in zip(tiny.non_trainable_variables, before):
+        # One pixel per image has no statistics worth following.
         moved = relative_error(variable, old) > 1e-3
-        assert moved != (id(variable) in fixed), variable.name
+        assert moved == (id(variable) not in frozen), variable.name
+
+
+def test_batch_norms_behind_image_pooling_do_nothing():
+    model = Supernet(SearchSpace(**TINY), CLASSES)
+    model.build((2, 33, 33, 3))
+    frozen = pooling_variables(model)
+    assert not frozen & {id(variable) for variable in model.trainable_variables}
+    for variable in model.non_trainable_variables:
+        if id(variable) in frozen:
+            one = "gamma" in variable.name or "variance" in variable.name
+            np.testing.assert_array_equal(variable, np.full(variable.shape, float(one)))
 
 
 def test_weight_variables_exclude_the_architecture(tiny):
