@@ -6,6 +6,7 @@ The same command again goes on where the last run stopped.
 """
 
 import dataclasses
+import gc
 import os
 import sys
 import time
@@ -176,6 +177,9 @@ def search(
             ):
                 halves = "AB" if alternating else "A"
                 streams = [stream(h, p) for h, p in zip(halves, model.positions)]
+                # The graph of the last phase would take memory and never run again.
+                model.train_function = None
+                gc.collect()
                 model.fit(
                     tf.data.Dataset.zip(tuple(streams)),
                     initial_epoch=first,
