@@ -9,15 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from adl_tf.configuration import Interrupted
-
-
-def write_json(path: str, value: Any) -> None:
-    """Writes a JSON file in one step: a reader sees the old file or the new one."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "w") as file:
-        json.dump(value, file, indent=1)
-        file.write("\n")
-    os.replace(temporary, path)
+from adl_tf.data.description import write_json
 
 
 def append_json_line(path: str, value: Any) -> None:
@@ -67,7 +59,7 @@ def claim_model_dir(model_dir: str, space: Dict[str, Any]) -> None:
             )
         return
     os.makedirs(model_dir, exist_ok=True)
-    write_json(path, space)
+    write_json(space, path)
 
 
 class RunState(tf.keras.callbacks.Callback):
