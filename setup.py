@@ -31,7 +31,8 @@ setup(
         "tqdm>=4.64,<5",
     ],
     extras_require={
-        "test": ["pytest>=7.4,<10", "ruff>=0.6,<1"],
+        # cityscapesscripts: the official evaluator, which ours is checked against.
+        "test": ["pytest>=7.4,<10", "ruff>=0.6,<1", "cityscapesscripts>=2.2.4,<3"],
         # From 2.78 on it wants protobuf 6.
         "beam": ["apache-beam>=2.60,<2.78"],
     },

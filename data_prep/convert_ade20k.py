@@ -43,6 +43,7 @@ def plan(input_dir: str, *, short_side: int = 0) -> core.Conversion:
         + (f", short side at most {short_side}" if short_side else ""),
         splits=splits,
         convert=functools.partial(convert, short_side=short_side),
+        official_ids=tuple(range(1, _NUM_CLASSES + 1)),
     )
 
 

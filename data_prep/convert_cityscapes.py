@@ -67,6 +67,7 @@ def plan(input_dir: str, *, half_resolution: bool = False) -> core.Conversion:
         splits=splits,
         convert=functools.partial(convert, half_resolution=half_resolution),
         unlabelled=("test",),
+        official_ids=tuple(label for label, _ in _CLASSES.values()),
     )
 
 

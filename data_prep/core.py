@@ -63,6 +63,7 @@ class Conversion:
         keywords of a functools.partial.
       unlabelled: the splits without label maps.
       faults: what the listing found wrong already, such as an unreadable list of examples.
+      official_ids: of the classes in the data set's own files; empty where these are the same.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Conversion:
     convert: Callable[[Item], examples.Example]
     unlabelled: Tuple[str, ...] = ()
     faults: Tuple[BadExample, ...] = ()
+    official_ids: Tuple[int, ...] = ()
 
     @property
     def encode(self) -> Callable[[Item], Result]:
@@ -499,6 +501,7 @@ def _describe(
         colors=tuple(map(tuple, conversion.colors)),
         splits=splits,
         source=conversion.source,
+        official_ids=tuple(conversion.official_ids),
     )
     save_description(description, output_dir)
     return {

@@ -75,9 +75,12 @@ class DatasetDescription:
       splits: by name.
       ignore_label: the label id that is neither trained on nor scored.
       source: where the images come from.
+      official_ids: the id of each class in the files that the data set's own evaluation reads
+        and writes; empty where these are the label ids.
 
     Raises:
-      ValueError: not one colour per class, or another ignore label than the schema's.
+      ValueError: not one colour per class, another ignore label than the schema's, or official
+        ids that are not one different 8-bit number per class.
     """
 
     name: str
@@ -86,6 +89,7 @@ class DatasetDescription:
     splits: Dict[str, Split]
     ignore_label: int = IGNORE_LABEL
     source: str = ""
+    official_ids: Tuple[int, ...] = ()
 
     def __post_init__(self):
         if not self.class_names or len(self.colors) != len(self.class_names):
@@ -97,6 +101,15 @@ class DatasetDescription:
             raise ValueError(
                 f"data set {self.name!r}: label maps hold 8 bits, so there can be at most "
                 f"{IGNORE_LABEL} classes, and the ignore label is always {IGNORE_LABEL}."
+            )
+        if self.official_ids and (
+            len(set(self.official_ids)) != len(self.official_ids)
+            or len(self.official_ids) != len(self.class_names)
+            or not set(self.official_ids) <= set(range(256))
+        ):
+            raise ValueError(
+                f"data set {self.name!r}: official_ids {list(self.official_ids)}; give one "
+                f"different id in 0..255 for each of the {len(self.class_names)} classes, or none."
             )
 
     @property
@@ -160,6 +173,7 @@ def load_description(dataset_dir) -> DatasetDescription:
             splits=splits,
             ignore_label=content["ignore_label"],
             source=content["source"],
+            official_ids=tuple(content.get("official_ids", ())),  # Older files have none.
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(

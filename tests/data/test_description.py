@@ -21,7 +21,12 @@ def make_description():
         ignored_pixels=5,
     )
     return DatasetDescription(
-        "toy", ("sky", "road"), ((1, 2, 3), (4, 5, 6)), {"train": split}, source="nowhere"
+        "toy",
+        ("sky", "road"),
+        ((1, 2, 3), (4, 5, 6)),
+        {"train": split},
+        source="nowhere",
+        official_ids=(23, 7),
     )
 
 
@@ -30,6 +35,20 @@ def test_saved_description_loads_equal(tmp_path):
     assert load_description(tmp_path) == make_description()
     assert json.loads((tmp_path / "dataset.json").read_text())["splits"]["train"]["examples"] == 7
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
+
+
+def test_description_of_before_there_were_official_ids_loads(tmp_path):
+    save_description(make_description(), tmp_path)
+    content = json.loads((tmp_path / "dataset.json").read_text())
+    assert content.pop("official_ids") == [23, 7]
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    assert load_description(tmp_path).official_ids == ()
+
+
+@pytest.mark.parametrize("ids", [(1,), (1, 1), (0, 256), (-1, 0)])
+def test_official_ids_are_one_different_byte_per_class(ids):
+    with pytest.raises(ValueError, match="one different id"):
+        DatasetDescription("toy", ("sky", "road"), ((1, 2, 3),) * 2, {}, official_ids=ids)
 
 
 def test_counts_follow_from_the_parts():

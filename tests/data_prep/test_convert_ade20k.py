@@ -49,6 +49,7 @@ def test_labels_are_shifted_and_other_is_ignored(archive, tmp_path):
     assert description.num_classes == 150
     assert description.class_names[0] == "thing1" and description.class_names[149] == "thing150"
     assert len(set(description.colors)) == 150
+    assert description.official_ids == tuple(range(1, 151))
 
 
 @pytest.mark.parametrize("short_side, size", [(30, (30, 45)), (60, (60, 90)), (99, (60, 90))])

@@ -71,6 +71,7 @@ def test_description(archive, tmp_path):
     assert description.num_classes == 19
     assert description.class_names[0] == "road" and description.class_names[18] == "bicycle"
     assert description.colors[13] == (0, 0, 142)
+    assert [TRAIN_IDS[label] for label in description.official_ids] == list(range(19))
     assert description.splits["train"].max_size == (32, 64)
 
 
