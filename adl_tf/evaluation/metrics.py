@@ -1,7 +1,29 @@
 """Scores from one confusion matrix, which accumulates on the device."""
 
+from typing import Dict
+
 import numpy as np
 import tensorflow as tf
+
+
+def count_pixels(labels, predictions, num_classes: int, ignore_label: int = 255) -> tf.Tensor:
+    """Counts the pixels by (true class, predicted class), on the device.
+
+    Args:
+      labels: integers of any shape.
+      predictions: integers of the same shape.
+      num_classes: number of classes.
+      ignore_label: pixels with this label are not counted.
+
+    Returns:
+      int64 [num_classes, num_classes].
+    """
+    labels = tf.reshape(labels, [-1])
+    predictions = tf.cast(tf.reshape(predictions, [-1]), labels.dtype)
+    # Segments with negative numbers are dropped.
+    cells = tf.where(labels == ignore_label, -1, labels * num_classes + predictions)
+    counts = tf.math.unsorted_segment_sum(tf.ones_like(cells, tf.int64), cells, num_classes**2)
+    return tf.reshape(counts, [num_classes, num_classes])
 
 
 class ConfusionMatrix(tf.keras.metrics.Metric):
@@ -30,14 +52,9 @@ class ConfusionMatrix(tf.keras.metrics.Metric):
     def update_state(self, labels, predictions, sample_weight=None):
         """Counts the pixels of integer label maps of equal shape."""
         del sample_weight  # Part of the Keras interface; pixels count once.
-        labels = tf.reshape(labels, [-1])
-        predictions = tf.cast(tf.reshape(predictions, [-1]), labels.dtype)
-        # Segments with negative numbers are dropped.
-        cells = tf.where(labels == self.ignore_label, -1, labels * self.num_classes + predictions)
-        counts = tf.math.unsorted_segment_sum(
-            tf.ones_like(cells, tf.int64), cells, self.num_classes**2
+        self.counts.assign_add(
+            count_pixels(labels, predictions, self.num_classes, self.ignore_label)
         )
-        self.counts.assign_add(tf.reshape(counts, [self.num_classes, self.num_classes]))
 
     def reset_state(self):
         self.counts.assign(tf.zeros_like(self.counts))
@@ -77,3 +94,28 @@ def pixel_accuracy(counts: np.ndarray) -> float:
     """Share of the counted pixels whose prediction is right; 0 if there is none."""
     counts = np.asarray(counts, np.float64)
     return float(np.trace(counts) / max(counts.sum(), 1.0))
+
+
+def class_scores(counts: np.ndarray) -> Dict[str, np.ndarray]:
+    """What there is to say about each class; nan where nothing of it was seen.
+
+    Args:
+      counts: [classes, classes] pixel counts by (true, predicted).
+
+    Returns:
+      float64 [classes] each: `iou`; `recall`, the share of the class's pixels that were
+      predicted as it; `precision`, the share of the pixels predicted as it that are;
+      `share`, that of the class in all true pixels.
+    """
+    counts = np.asarray(counts, np.float64)
+    hits, true, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+
+    def ratio(part, whole):
+        return np.where(whole > 0, part / np.maximum(whole, 1.0), np.nan)
+
+    return {
+        "iou": class_ious(counts),
+        "recall": ratio(hits, true),
+        "precision": ratio(hits, predicted),
+        "share": ratio(true, np.full_like(true, counts.sum())),
+    }

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adl_tf.evaluation.metrics import ConfusionMatrix, class_ious, mean_iou, pixel_accuracy
+from adl_tf.evaluation.metrics import (
+    ConfusionMatrix,
+    class_ious,
+    class_scores,
+    count_pixels,
+    mean_iou,
+    pixel_accuracy,
+)
 
 
 def count(labels, predictions, num_classes):
@@ -47,6 +54,42 @@ def test_counts_stay_exact_beyond_float32():
     metric.counts.assign([[2**40, 0], [0, 0]])
     metric.update_state(np.zeros((1, 1), np.int32), np.zeros((1, 1), np.int32))
     assert int(metric.counts[0, 0]) == 2**40 + 1
+
+
+def test_one_image_counts_exactly_beyond_what_float32_holds():
+    side = 2**12 + 1  # A float32 sum of ones stops at 2^24.
+    ones = tf.ones([side, side], tf.int32)
+    assert int(count_pixels(ones, ones, 2)[1, 1]) == side**2
+
+
+def test_images_of_cityscapes_count_exactly_beyond_int32():
+    pixels = 1025 * 2049
+    metric = ConfusionMatrix(2)
+    # As if 1098 images had been counted before.
+    metric.counts.assign([[pixels * 1098, 3], [0, 0]])
+    label = np.zeros((1025, 2049), np.int32)
+    metric.update_state(label, label)
+    metric.update_state(label, np.ones_like(label))
+    assert metric.counts.numpy().tolist() == [[pixels * 1099, 3 + pixels], [0, 0]]
+    assert pixels * 1099 > 2**31
+    assert float(metric.result()) == pytest.approx(1099 / 1100 / 2, rel=1e-6)
+
+
+def test_class_scores_by_hand():
+    scores = class_scores(np.array([[3, 1, 0, 0], [2, 2, 0, 0], [0, 0, 0, 0], [0, 2, 0, 0]]))
+    expected = {
+        "iou": [3 / 6, 2 / 7, np.nan, 0],
+        "recall": [3 / 4, 2 / 4, np.nan, 0],
+        "precision": [3 / 5, 2 / 5, np.nan, np.nan],
+        "share": [0.4, 0.4, 0, 0.2],
+    }
+    assert scores.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(scores[name], values, err_msg=name)
+
+
+def test_class_scores_of_nothing():
+    assert np.isnan([*class_scores(np.zeros((2, 2))).values()]).all()
 
 
 def test_config_round_trip():
