@@ -7,6 +7,7 @@ import tensorflow as tf
 
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.95
+ATROUS_RATE = 2
 _UNIT = [1, 1, 1, 1]
 
 
@@ -43,20 +44,22 @@ def _depthwise_5x5(x, kernel):
     return y, gradient
 
 
-def depthwise_conv2d(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Depthwise convolution, stride 1, SAME padding.
+def depthwise_conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, training=True) -> tf.Tensor:
+    """Depthwise convolution, SAME padding.
 
     Args:
       x: [B, H, W, C].
       kernel: [k, k, C, 1].
+      stride: 1 or 2.
+      training: whether gradients will be asked for.
 
     Returns:
-      [B, H, W, C].
+      [B, H, W, C], H and W divided by the stride and rounded up.
     """
     on_cpu = not tf.config.list_physical_devices("GPU")
-    if on_cpu and kernel.shape[0] == kernel.shape[1] == 5:
+    if training and stride == 1 and on_cpu and kernel.shape[0] == kernel.shape[1] == 5:
         return _depthwise_5x5(x, kernel)
-    return tf.nn.depthwise_conv2d(x, kernel, _UNIT, "SAME")
+    return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
 
 
 def in_phases(function, x: tf.Tensor, rate: int) -> tf.Tensor:
@@ -137,11 +140,19 @@ def batch_norm(x, mean, variance, scale=None, training=True):
     return y, mean, variance
 
 
-def resize(x: tf.Tensor, size: Tuple[int, int]) -> tf.Tensor:
-    """Bilinear resizing that keeps the corners. [B, H, W, C] -> float32 [B, *size, C]."""
-    if tuple(x.shape[1:3]) == tuple(size):
+def spatial_size(x: tf.Tensor):
+    """Height and width of [B, H, W, C]: integers where they are known, else scalar tensors."""
+    if None in x.shape[1:3]:
+        return tuple(tf.unstack(tf.shape(x)[1:3]))
+    return tuple(x.shape[1:3])
+
+
+def resize(x: tf.Tensor, size) -> tf.Tensor:
+    """Bilinear resizing that keeps the corners. [B, H, W, C] -> [B, *size, C], x's dtype."""
+    known = all(isinstance(side, int) for side in size)
+    if known and tuple(x.shape[1:3]) == tuple(size):
         return x
-    return tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True)
+    return tf.cast(tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True), x.dtype)
 
 
 def halve(size: Tuple[int, int]) -> Tuple[int, int]:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.layers.convolution import (
+    ATROUS_RATE,
     BATCH_NORM_MOMENTUM,
     average_pool,
     batch_norm,
@@ -23,8 +24,6 @@ from adl_tf.layers.convolution import (
     tile_channels,
 )
 from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
-
-ATROUS_RATE = 2
 
 _SEPARABLE = ("sep_conv_3x3", "sep_conv_5x5")
 _ATROUS = ("atrous_conv_3x3", "atrous_conv_5x5")

@@ -1,8 +1,6 @@
 """The supernet: every path and every cell of a search space at once (paper, section 3)."""
 
-import contextlib
 import dataclasses
-import io
 from typing import List
 
 import numpy as np
@@ -12,13 +10,8 @@ from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, halve, resize
 from adl_tf.layers.gated_cell import ALL, GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
 from adl_tf.layers.stem import Stem
-from adl_tf.space.search_space import MOVES, SearchSpace, level_stride
-
-with contextlib.redirect_stdout(io.StringIO()):  # It prints the name of its backend.
-    import keras_cv
-
-# An atrous rate of 96 / s at stride s covers the same field at every stride.
-_ASPP_FIELD = 96
+from adl_tf.models.vision import keras_cv
+from adl_tf.space.search_space import ASPP_FIELD, MOVES, SearchSpace, level_stride
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
@@ -46,7 +39,7 @@ class Supernet(tf.keras.Model):
         last = space.levels(space.num_layers - 1)
         self.heads = [
             keras_cv.layers.SpatialPyramidPooling(
-                dilation_rates=[max(1, _ASPP_FIELD // level_stride(level))],
+                dilation_rates=[max(1, ASPP_FIELD // level_stride(level))],
                 num_channels=space.node_filters(level),
             )
             for level in last

@@ -28,6 +28,8 @@ MOVES = ("up", "stay", "down")
 MOVE_OFFSETS = (-1, 0, 1)
 
 STEM_STRIDE = 4
+# An atrous rate of 96 / s at stride s covers the same field of the image at every stride.
+ASPP_FIELD = 96
 CELL_INPUTS = 2
 
 

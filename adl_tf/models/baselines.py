@@ -1,0 +1,82 @@
+"""keras-cv's DeepLabV3Plus with the interface of our networks, to compare with."""
+
+import tensorflow as tf
+
+from adl_tf.layers.convolution import spatial_size
+from adl_tf.models.vision import keras_cv
+
+# ResNet depth -> blocks per stack.
+RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+_FILTERS = (64, 128, 256, 512)
+# Its upsampling has fixed factors, so sides must be multiples of this.
+_STRIDE = 32
+
+
+class _PadToStride(tf.keras.layers.Layer):
+    """Pads [B, H, W, C] with zeros at the bottom and the right to multiples of the stride."""
+
+    def call(self, x):
+        height, width = spatial_size(x)
+        return tf.pad(x, [[0, 0], [0, -height % _STRIDE], [0, -width % _STRIDE], [0, 0]])
+
+
+class _CropLike(tf.keras.layers.Layer):
+    """Cuts the first input to the size of the second."""
+
+    def call(self, inputs):
+        x, like = inputs
+        height, width = spatial_size(like)
+        return x[:, :height, :width]
+
+
+def _logits_head(num_classes: int) -> tf.keras.Sequential:
+    """keras-cv's own head, but for the softmax at its end."""
+    layers = tf.keras.layers
+    return tf.keras.Sequential(
+        [
+            layers.Conv2D(256, 1, use_bias=False, name="segmentation_head_conv"),
+            layers.BatchNormalization(name="segmentation_head_norm"),
+            layers.ReLU(name="segmentation_head_relu"),
+            layers.UpSampling2D(4, interpolation="bilinear"),
+            layers.Conv2D(
+                num_classes, 1, use_bias=False, dtype="float32", name="segmentation_output"
+            ),
+        ],
+        name="head",
+    )
+
+
+def deeplab_v3_plus(resnet: int, num_classes: int, width: float = 1.0) -> tf.keras.Model:
+    """DeepLabV3Plus with a ResNet-V2 backbone, without pretrained weights.
+
+    Args:
+      resnet: depth of the ResNet, 50 or 101.
+      num_classes: number of classes.
+      width: factor of the ResNet's filters.
+
+    Returns:
+      A model from float32 images [B, H, W, 3] in [-1, 1], of any size, to float32 logits
+      [B, H, W, num_classes].
+
+    Raises:
+      ValueError: another depth.
+    """
+    if resnet not in RESNET_BLOCKS:
+        raise ValueError(f"resnet {resnet}: choose from {list(RESNET_BLOCKS)}.")
+    # The named ResNet classes look for weights on the network even when none are wanted.
+    backbone = keras_cv.models.ResNetV2Backbone(
+        stackwise_filters=[int(width * filters) for filters in _FILTERS],
+        stackwise_blocks=list(RESNET_BLOCKS[resnet]),
+        stackwise_strides=[1, 2, 2, 2],
+        include_rescaling=False,
+    )
+    network = keras_cv.models.DeepLabV3Plus(
+        backbone=backbone, num_classes=num_classes, segmentation_head=_logits_head(num_classes)
+    )
+    images = tf.keras.Input((None, None, 3))
+    logits = _CropLike(name="logits", dtype="float32")(
+        (network(_PadToStride(name="pad")(images)), images)
+    )
+    model = tf.keras.Model(images, logits, name=f"deeplab_v3_plus_resnet{resnet}")
+    model.num_classes = num_classes
+    return model

@@ -1,0 +1,7 @@
+"""The one place that imports keras-cv."""
+
+import contextlib
+import io
+
+with contextlib.redirect_stdout(io.StringIO()):  # It prints the name of its backend.
+    import keras_cv  # noqa: F401

@@ -1,0 +1,83 @@
+"""Counts the parameters and Multi-Adds of a network.
+
+python -m adl_tf.profile --genotype=FILE-or-preset --filter_multiplier=F --num_classes=N
+    --image_size=H,W [--table]
+"""
+
+import sys
+from typing import Any, Dict, Tuple
+
+from absl import flags
+
+from adl_tf.configuration import define_gin_flags, parse_gin, run_program  # isort: skip
+
+import gin
+
+from adl_tf.models.counting import count_multi_adds, count_parameters
+from adl_tf.models.network import BASELINES, DECODED, NetworkDescription, build_network
+from adl_tf.models.supernet import Supernet
+from adl_tf.space.genotype import load_genotype
+from adl_tf.space.search_space import SearchSpace
+
+SUPERNET = "supernet"
+
+_configured_space = gin.external_configurable(SearchSpace)
+
+
+def parse_image_size(text) -> Tuple[int, int]:
+    """("1025", "2049") -> (1025, 2049).
+
+    Raises:
+      ValueError: not two positive integers.
+    """
+    try:
+        height, width = map(int, text)
+    except ValueError:
+        height = width = 0
+    if min(height, width) < 1:
+        raise ValueError(f"image size {','.join(text)!r}: give height,width such as 1025,2049.")
+    return height, width
+
+
+def main() -> Dict[str, Any]:
+    """Runs the program on its flags."""
+    options = flags.FLAGS
+    parse_gin(options.gin_file, options.gin_param)
+    image_size = parse_image_size(options.image_size)
+    if options.network == SUPERNET:
+        model = Supernet(_configured_space(), options.num_classes)
+        model.build((None, *image_size, 3))
+    else:
+        genotype = load_genotype(options.genotype) if options.network == DECODED else None
+        model = build_network(
+            NetworkDescription(
+                options.network,
+                options.num_classes,
+                genotype,
+                options.filter_multiplier,
+                options.width,
+            )
+        )
+    layers = count_multi_adds(model, image_size)
+    total = sum(layers.values())
+    if options.table:
+        for name, multi_adds in layers.items():
+            print(f"{multi_adds:>16,} {multi_adds / total:7.2%}  {name}", file=sys.stderr)
+    return {
+        "network": options.network,
+        "image_size": list(image_size),
+        "params": count_parameters(model),
+        "multi_adds": total,
+    }
+
+
+if __name__ == "__main__":
+    define_gin_flags()
+    flags.DEFINE_enum("network", DECODED, [DECODED, SUPERNET, *BASELINES], "Which network.")
+    flags.DEFINE_string("genotype", "auto_deeplab", "Genotype, by path or name of a preset.")
+    flags.DEFINE_integer("filter_multiplier", 20, "F; S, M, L: 20, 32, 48.", lower_bound=1)
+    flags.DEFINE_float("width", 1.0, "Factor of a baseline's filters.", lower_bound=0.1)
+    flags.DEFINE_integer("num_classes", 19, "Number of classes.", lower_bound=1)
+    flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")
+    flags.DEFINE_bool("table", False, "Multi-Adds by layer, on stderr.")
+    run_program(main)
