@@ -9,7 +9,7 @@ from adl_tf.data.normalization import MEAN_COLOR
 
 
 def augment(
-    image,
+    read,
     label,
     seed,
     *,
@@ -21,10 +21,12 @@ def augment(
 ):
     """Scales, crops and flips image and label alike.
 
-    What reaches beyond the image is the mean color and the ignore label.
+    What reaches beyond the image is the mean color and the ignore label. Of the image only the
+    part that shows in the crop is asked for.
 
     Args:
-      image: uint8 [H, W, 3].
+      read: gives uint8 [h, w, 3], the pixels of the image in a rectangle int32 [4] of it
+        (top, left, h, w).
       label: uint8 [H, W].
       seed: integer [2]; the same seed gives the same result.
       crop_size: (height, width) of the result, of any size.
@@ -38,44 +40,76 @@ def augment(
     """
     draw = tf.unstack(tf.random.stateless_uniform([4], seed))
     scale = _choose_scale(draw[0], min_scale, max_scale, scale_step)
-    top, bottom = _choose_window(tf.shape(label)[0], crop_size[0], scale, draw[1])
-    left, right = _choose_window(tf.shape(label)[1], crop_size[1], scale, draw[2])
+    size = tf.shape(label)
+    top, bottom = _choose_window(size[0], crop_size[0], scale, draw[1])
+    left, right = _choose_window(size[1], crop_size[1], scale, draw[2])
     if flip:
         left, right = tf.cond(draw[3] < 0.5, lambda: (right, left), lambda: (left, right))
-    return sample_window(image, label, tf.stack([top, left, bottom, right]), crop_size)
+    # Rounding must not push the border pixels off the image, where they would be ignored.
+    window = 0.5 + (tf.stack([top, left, bottom, right]) - 0.5) * (1 - 1e-6)
+    rectangle = find_rectangle(window, size)
+    image = sample_image(read(rectangle), _relative(window, size, rectangle), crop_size)
+    return image, sample_label(label, window, crop_size)
 
 
-def sample_window(image, label, window, size: Tuple[int, int]):
-    """Resamples one window, bilinear for the image and nearest for the label.
+def find_rectangle(window, size):
+    """The smallest rectangle of whole pixels that a window's samples are computed from.
+
+    Args:
+      window: see `sample_image`.
+      size: int32 [2], height and width of the image.
+
+    Returns:
+      int32 [4]: top, left, height, width; inside the image.
+    """
+    corners = _corners(window, size)
+    first = tf.cast(tf.floor(tf.reduce_min(corners, 0)), tf.int32)
+    stop = tf.cast(tf.floor(tf.reduce_max(corners, 0)), tf.int32) + 2
+    first, stop = tf.maximum(first, 0), tf.minimum(stop, size)
+    return tf.concat([first, stop - first], 0)
+
+
+def sample_image(image, window, size: Tuple[int, int]):
+    """Resamples one window, bilinear.
 
     Only the pixels asked for are computed, so a crop out of a large scaled image costs no
     more than out of a small one.
 
     Args:
       image: uint8 [H, W, 3].
-      label: uint8 [H, W].
       window: float32 [4], the centers of the first and the last pixel (top, left, bottom,
         right); 0 and 1 are the centers of the image's border pixels. Left and right swapped
         mirror it.
       size: (height, width) of the result.
 
     Returns:
-      image float32 [size, 3] in 0..255, label int32 [size].
+      float32 [size, 3] in 0..255, the mean color beyond the image.
     """
-    # Rounding must not push the border pixels off the image, where they would be ignored.
-    window = 0.5 + (window - 0.5) * (1 - 1e-6)
-    image = tf.image.crop_and_resize(
+    image = tf.cast(image, tf.float32)  # Once per pixel is cheaper than at each use.
+    return tf.image.crop_and_resize(
         image[tf.newaxis], window[tf.newaxis], [0], size, extrapolation_value=MEAN_COLOR
-    )
-    label = tf.image.crop_and_resize(
-        label[tf.newaxis, :, :, tf.newaxis],
-        window[tf.newaxis],
-        [0],
-        size,
-        method="nearest",
-        extrapolation_value=IGNORE_LABEL,
-    )
-    return image[0], tf.cast(label[0, :, :, 0], tf.int32)
+    )[0]
+
+
+def sample_label(label, window, size: Tuple[int, int]):
+    """Resamples one window, nearest.
+
+    Args:
+      label: uint8 [H, W].
+      window: see `sample_image`.
+      size: (height, width) of the result.
+
+    Returns:
+      int32 [size], the ignore label beyond the image.
+    """
+    top, left, bottom, right = tf.unstack(window)
+    rows = _nearest(tf.shape(label)[0], top, bottom, size[0])
+    columns = _nearest(tf.shape(label)[1], left, right, size[1])
+    # Whole rows are copied fast, single pixels are not.
+    label = tf.gather(label, tf.maximum(rows, 0))
+    label = tf.transpose(tf.gather(tf.transpose(label), tf.maximum(columns, 0)))
+    inside = (rows >= 0)[:, tf.newaxis] & (columns >= 0)
+    return tf.cast(tf.where(inside, label, IGNORE_LABEL), tf.int32)
 
 
 def _choose_scale(draw, min_scale, max_scale, scale_step):
@@ -91,3 +125,24 @@ def _choose_window(length, crop, scale, draw):
     slack = last + 1 - crop  # Negative where the crop is larger and the image moves in it.
     first = tf.sign(slack) * tf.floor(draw * (tf.abs(slack) + 1))
     return first / last, (first + crop - 1) / last
+
+
+def _corners(window, size):
+    """First and last sampled position in pixels, float64 [2, 2]."""
+    return tf.reshape(tf.cast(window, tf.float64), [2, 2]) * tf.cast(size - 1, tf.float64)
+
+
+def _relative(window, size, rectangle):
+    """The window of an image as one of a rectangle of it."""
+    first, length = tf.split(tf.cast(rectangle, tf.float64), 2)
+    relative = (_corners(window, size) - first) / tf.maximum(length - 1, 1)
+    return tf.cast(tf.reshape(relative, [4]), tf.float32)
+
+
+def _nearest(length, first, last, count):
+    """Index of the pixel nearest to each of some positions of one axis; -1 beyond the axis."""
+    pixels = tf.range(tf.cast(length, tf.float32))[tf.newaxis, :, tf.newaxis, tf.newaxis]
+    nearest = tf.image.crop_and_resize(
+        pixels, [[first, 0, last, 0]], [0], (count, 1), "nearest", extrapolation_value=-1
+    )
+    return tf.cast(nearest[0, :, 0, 0], tf.int32)

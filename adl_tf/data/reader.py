@@ -5,6 +5,7 @@ shuffled order and its augmentation, can be computed without those before it. So
 on exactly where another one stopped, and nothing skipped is read.
 """
 
+import functools
 import glob
 import os
 from typing import List, Optional, Tuple
@@ -152,9 +153,6 @@ class RecordReader:
     def load(self, record):
         """Reads and decodes one record, in TensorFlow ops only.
 
-        A bad record must not stop the stream here, and TensorFlow has no exceptions in graphs;
-        a data set of one element that drops errors, followed by a stand-in, is its equivalent.
-
         Args:
           record: int64 scalar, the record's number.
 
@@ -165,17 +163,42 @@ class RecordReader:
 
         def decode(serialized):
             if self._cached:
-                return (*decode_cached(serialized), True)
-            return (*schema.decode_example(serialized, self.num_classes, self.labelled), True)
+                return decode_cached(serialized)
+            return schema.decode_example(serialized, self.num_classes, self.labelled)
 
-        stand_in = (
-            tf.zeros([1, 1, 3], tf.uint8),
-            tf.fill([1, 1], tf.constant(IGNORE_LABEL, tf.uint8)),
-            "",
-            False,
-        )
-        one = (self._cached or self._records).read(record).map(decode).ignore_errors()
-        one = one.concatenate(tf.data.Dataset.from_tensors(stand_in)).take(1)
+        label = tf.fill([1, 1], tf.constant(IGNORE_LABEL, tf.uint8))
+        return self._try(record, decode, (tf.zeros([1, 1, 3], tf.uint8), label, ""))
+
+    def load_crop(self, record, crop):
+        """Reads one record of a labelled split and decodes what a crop of it needs.
+
+        Args:
+          record: int64 scalar, the record's number.
+          crop: such as `augmentation.augment`: a function of the two results of
+            `schema.open_example`, which returns image float32 [h, w, 3], label int32 [h, w].
+
+        Returns:
+          image and label as crop returns them, valid bool scalar; of a bad record valid is
+          False and the rest a stand-in of one pixel.
+        """
+
+        def decode(serialized):
+            if not self._cached:
+                return crop(*schema.open_example(serialized, self.num_classes))
+            image, label, _ = decode_cached(serialized)
+            return crop(lambda rectangle: schema.cut(image, rectangle), label)
+
+        return self._try(record, decode, (tf.zeros([1, 1, 3]), tf.fill([1, 1], IGNORE_LABEL)))
+
+    def _try(self, record, decode, stand_in):
+        """What decode makes of a serialized record and True, or the stand-in and False.
+
+        A bad record must not stop the stream here, and TensorFlow has no exceptions in graphs;
+        a data set of one element that drops errors, followed by a stand-in, is its equivalent.
+        """
+        one = (self._cached or self._records).read(record)
+        one = one.map(lambda serialized: (*decode(serialized), True)).ignore_errors()
+        one = one.concatenate(tf.data.Dataset.from_tensors((*stand_in, False))).take(1)
         return one.get_single_element()
 
     def find_fault(self, record: int) -> Optional[str]:
@@ -307,17 +330,18 @@ def train_stream(
         return elements.skip(tf.maximum(start_position - epoch * count, 0))
 
     def load(element):
-        image, label, _, valid = reader.load(element["record"])
-        image, label = augmentation.augment(
-            image,
-            label,
-            fold_in(augmentation_seed, element["position"]),
-            crop_size=tuple(crop_size),
+        crop = functools.partial(
+            augmentation.augment,
+            seed=fold_in(augmentation_seed, element["position"]),
+            crop_size=crop_size,
             min_scale=min_scale,
             max_scale=max_scale,
             scale_step=scale_step,
             flip=flip,
         )
+        image, label, valid = reader.load_crop(element["record"], crop)
+        # Only a stand-in changes its shape.
+        image, label = tf.broadcast_to(image, [*crop_size, 3]), tf.broadcast_to(label, crop_size)
         return {**element, "image": normalize(image), "label": label, "valid": valid}
 
     dataset = tf.data.Dataset.range(start_position // count, np.iinfo(np.int64).max)

@@ -66,8 +66,51 @@ def decode_example(serialized, num_classes: int, labelled: bool = True):
     """
     features = _parse(serialized)
     image = _decode_image(features)
-    label = _decode_label(features, tf.shape(image)[:2], num_classes, labelled)
-    return image, label, features[_FILENAME]
+    return image, _label_of(image, features, num_classes, labelled), features[_FILENAME]
+
+
+def open_example(serialized, num_classes: int):
+    """Decodes and checks the label of one record, and its image as far as it is asked for.
+
+    What a JPEG image holds beyond the part asked for is not decoded; damage there, such as an
+    end cut off, is not noticed.
+
+    Args:
+      serialized: string scalar.
+      num_classes: label ids are 0..num_classes-1 and the ignore label.
+
+    Returns:
+      function of a rectangle int32 [4] (top, left, height, width), which gives its pixels,
+        uint8 [height, width, 3], equal to those of `decode_example`; to be called once.
+      label uint8 [H, W].
+
+    Raises:
+      tf.errors.InvalidArgumentError: see `decode_example`; the function raises it too.
+    """
+    features = _parse(serialized)
+    encoded = features[_IMAGE]
+    label = _decode_label(features, num_classes)
+
+    def read(rectangle):
+        def part_of_jpeg():
+            size = tf.io.extract_jpeg_shape(encoded)[:2]
+            with tf.control_dependencies([_assert_same_size(label, size)]):
+                return _decode_part_of_jpeg(encoded, rectangle, size)
+
+        def part_of_other():
+            image = _decode_image(features)
+            with tf.control_dependencies([_assert_same_size(label, tf.shape(image)[:2])]):
+                return cut(image, rectangle)
+
+        return tf.cond(tf.io.is_jpeg(encoded), part_of_jpeg, part_of_other)
+
+    return read, label
+
+
+def cut(image, rectangle):
+    """The pixels [height, width, C] of a rectangle [4] (top, left, height, width) of an image."""
+    top, left, height, width = tf.unstack(rectangle)
+    return image[top : top + height, left : left + width]
 
 
 def find_fault(serialized: bytes, num_classes: int, labelled: bool = True) -> Optional[str]:
@@ -76,9 +119,9 @@ def find_fault(serialized: bytes, num_classes: int, labelled: bool = True) -> Op
     try:
         features = _parse(serialized)
         part = "image"
-        size = tf.shape(_decode_image(features))[:2]
+        image = _decode_image(features)
         part = "label"
-        _decode_label(features, size, num_classes, labelled)
+        _label_of(image, features, num_classes, labelled)
     except tf.errors.OpError as error:
         return f"{part}: {describe_error(error)}"
     return None
@@ -108,22 +151,40 @@ def _decode_image(features):
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def _decode_label(features, size, num_classes, labelled):
+def _decode_part_of_jpeg(encoded, rectangle, size):
+    """Decodes one pixel more at each side, since chroma at a border lacks its neighbour."""
+    first, stop = rectangle[:2], rectangle[:2] + rectangle[2:]
+    start = tf.maximum(first - 1, 0)
+    stop = tf.minimum(stop + 1, size)
+    image = tf.io.decode_and_crop_jpeg(encoded, tf.concat([start, stop - start], 0), channels=3)
+    return cut(image, tf.concat([first - start, rectangle[2:]], 0))
+
+
+def _label_of(image, features, num_classes, labelled):
     if not labelled:
-        return tf.fill(size, tf.constant(IGNORE_LABEL, tf.uint8))
+        return tf.fill(tf.shape(image)[:2], tf.constant(IGNORE_LABEL, tf.uint8))
+    label = _decode_label(features, num_classes)
+    with tf.control_dependencies([_assert_same_size(label, tf.shape(image)[:2])]):
+        return tf.identity(label)
+
+
+def _decode_label(features, num_classes):
     present = tf.strings.length(features[_LABEL]) > 0
     present = tf.debugging.Assert(present, [f"the feature {_LABEL} is missing"])
     with tf.control_dependencies([present]):
-        label = tf.io.decode_png(features[_LABEL], channels=1)[:, :, 0]
-    same_size = tf.debugging.Assert(
-        tf.reduce_all(tf.shape(label) == size),
-        ["its size", tf.shape(label), "differs from the image's size", size],
-    )
+        label = tf.squeeze(tf.io.decode_png(features[_LABEL], channels=1), -1)
     # In 8 bits the ignore label 255 plus 1 is 0, so one maximum checks all pixels.
     largest = tf.cast(tf.reduce_max(label + 1), tf.int32) - 1
     known = tf.debugging.Assert(
         largest < num_classes,
         ["label id", largest, f"is not in 0..{num_classes - 1} nor {IGNORE_LABEL}"],
     )
-    with tf.control_dependencies([same_size, known]):
+    with tf.control_dependencies([known]):
         return tf.identity(label)
+
+
+def _assert_same_size(label, size):
+    return tf.debugging.Assert(
+        tf.reduce_all(tf.shape(label) == size),
+        ["its size", tf.shape(label), "differs from the image's size", size],
+    )

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from adl_tf.data.augmentation import augment
 from adl_tf.data.normalization import MEAN_COLOR, denormalize, normalize
+from adl_tf.data.schema import cut
 
 
 def pair(height=31, width=45):
@@ -16,9 +17,9 @@ def pair(height=31, width=45):
 def run(
     seed=0, crop_size=(20, 24), min_scale=1.0, max_scale=1.0, scale_step=0.25, flip=False, **kw
 ):
-    image, label = pair(**kw)
+    whole, label = pair(**kw)
     image, label = augment(
-        image,
+        lambda rectangle: cut(whole, rectangle),
         label,
         tf.constant([seed, 1]),
         crop_size=crop_size,
