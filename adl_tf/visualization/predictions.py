@@ -1,10 +1,11 @@
 """Pictures of label maps: colored, beside their image, and as a gallery with a legend."""
 
-from typing import List, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from PIL import Image
 
 from adl_tf.data.description import IGNORE_LABEL, Color, DatasetDescription
 from adl_tf.visualization.figure import TEXT, inch_axes
@@ -12,12 +13,15 @@ from adl_tf.visualization.figure import TEXT, inch_axes
 # Light gray: none of the usual palettes has it, and black is a class of PASCAL VOC.
 IGNORE_COLOR = (224, 224, 224)
 
-PANEL_TITLES = ("image", "ground truth", "prediction")
+PANEL_TITLES = ("image", "ground truth", "prediction", "overlay")
+# Share of the prediction's color in the overlay.
+OPACITY = 0.55
 # Pixels.
 SEPARATOR = 4
+SMALL_SIDE = 384
 
-# Inches.
-GALLERY_WIDTH = 12.0
+# Inches. Four images of SMALL_SIDE fill the gallery pixel by pixel.
+GALLERY_WIDTH = 15.88
 MARGIN = 0.2
 LINE = 0.21
 LEGEND_MARK = 0.7
@@ -60,7 +64,7 @@ def prediction_panel(
     prediction: np.ndarray,
     description: DatasetDescription,
 ) -> np.ndarray:
-    """Image, ground truth and prediction side by side.
+    """Image, ground truth, prediction, and the prediction over the image, side by side.
 
     Args:
       image: uint8 [H, W, 3].
@@ -69,7 +73,7 @@ def prediction_panel(
       description: of the data set, for its colors.
 
     Returns:
-      uint8 [H, 3 * W + 2 * SEPARATOR, 3].
+      uint8 [H, 4 * W + 3 * SEPARATOR, 3].
 
     Raises:
       ValueError: the three differ in size, the image is no uint8 [H, W, 3], or a label
@@ -88,7 +92,32 @@ def prediction_panel(
             f"{list(maps[1].shape[:2])} differ in size."
         )
     line = np.full((image.shape[0], SEPARATOR, 3), 255, np.uint8)
-    return np.concatenate([image, line, maps[0], line, maps[1]], axis=1)
+    overlay = np.rint((1 - OPACITY) * image + OPACITY * maps[1]).astype(np.uint8)
+    return np.concatenate([image, line, maps[0], line, maps[1], line, overlay], axis=1)
+
+
+def shrink_example(
+    image: np.ndarray, label: np.ndarray, prediction: np.ndarray, side: int = SMALL_SIDE
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Makes an example small enough for a page; small ones stay as they are.
+
+    Args:
+      image: uint8 [H, W, 3], averaged.
+      label: integers [H, W], of which pixels are picked.
+      prediction: integers [H, W], of which the same pixels are picked.
+      side: length of the longer side of the results, in pixels.
+    """
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return image, label, prediction
+    height, width = (max(1, round(length * scale)) for length in (height, width))
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int)
+        for new, old in zip((height, width), image.shape)
+    )
+    small = Image.fromarray(image).resize((width, height), Image.Resampling.BOX)
+    return np.asarray(small), label[np.ix_(rows, columns)], prediction[np.ix_(rows, columns)]
 
 
 def classes_present(label_maps: Sequence[np.ndarray], description: DatasetDescription) -> List[int]:
@@ -102,6 +131,7 @@ def prediction_gallery(
     labels: Sequence[np.ndarray],
     predictions: Sequence[np.ndarray],
     description: DatasetDescription,
+    captions: Optional[Sequence[str]] = None,
 ) -> Figure:
     """One `prediction_panel` per row, and a legend of the classes that occur.
 
@@ -110,15 +140,19 @@ def prediction_gallery(
       labels: integers [H, W] each.
       predictions: integers [H, W] each.
       description: of the data set, for names and colors.
+      captions: what is written over each row.
 
     Raises:
-      ValueError: no images, another number of labels or predictions, or a panel's faults.
+      ValueError: no images, another number of labels, predictions or captions, or a panel's
+        faults.
     """
     if not len(images) or not len(images) == len(labels) == len(predictions):
         raise ValueError(
             f"gallery of {len(images)} images, {len(labels)} labels and {len(predictions)} "
             "predictions; it needs as many of each, and at least one."
         )
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(f"gallery of {len(images)} images and {len(captions)} captions.")
     panels = [
         prediction_panel(*example, description) for example in zip(images, labels, predictions)
     ]
@@ -132,7 +166,9 @@ def prediction_gallery(
     legend_height = LINE * -(-len(entries) // legend_columns) + MARGIN
     heights = [panel_width * panel.shape[0] / panel.shape[1] for panel in panels]
     gap = MARGIN / 2
-    height = MARGIN + LINE + sum(heights) + gap * len(panels) + legend_height
+    caption_height = LINE if captions else 0.0
+    rows_height = sum(heights) + (gap + caption_height) * len(panels)
+    height = MARGIN + LINE + rows_height + legend_height
 
     figure = Figure(figsize=(GALLERY_WIDTH, height))
     top = height - MARGIN - LINE
@@ -147,7 +183,16 @@ def prediction_gallery(
             weight="bold",
             color=TEXT,
         )
-    for panel, panel_height in zip(panels, heights):
+    for row, (panel, panel_height) in enumerate(zip(panels, heights)):
+        if captions:
+            figure.text(
+                MARGIN / GALLERY_WIDTH,
+                (top - caption_height / 2) / height,
+                captions[row],
+                va="center",
+                color=TEXT,
+            )
+            top -= caption_height
         axes = inch_axes(figure, MARGIN, top - panel_height, panel_width, panel_height)
         # Nearest: blending label colors would paint classes that are not there.
         axes.imshow(

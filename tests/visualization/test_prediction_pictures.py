@@ -5,12 +5,16 @@ from PIL import Image
 from adl_tf.data.description import DatasetDescription, default_colors
 from adl_tf.visualization.figure import figure_to_image, save_figure
 from adl_tf.visualization.predictions import (
+    GALLERY_WIDTH,
     IGNORE_COLOR,
+    OPACITY,
     SEPARATOR,
+    SMALL_SIDE,
     classes_present,
     colorize,
     prediction_gallery,
     prediction_panel,
+    shrink_example,
 )
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -61,15 +65,18 @@ def test_colorize_refuses_other_ranks():
         colorize(np.zeros((1, 2, 2), int), COLORS)
 
 
-def test_panel_is_image_label_prediction():
+def test_panel_is_image_label_prediction_overlay():
     description = describe(4)
     image, label, prediction = random_example(4, 7, 9)
     panel = prediction_panel(image, label, prediction, description)
-    assert panel.dtype == np.uint8 and panel.shape == (7, 3 * 9 + 2 * SEPARATOR, 3)
+    assert panel.dtype == np.uint8 and panel.shape == (7, 4 * 9 + 3 * SEPARATOR, 3)
     step = 9 + SEPARATOR
     np.testing.assert_array_equal(panel[:, :9], image)
     np.testing.assert_array_equal(panel[:, step : step + 9], colorize(label, description.colors))
-    np.testing.assert_array_equal(panel[:, 2 * step :], colorize(prediction, description.colors))
+    painted = colorize(prediction, description.colors)
+    np.testing.assert_array_equal(panel[:, 2 * step : 2 * step + 9], painted)
+    overlay = panel[:, 3 * step :].astype(float)
+    np.testing.assert_allclose(overlay, (1 - OPACITY) * image + OPACITY * painted, atol=0.5)
     assert (panel[:, 9:step] == 255).all()
 
 
@@ -79,6 +86,21 @@ def test_panel_names_its_faults():
         prediction_panel(image, label[1:], prediction, describe(4))
     with pytest.raises(ValueError, match="image is float64"):
         prediction_panel(image / 255, label, prediction, describe(4))
+
+
+def test_small_examples_stay_and_large_ones_shrink_alike():
+    image, label, prediction = random_example(4, 10, 20)
+    for small, large in zip(shrink_example(image, label, prediction), (image, label, prediction)):
+        assert small is large
+    # Blocks of one color and label: each pixel of the small ones is one of them.
+    blocks = [np.kron(part, np.ones((100, 100), part.dtype)) for part in (label, prediction)]
+    large = image.repeat(100, 0).repeat(100, 1)
+    small = shrink_example(large, *blocks, side=20)
+    for found, expected in zip(small, (image, label, prediction)):
+        np.testing.assert_array_equal(found, expected)
+    image, label, prediction = shrink_example(large.swapaxes(0, 1), blocks[0].T, blocks[1].T)
+    assert image.shape == (SMALL_SIDE, SMALL_SIDE // 2, 3)
+    assert label.shape == prediction.shape == image.shape[:2]
 
 
 def test_present_classes_leave_out_the_ignored():
@@ -105,11 +127,11 @@ def test_gallery_draws(num_classes, name, tmp_path):
         "toy", (name,) * num_classes, default_colors(num_classes), splits={}
     )
     examples = [random_example(num_classes, 33, 65, seed) for seed in range(2)]
-    figure = prediction_gallery(*zip(*examples), description)
+    figure = prediction_gallery(*zip(*examples), description, ["one", "two"])
     save_figure(figure, tmp_path / "gallery.png")
     with Image.open(tmp_path / "gallery.png") as picture:
         picture.load()
-        assert picture.format == "PNG" and picture.size[0] == 1200
+        assert picture.format == "PNG" and picture.size[0] == round(100 * GALLERY_WIDTH)
 
     # The legend has room of its own: it neither leaves the picture nor covers a panel.
     figure_to_image(figure)
@@ -124,3 +146,5 @@ def test_gallery_needs_examples():
     image, label, prediction = random_example(2, 4, 4)
     with pytest.raises(ValueError, match="2 predictions"):
         prediction_gallery([image], [label], [prediction] * 2, describe(2))
+    with pytest.raises(ValueError, match="1 images and 2 captions"):
+        prediction_gallery([image], [label], [prediction], describe(2), ["one", "two"])
