@@ -49,6 +49,8 @@ th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: ri
 .bar div div { background: var(--accent); }
 .swatch { display: inline-block; width: 13px; height: 13px; margin-right: 8px;
   border: 1px solid rgba(0, 0, 0, 0.25); border-radius: 3px; vertical-align: -2px; }
+.confusion { display: flex; flex-wrap: wrap; gap: 12px 36px; }
+.confusion div + div { flex: 1 1 400px; }
 figure { margin: 0 0 20px; }
 figcaption { margin-bottom: 4px; }
 img { display: block; max-width: 100%; }
@@ -126,7 +128,6 @@ def evaluation_page(
     Returns:
       a whole HTML document, images inside.
     """
-    galleries = {heading: images for heading, images in galleries.items() if images}
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         f'<p class="soft">{html.escape(" · ".join(facts))}</p>',
@@ -142,13 +143,16 @@ def evaluation_page(
         "<h2>Confusion</h2>",
         '<p class="soft">Rows are true classes, columns predicted ones: percent of the true '
         "class's pixels.</p>",
-        _inline_figure(draw_confusion(counts, description)),
-        _confusion_table(counts, description),
-        *(_gallery(heading, images, description) for heading, images in galleries.items()),
+        '<div class="confusion">',
+        f"<div>{_inline_figure(draw_confusion(counts, description))}</div>",
+        f"<div>{_confusion_table(counts, description)}</div>",
+        "</div>",
+        *(
+            _gallery(heading, images, description)
+            for heading, images in galleries.items()
+            if images
+        ),
     ]
-    if galleries:
-        shown = [image for images in galleries.values() for image in images]
-        parts.append(_legend(shown, description))
     body = "\n".join(parts)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -227,7 +231,7 @@ def _gallery(heading, images, description) -> str:
             f"<figure><figcaption>{caption} <span class='soft'>mIoU {_percent(image.miou)}"
             f'</span></figcaption><img alt="{caption}" src="{source}"></figure>'
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, _legend(images, description)])
 
 
 def _legend(images, description) -> str:
