@@ -18,7 +18,7 @@ import tensorflow as tf
 from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import save_genotype
 from adl_tf.space.search_space import SearchSpace, level_stride
-from adl_tf.training.search_log import architecture_history
+from adl_tf.training.search_log import SPACE_FILE, architecture_history
 from adl_tf.visualization.architecture import (
     draw_alpha_history,
     draw_architecture,
@@ -32,7 +32,7 @@ _VARIABLE = "supernet/{}/.ATTRIBUTES/VARIABLE_VALUE"
 def _read_search(model_dir: str):
     """Returns (space, alpha, beta) of the newest checkpoint."""
     checkpoint = tf.train.latest_checkpoint(model_dir)
-    path = os.path.join(model_dir, "space.json")
+    path = os.path.join(model_dir, SPACE_FILE)
     if checkpoint is None or not os.path.exists(path):
         raise FileNotFoundError(f"{model_dir}: no checkpoint of a search there.")
     with open(path) as file:

@@ -8,7 +8,6 @@ The same command again goes on where the last run stopped.
 import dataclasses
 import gc
 import os
-import sys
 import time
 from typing import Any, Dict, Optional
 
@@ -19,7 +18,7 @@ from adl_tf.configuration import define_gin_flags, parse_gin, run_program  # iso
 import gin
 import tensorflow as tf
 
-from adl_tf.data.reader import RecordReader, evaluation_stream, train_stream
+from adl_tf.data.reader import RecordReader
 from adl_tf.decode import decode_model_dir
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.decoding import decode
@@ -28,29 +27,21 @@ from adl_tf.training import runtime
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.optimizers import architecture_optimizer, weight_optimizer
 from adl_tf.training.progress import ProgressBar
+from adl_tf.training.run import (
+    configured_stream,
+    crop_sides,
+    find_dataset,
+    one_line_failures,
+    say,
+    validation_stream,
+    write_config,
+)
+from adl_tf.training.run_log import METRICS_FILE
 from adl_tf.training.run_state import RunState, claim_model_dir, read_json_lines
-from adl_tf.training.search_log import METRICS_FILE, SearchLog, record_architecture
-from data_prep import convert_synthetic
+from adl_tf.training.search_log import SPACE_FILE, SearchLog, record_architecture
 
-SYNTHETIC = "synthetic"
-
-# These modules know nothing of gin.
+# The module of the space knows nothing of gin.
 _configured_space = gin.external_configurable(SearchSpace)
-_configured_stream = gin.external_configurable(train_stream)
-
-
-def _dataset_dir(name: str) -> str:
-    """The directory of a data set; the synthetic one is made the first time."""
-    if name != SYNTHETIC:
-        return os.path.expanduser(name)
-    cache = os.environ.get("XDG_CACHE_HOME", os.path.join(os.path.expanduser("~"), ".cache"))
-    directory = os.path.join(cache, "adl_tf", SYNTHETIC)
-    convert_synthetic.build(directory)
-    return directory
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 @gin.configurable
@@ -98,9 +89,9 @@ def search(
     """
     start = time.time()
     runtime.configure(seed=seed, deterministic=deterministic)
-    crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
+    crop_size = crop_sides(crop_size)
     space = _configured_space()
-    directory = _dataset_dir(dataset_dir)
+    directory = find_dataset(dataset_dir)
     train_reader = RecordReader(directory, "train", num_classes, max_bad_records)
     val_reader = RecordReader(directory, "val", num_classes, max_bad_records)
     steps = steps_per_epoch or len(train_reader.subset("A", seed)) // batch_size
@@ -110,7 +101,9 @@ def search(
             f"fill a batch of {batch_size}; lower BATCH_SIZE."
         )
     claim_model_dir(
-        model_dir, {**dataclasses.asdict(space), "num_classes": train_reader.num_classes}
+        model_dir,
+        SPACE_FILE,
+        {**dataclasses.asdict(space), "num_classes": train_reader.num_classes},
     )
 
     strategy = runtime.strategy()
@@ -135,15 +128,14 @@ def search(
     resumed = state.restore()
     if not resumed:
         record_architecture(model_dir, 0, supernet.alpha.numpy(), supernet.beta.numpy())
-    with open(os.path.join(model_dir, "operative_config.gin"), "w") as file:
-        file.write(gin.operative_config_str())
-    _say(
+    write_config(model_dir)
+    say(
         f"{'Going on in' if resumed else 'Writing to'} {model_dir} (epoch {state.epoch} of "
         f"{epochs}, step {state.step} of {steps}). Watch it: tensorboard --logdir {model_dir}"
     )
 
     def stream(half, position):
-        return _configured_stream(
+        return configured_stream(
             train_reader,
             batch_size=batch_size,
             crop_size=crop_size,
@@ -157,43 +149,36 @@ def search(
         genotype, _ = decode(space, supernet.alpha.numpy(), supernet.beta.numpy())
         return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
 
-    # Whole images, padded to one size where the data set knows its largest.
-    val_size = val_reader.description.splits["val"].max_size
-    validation = evaluation_stream(val_reader, size=val_size)
-    # Without the file names, which no accelerator takes.
-    validation = validation.map(lambda batch: {key: batch[key] for key in ("image", "label")})
-    if validation_steps:
-        validation = validation.take(validation_steps)
+    validation = validation_stream(val_reader, validation_steps)
     callbacks = [
         ProgressBar(note=best_path),
-        SearchLog(model_dir, supernet, val_reader.description, validation.take(2)),
+        SearchLog(
+            model_dir,
+            supernet,
+            model.weight_optimizer,
+            val_reader.description,
+            validation.take(2),
+        ),
         state,  # Last: what the others wrote belongs to the state that is saved.
     ]
-    reader_failures = (train_reader, val_reader)
-    try:
-        with state:
-            for first, last, fit_steps, alternating in _segments(
-                state.epoch, state.step, epochs, steps, arch_start_epoch
-            ):
-                halves = "AB" if alternating else "A"
-                streams = [stream(h, p) for h, p in zip(halves, model.positions)]
-                # The graph of the last phase would take memory and never run again.
-                model.train_function = None
-                gc.collect()
-                model.fit(
-                    tf.data.Dataset.zip(tuple(streams)),
-                    initial_epoch=first,
-                    epochs=last,
-                    steps_per_epoch=fit_steps,
-                    validation_data=validation,
-                    callbacks=callbacks,
-                    verbose=0,
-                )
-    except tf.errors.OpError:
-        failures = [reader.failure for reader in reader_failures if reader.failure]
-        if failures:
-            raise ValueError(failures[0]) from None
-        raise
+    with one_line_failures(train_reader, val_reader), state:
+        for first, last, fit_steps, alternating in _segments(
+            state.epoch, state.step, epochs, steps, arch_start_epoch
+        ):
+            halves = "AB" if alternating else "A"
+            streams = [stream(h, p) for h, p in zip(halves, model.positions)]
+            # The graph of the last phase would take memory and never run again.
+            model.train_function = None
+            gc.collect()
+            model.fit(
+                tf.data.Dataset.zip(tuple(streams)),
+                initial_epoch=first,
+                epochs=last,
+                steps_per_epoch=fit_steps,
+                validation_data=validation,
+                callbacks=callbacks,
+                verbose=0,
+            )
     metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch")
     decoded = decode_model_dir(model_dir)
     return {

@@ -4,13 +4,14 @@ Ops are relu-convolution-batch norm (paper, section 3.1); pooling is followed by
 norm, as in the supernet. On a move down the ops on the cell's two inputs have stride 2.
 """
 
-from typing import Optional, Sequence, Tuple
+import zlib
+from typing import Sequence
 
 import tensorflow as tf
 
 from adl_tf.layers.convolution import (
-    BATCH_NORM_EPSILON,
     ATROUS_RATE,
+    BATCH_NORM_EPSILON,
     depthwise_conv2d,
     halve,
     resize,
@@ -136,8 +137,8 @@ class Cell(tf.keras.layers.Layer):
       move: "up", "stay" or "down": how the path came here.
 
     Attributes:
-      drop_rate: float32 variable, the share of examples that lose an op's output in
-        training (ScheduledDropPath); what remains is scaled up.
+      drop_path: float32 variable [2]: the share of examples that lose an op's output in
+        training (ScheduledDropPath; what remains is scaled up), and a seed, the step.
     """
 
     def __init__(self, cell: Sequence, filters: int, move: str, **kwargs):
@@ -164,9 +165,9 @@ class Cell(tf.keras.layers.Layer):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def build(self, input_shape):
-        self.drop_rate = self.add_weight(
-            name="drop_rate",
-            shape=(),
+        self.drop_path = self.add_weight(
+            name="drop_path",
+            shape=(2,),
             initializer="zeros",
             trainable=False,
             dtype=tf.float32,
@@ -203,16 +204,21 @@ class Cell(tf.keras.layers.Layer):
                 branch(states[source], training=training)
                 for branch, (source, _) in zip(branches, block)
             ]
-            outputs = [self._drop(x, training) for x in outputs if x is not None]
+            outputs = [x for x in outputs if x is not None]
+            if training:
+                outputs = [self._drop(x, (len(states), i)) for i, x in enumerate(outputs)]
             states.append(tf.add_n(outputs) if outputs else self._zeros(previous, size))
         return tf.concat(states[CELL_INPUTS:], axis=-1)
 
-    def _drop(self, x, training):
-        if not training:
-            return x
-        keep = 1.0 - self.drop_rate
-        kept = tf.random.uniform([tf.shape(x)[0], 1, 1, 1]) < keep
-        return x * tf.cast(tf.where(kept, 1.0 / keep, 0.0), x.dtype)
+    def _drop(self, x, place):
+        """Drops x for some examples; which ones, follows from step, replica, cell and place."""
+        rate, step = tf.unstack(self.drop_path)
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context else 0
+        seed = [zlib.crc32(f"{self.name} {place}".encode()) // 2 + replica, tf.cast(step, tf.int32)]
+        draw = tf.random.stateless_uniform([tf.shape(x)[0], 1, 1, 1], seed)
+        scale = tf.where(draw < 1.0 - rate, 1.0 / (1.0 - rate), 0.0)
+        return x * tf.cast(scale, x.dtype)
 
     def _zeros(self, like, size):
         return tf.zeros([tf.shape(like)[0], *size, self.filters], like.dtype)

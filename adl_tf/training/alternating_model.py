@@ -5,14 +5,14 @@ from typing import List
 import gin
 import tensorflow as tf
 
-from adl_tf.evaluation.metrics import ConfusionMatrix
 from adl_tf.layers.gated_cell import ARCHITECTURE, WEIGHTS
 from adl_tf.models.supernet import Supernet
 from adl_tf.training.losses import segmentation_loss
+from adl_tf.training.segmentation_model import SegmentationModel
 
 
 @gin.configurable
-class AlternatingModel(tf.keras.Model):
+class AlternatingModel(SegmentationModel):
     """Trains a supernet with `fit`.
 
     Elements of the training data are batches as `adl_tf.data` streams them:
@@ -38,26 +38,12 @@ class AlternatingModel(tf.keras.Model):
         ignore_label: int = 255,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(supernet, streams=2, ignore_label=ignore_label, **kwargs)
         self.supernet = supernet
         self.weight_decay = weight_decay
         self.architecture_decay = architecture_decay
         self.batch_norm_training = batch_norm_training
-        self.ignore_label = ignore_label
-        self.loss_mean = tf.keras.metrics.Mean("loss")
         self.arch_loss_mean = tf.keras.metrics.Mean("arch_loss")
-        self.confusion = ConfusionMatrix(supernet.num_classes, ignore_label, name="miou")
-        # Where each stream goes on after the last step.
-        self.positions = [
-            tf.Variable(
-                0,
-                trainable=False,
-                dtype=tf.int64,
-                name=f"position_{half}",
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
-            for half in "ab"
-        ]
 
     def compile(self, weight_optimizer, architecture_optimizer, **kwargs):
         """Sets the two optimizers; further arguments are those of `tf.keras.Model.compile`."""
@@ -67,7 +53,7 @@ class AlternatingModel(tf.keras.Model):
 
     @property
     def metrics(self) -> List[tf.keras.metrics.Metric]:
-        return [self.loss_mean, self.arch_loss_mean, self.confusion]
+        return [*super().metrics, self.arch_loss_mean]
 
     def build(self, input_shape):
         """Creates all variables, those of the optimizers too: `fit` traces more than one
@@ -76,10 +62,6 @@ class AlternatingModel(tf.keras.Model):
         tf.keras.layers.Layer.build(self, input_shape)
         self.weight_optimizer._create_all_weights(self.supernet.weight_variables)
         self.architecture_optimizer._create_all_weights(self.supernet.architecture_variables)
-
-    def call(self, images, training=False):
-        """Logits, see `Supernet.call`."""
-        return self.supernet(images, training=training)
 
     def _step(self, batch, variables, optimizer, decay, wanted):
         """One gradient step on a batch. Returns (global loss, logits)."""
@@ -94,10 +76,6 @@ class AlternatingModel(tf.keras.Model):
         optimizer.apply_gradients(zip(gradients, variables), experimental_aggregate_gradients=False)
         return loss, logits
 
-    def _advance(self, position, batch):
-        positions = tf.distribute.get_replica_context().all_gather(batch["position"], axis=0)
-        position.assign(tf.reduce_max(positions) + 1)
-
     def train_step(self, data):
         """A weight step on trainA and, if there is one, an architecture step on trainB."""
         loss, logits = self._step(
@@ -108,9 +86,9 @@ class AlternatingModel(tf.keras.Model):
             WEIGHTS,
         )
         self.loss_mean.update_state(loss)
-        self.confusion.update_state(data[0]["label"], tf.argmax(logits, -1, tf.int32))
-        self._advance(self.positions[0], data[0])
-        results = {"loss": self.loss_mean.result(), "miou": self.confusion.result()}
+        self.score(data[0], logits)
+        self.advance(0, data[0])
+        results = self.results()
         if len(data) == 2:
             # Traced after the weight step: alpha and beta see the new weights.
             loss, _ = self._step(
@@ -121,15 +99,6 @@ class AlternatingModel(tf.keras.Model):
                 ARCHITECTURE,
             )
             self.arch_loss_mean.update_state(loss)
-            self._advance(self.positions[1], data[1])
+            self.advance(1, data[1])
             results["arch_loss"] = self.arch_loss_mean.result()
         return results
-
-    def test_step(self, data):
-        """Scores a batch as it is streamed for evaluation."""
-        logits = self.supernet(data["image"], training=False)
-        loss = segmentation_loss(data["label"], logits, self.ignore_label)
-        context = tf.distribute.get_replica_context()
-        self.loss_mean.update_state(context.all_reduce(tf.distribute.ReduceOp.SUM, loss))
-        self.confusion.update_state(data["label"], tf.argmax(logits, -1, tf.int32))
-        return {"loss": self.loss_mean.result(), "miou": self.confusion.result()}

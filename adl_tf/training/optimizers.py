@@ -1,12 +1,18 @@
-"""Optimizers and schedules of the search (paper, section 4.1)."""
+"""Optimizers and schedules of the search and of the training from scratch (paper, section 4)."""
+
+from typing import Optional
 
 import gin
 import tensorflow as tf
+
+from adl_tf.training.addons import MovingAverage
 
 # The legacy optimizers update a variable with one fused kernel; the newer ones take
 # a handful, which for hundreds of small variables costs more than it brings.
 _SGD = tf.keras.optimizers.legacy.SGD
 _Adam = tf.keras.optimizers.legacy.Adam
+
+Optimizer = tf.keras.optimizers.legacy.Optimizer
 
 
 @gin.configurable
@@ -15,8 +21,8 @@ def weight_optimizer(
     initial_rate: float = 0.025,
     final_rate: float = 0.001,
     momentum: float = 0.9,
-) -> tf.keras.optimizers.legacy.Optimizer:
-    """SGD with momentum; its rate falls along a cosine over all steps."""
+) -> Optimizer:
+    """SGD with momentum; its rate falls along a cosine over all steps of a search."""
     schedule = tf.keras.optimizers.schedules.CosineDecay(
         initial_rate, total_steps, alpha=final_rate / initial_rate
     )
@@ -24,6 +30,39 @@ def weight_optimizer(
 
 
 @gin.configurable
-def architecture_optimizer(rate: float = 0.003) -> tf.keras.optimizers.legacy.Optimizer:
+def architecture_optimizer(rate: float = 0.003) -> Optimizer:
     """Adam for alpha and beta."""
     return _Adam(rate)
+
+
+@gin.configurable
+def training_optimizer(
+    total_steps: int,
+    initial_rate: float = 0.05,
+    power: float = 0.9,
+    momentum: float = 0.9,
+    average_decay: Optional[float] = None,
+) -> Optimizer:
+    """SGD with momentum; its rate falls to 0 as (1 - step / total_steps) ** power.
+
+    Args:
+      total_steps: steps of the run.
+      initial_rate: learning rate of the first step.
+      power: of the schedule.
+      momentum: of SGD.
+      average_decay: decay of the moving average of the weights that is scored and saved as
+        result; None scores the weights themselves.
+    """
+    schedule = tf.keras.optimizers.schedules.PolynomialDecay(
+        initial_rate, total_steps, end_learning_rate=0.0, power=power
+    )
+    optimizer = _SGD(schedule, momentum=momentum)
+    if average_decay is None:
+        return optimizer
+    # Young averages follow the weights more closely.
+    return MovingAverage(optimizer, average_decay=average_decay, dynamic_decay=True)
+
+
+def current_rate(optimizer: Optimizer) -> float:
+    """The learning rate of the next step."""
+    return float(optimizer.learning_rate(optimizer.iterations))

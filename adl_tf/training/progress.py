@@ -2,16 +2,12 @@
 
 import contextlib
 import sys
-import warnings
 from typing import Callable, Optional
 
-with warnings.catch_warnings():
-    # The package says at import that it is at the end of its life; it is pinned.
-    warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons", category=UserWarning)
-    import tensorflow_addons as tfa
+from adl_tf.training.addons import TQDMProgressBar
 
 
-class ProgressBar(tfa.callbacks.TQDMProgressBar):
+class ProgressBar(TQDMProgressBar):
     """One bar per epoch on stderr, with the metrics so far.
 
     Args:

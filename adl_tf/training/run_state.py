@@ -36,30 +36,35 @@ def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
     return values
 
 
-def claim_model_dir(model_dir: str, space: Dict[str, Any]) -> None:
-    """Makes the model directory, or checks that it holds a search of the same space.
+def claim_model_dir(model_dir: str, file: str, content: Dict[str, Any]) -> None:
+    """Makes the model directory and writes what it is for, or checks that it is for the same.
+
+    Args:
+      model_dir: the directory.
+      file: JSON file in it that says what it holds.
+      content: what the run is about to put there.
 
     Raises:
-      ValueError: it holds a search of another one.
+      ValueError: it holds something else.
     """
-    path = os.path.join(model_dir, "space.json")
+    path = os.path.join(model_dir, file)
+    content = json.loads(json.dumps(content))
     if os.path.exists(path):
-        with open(path) as file:
-            found = json.load(file)
-        wanted = json.loads(json.dumps(space))
+        with open(path) as opened:
+            found = json.load(opened)
         changed = [
-            f"{key} {found.get(key)} -> {value}"
-            for key, value in wanted.items()
-            if found.get(key) != value
+            f"{key} {found.get(key)} -> {content.get(key)}"
+            for key in {**found, **content}
+            if found.get(key) != content.get(key)
         ]
         if changed:
             raise ValueError(
-                f"{model_dir} holds a search of another space ({'; '.join(changed)}): use "
+                f"{model_dir} holds a run of another {file} ({'; '.join(changed)}): use "
                 "another --model_dir, or the configuration that it was started with."
             )
         return
     os.makedirs(model_dir, exist_ok=True)
-    write_json(space, path)
+    write_json(content, path)
 
 
 class RunState(tf.keras.callbacks.Callback):

@@ -24,10 +24,10 @@ def test_json_lines_survive_a_kill_and_a_repeat(tmp_path):
 
 def test_a_model_directory_keeps_its_space(tmp_path):
     directory = str(tmp_path / "run")
-    claim_model_dir(directory, dataclasses.asdict(SearchSpace()))
-    claim_model_dir(directory, dataclasses.asdict(SearchSpace()))
-    with pytest.raises(ValueError, match=r"another space \(num_layers 12 -> 10\)"):
-        claim_model_dir(directory, dataclasses.asdict(SearchSpace(num_layers=10)))
+    claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()))
+    claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()))
+    with pytest.raises(ValueError, match=r"another space.json \(num_layers 12 -> 10\)"):
+        claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace(num_layers=10)))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,11 @@
+"""The one place that imports tensorflow-addons."""
+
+import warnings
+
+with warnings.catch_warnings():
+    # The package says at import that it is at the end of its life; it is pinned.
+    warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons", category=UserWarning)
+    from tensorflow_addons.callbacks import TQDMProgressBar
+    from tensorflow_addons.optimizers import MovingAverage
+
+__all__ = ["MovingAverage", "TQDMProgressBar"]

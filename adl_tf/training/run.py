@@ -1,0 +1,71 @@
+"""What the programs that train have in common around `fit`."""
+
+import contextlib
+import os
+import sys
+from typing import Any, Optional, Tuple
+
+import gin
+import tensorflow as tf
+
+from adl_tf.data.reader import RecordReader, evaluation_stream, train_stream
+from data_prep import convert_synthetic
+
+SYNTHETIC = "synthetic"
+CONFIG_FILE = "operative_config.gin"
+
+# The module of the reader knows nothing of gin.
+configured_stream = gin.external_configurable(train_stream)
+
+
+def say(text: str) -> None:
+    """Prints a line for the user, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def find_dataset(name: str) -> str:
+    """The directory of a data set; the one named "synthetic" is made the first time."""
+    if name != SYNTHETIC:
+        return os.path.expanduser(name)
+    cache = os.environ.get("XDG_CACHE_HOME", os.path.join(os.path.expanduser("~"), ".cache"))
+    directory = os.path.join(cache, "adl_tf", SYNTHETIC)
+    convert_synthetic.build(directory)
+    return directory
+
+
+def crop_sides(crop_size: Any) -> Tuple[int, int]:
+    """One side of a square, or (height, width), as (height, width)."""
+    return (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
+
+
+def validation_stream(reader: RecordReader, limit: Optional[int] = None) -> tf.data.Dataset:
+    """Whole images one by one, padded to one size where the data set knows its largest.
+
+    Args:
+      reader: the split.
+      limit: number of images; None for all.
+    """
+    size = reader.description.splits[reader.split].max_size
+    # Without the file names, which no accelerator takes.
+    stream = evaluation_stream(reader, size=size).map(
+        lambda batch: {key: batch[key] for key in ("image", "label")}
+    )
+    return stream.take(limit) if limit else stream
+
+
+def write_config(model_dir: str) -> None:
+    """Writes the gin configuration that is in force."""
+    with open(os.path.join(model_dir, CONFIG_FILE), "w") as file:
+        file.write(gin.operative_config_str())
+
+
+@contextlib.contextmanager
+def one_line_failures(*readers: RecordReader):
+    """Turns the failure of a stream into the one line that its reader has for it."""
+    try:
+        yield
+    except tf.errors.OpError:
+        for reader in readers:
+            if reader.failure:
+                raise ValueError(reader.failure) from None
+        raise

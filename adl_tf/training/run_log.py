@@ -1,0 +1,66 @@
+"""What every run writes after each epoch: metrics and TensorBoard events."""
+
+import os
+from typing import Any, Dict
+
+import tensorflow as tf
+
+from adl_tf.data.description import DatasetDescription
+from adl_tf.data.normalization import denormalize
+from adl_tf.training.optimizers import current_rate
+from adl_tf.training.run_state import append_json_line
+from adl_tf.visualization.figure import figure_to_image
+from adl_tf.visualization.predictions import prediction_panel
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class RunLog(tf.keras.callbacks.Callback):
+    """Writes metrics as JSON lines, and metrics and pictures as TensorBoard events.
+
+    Args:
+      model_dir: where to.
+      network: what predicts.
+      optimizer: whose learning rate is logged.
+      description: the data set, for the pictures.
+      examples: a few batches of the validation split, for the pictures.
+    """
+
+    def __init__(
+        self, model_dir: str, network, optimizer, description: DatasetDescription, examples
+    ):
+        super().__init__()
+        self.model_dir = model_dir
+        self._optimizer = optimizer
+        self._description = description
+        self._examples = list(examples)
+        self._writer = tf.summary.create_file_writer(model_dir)
+        self._predict = tf.function(
+            lambda images: tf.argmax(network(images, training=False), -1, tf.int32),
+            reduce_retracing=True,
+        )
+
+    def pictures(self, epochs_done: int) -> Dict[str, Any]:
+        """Figures by name to show with the metrics."""
+        return {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Logs epoch + 1, the number of epochs done."""
+        done = epoch + 1
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        values["learning_rate"] = current_rate(self._optimizer)
+        append_json_line(os.path.join(self.model_dir, METRICS_FILE), {"epoch": done, **values})
+        with self._writer.as_default(done):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+            for name, figure in self.pictures(done).items():
+                tf.summary.image(name, figure_to_image(figure)[None])
+            for index, batch in enumerate(self._examples):
+                panel = prediction_panel(
+                    denormalize(batch["image"][0].numpy()),
+                    batch["label"][0].numpy(),
+                    self._predict(batch["image"])[0].numpy(),
+                    self._description,
+                )
+                tf.summary.image(f"validation/{index}", panel[None])
+        self._writer.flush()

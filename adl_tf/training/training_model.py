@@ -1,0 +1,144 @@
+"""Training from scratch: gradient steps of one network (paper, section 4.2)."""
+
+import contextlib
+from typing import Optional, Sequence
+
+import gin
+import tensorflow as tf
+
+from adl_tf.training.addons import MovingAverage
+from adl_tf.training.losses import weighted_loss
+from adl_tf.training.segmentation_model import SegmentationModel
+
+
+@gin.configurable
+class TrainingModel(SegmentationModel):
+    """Trains a network with `fit`, on batches as `adl_tf.data` streams them.
+
+    Args:
+      network: see `build_network`.
+      class_weights: weight of the pixels of each class in the loss; None for 1.
+      weight_decay: L2 coefficient of the convolutions' kernels, added to their gradient.
+      accumulation_steps: parts of a replica's batch that are computed one after the other,
+        which takes the memory of one part; a divisor of its size. Batch norm sees parts.
+      hard_fraction: see `weighted_loss`.
+      ignore_label: label without loss and score.
+    """
+
+    def __init__(
+        self,
+        network,
+        class_weights: Optional[Sequence[float]] = None,
+        weight_decay: float = 4e-5,
+        accumulation_steps: int = 1,
+        hard_fraction: float = 1.0,
+        ignore_label: int = 255,
+        **kwargs,
+    ):
+        super().__init__(network, ignore_label=ignore_label, **kwargs)
+        self.class_weights = class_weights
+        self.weight_decay = weight_decay
+        self.accumulation_steps = accumulation_steps
+        self.hard_fraction = hard_fraction
+        if not 0 < hard_fraction <= 1:
+            raise ValueError(f"hard_fraction {hard_fraction}: it must be above 0 and at most 1.")
+
+    def compile(self, optimizer, **kwargs):
+        """Sets the optimizer; with float16, its loss is scaled.
+
+        Further arguments are those of `tf.keras.Model.compile`.
+        """
+        if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
+            optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+        super().compile(optimizer, **kwargs)
+
+    def build(self, input_shape):
+        """Creates the optimizer's variables before anything is restored."""
+        tf.keras.layers.Layer.build(self, input_shape)
+        self._inner_optimizer._create_all_weights(self.network.trainable_variables)
+
+    @property
+    def _scales_loss(self) -> bool:
+        return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+
+    @property
+    def _inner_optimizer(self):
+        return self.optimizer.inner_optimizer if self._scales_loss else self.optimizer
+
+    @contextlib.contextmanager
+    def averaged_weights(self):
+        """While it is open, the network has its averaged weights, where there are any."""
+        if not isinstance(self._inner_optimizer, MovingAverage):
+            yield
+            return
+        variables = self.network.trainable_variables
+        trained = [variable.numpy() for variable in variables]
+        self._inner_optimizer.assign_average_vars(variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, trained):
+                variable.assign(value)
+
+    def evaluate(self, *args, **kwargs):
+        """Scores the averaged weights, where there are any; see `tf.keras.Model.evaluate`."""
+        with self.averaged_weights():
+            return super().evaluate(*args, **kwargs)
+
+    def train_step(self, batch):
+        """One step on a batch; a loss or gradient that is not finite shows as a nan loss."""
+        variables = self.network.trainable_variables
+        loss, weight, gradients = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, self._accumulate(batch, variables)
+        )
+        loss = tf.math.divide_no_nan(loss, weight)
+        gradients = [tf.math.divide_no_nan(gradient, weight) for gradient in gradients]
+        if self._scales_loss:
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
+        else:
+            norm = tf.linalg.global_norm(gradients)
+            loss = tf.where(tf.math.is_finite(norm), loss, float("nan"))
+        gradients = [
+            # Batch norm's scales and offsets, and biases, are vectors.
+            g + self.weight_decay * v if len(v.shape) > 1 else g
+            for g, v in zip(gradients, variables)
+        ]
+        self.optimizer.apply_gradients(
+            zip(gradients, variables), experimental_aggregate_gradients=False
+        )
+        self.loss_mean.update_state(loss)
+        self.advance(0, batch)
+        return self.results()
+
+    def _accumulate(self, batch, variables):
+        """Sums of (loss, weight, gradients) over the parts of the replica's batch."""
+        images, labels = batch["image"], batch["label"]
+        parts = self.accumulation_steps
+        if parts == 1:
+            return self._gradients(images, labels, variables)
+        images, labels = (tf.reshape(x, [parts, -1, *x.shape[1:]]) for x in (images, labels))
+        zeros = tf.zeros([]), tf.zeros([]), [tf.zeros_like(v) for v in variables]
+        return tf.while_loop(
+            lambda part, _: part < parts,
+            lambda part, sums: (
+                part + 1,
+                tf.nest.map_structure(
+                    tf.add, sums, self._gradients(images[part], labels[part], variables)
+                ),
+            ),
+            (0, zeros),
+            parallel_iterations=1,
+        )[1]
+
+    def _gradients(self, images, labels, variables):
+        with tf.GradientTape() as tape:
+            logits = self.network(images, training=True)
+            loss, weight = weighted_loss(
+                labels, logits, self.ignore_label, self.class_weights, self.hard_fraction
+            )
+            scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
+        gradients = tape.gradient(
+            scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        self.score({"label": labels}, logits)
+        return loss, weight, gradients
