@@ -79,6 +79,38 @@ def build_network(description: NetworkDescription) -> tf.keras.Model:
     )
 
 
+def initialize_from(
+    network: tf.keras.Model, description: NetworkDescription, model_dir: str
+) -> None:
+    """Gives a network the best weights of another run.
+
+    The number of classes may differ (coarse to fine, COCO to VOC): then the classifier, the
+    last convolution, keeps its own weights.
+
+    Args:
+      network: of the description.
+      description: what the network was built from.
+      model_dir: of the other run.
+
+    Raises:
+      FileNotFoundError: no such run.
+      ValueError: a run of another network.
+    """
+    found = load_description(model_dir)
+    if dataclasses.replace(found, num_classes=description.num_classes) != description:
+        raise ValueError(
+            f"{model_dir} holds weights of another network ({found.to_dict()}); only the number "
+            "of classes may differ."
+        )
+    source = load_network(model_dir)
+    same_classes = found.num_classes == description.num_classes
+    for variable, value in zip(network.weights, source.weights):
+        if variable.shape == value.shape:
+            variable.assign(value)
+        elif same_classes or value.shape[-1] != found.num_classes:
+            raise ValueError(f"{model_dir}: {value.name} has another shape than this network's.")
+
+
 def save_description(description: NetworkDescription, model_dir: str) -> None:
     """Writes `network.json`."""
     write_json(description.to_dict(), os.path.join(model_dir, NETWORK_FILE))

@@ -10,7 +10,7 @@ from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, halve, resize
 from adl_tf.layers.gated_cell import ALL, GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
 from adl_tf.layers.stem import Stem
-from adl_tf.models.vision import keras_cv
+from adl_tf.models.vision import freeze_pooled_norms, keras_cv, set_norm_momentum
 from adl_tf.space.search_space import ASPP_FIELD, MOVES, SearchSpace, level_stride
 
 
@@ -92,14 +92,8 @@ class Supernet(tf.keras.Model):
             shape = (None, None, None, self.space.node_filters(level))
             self._build_layer(head, shape)
             self._build_layer(classifier, shape)
-            # The batch statistics of one pooled pixel per image would be noise, which
-            # the head would learn to read and miss in inference: no batch norm there.
-            for sublayer in head.aspp_parallel_channels[-1].layers:
-                if isinstance(sublayer, tf.keras.layers.BatchNormalization):
-                    sublayer.trainable = False
-        for layer in self._flatten_layers():
-            if isinstance(layer, tf.keras.layers.BatchNormalization):
-                layer.momentum = BATCH_NORM_MOMENTUM
+        freeze_pooled_norms(self)
+        set_norm_momentum(self, BATCH_NORM_MOMENTUM)
         tf.keras.layers.Layer.build(self, input_shape)
 
     def _build_layer(self, layer, input_shape):

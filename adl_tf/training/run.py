@@ -1,18 +1,22 @@
 """What the programs that train have in common around `fit`."""
 
 import contextlib
+import json
 import os
 import sys
-from typing import Any, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import gin
 import tensorflow as tf
 
+from adl_tf.data.description import DatasetDescription, write_json
 from adl_tf.data.reader import RecordReader, evaluation_stream, train_stream
 from data_prep import convert_synthetic
 
 SYNTHETIC = "synthetic"
 CONFIG_FILE = "operative_config.gin"
+RUN_FILE = "run.json"
+CLASSES_FILE = "classes.json"
 
 # The module of the reader knows nothing of gin.
 configured_stream = gin.external_configurable(train_stream)
@@ -57,6 +61,24 @@ def write_config(model_dir: str) -> None:
     """Writes the gin configuration that is in force."""
     with open(os.path.join(model_dir, CONFIG_FILE), "w") as file:
         file.write(gin.operative_config_str())
+
+
+def write_run(model_dir: str, dataset_dir: str, description: DatasetDescription) -> None:
+    """Writes which data set a network is trained on, and its classes, for later programs."""
+    write_json({"dataset_dir": os.path.abspath(dataset_dir)}, os.path.join(model_dir, RUN_FILE))
+    write_json(
+        {"class_names": description.class_names, "colors": description.colors},
+        os.path.join(model_dir, CLASSES_FILE),
+    )
+
+
+def read_run(model_dir: str) -> Dict[str, Any]:
+    """What `write_run` wrote: `dataset_dir`; empty if there is nothing."""
+    path = os.path.join(model_dir, RUN_FILE)
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 @contextlib.contextmanager

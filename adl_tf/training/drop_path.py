@@ -1,0 +1,45 @@
+"""ScheduledDropPath: paths are dropped more often with depth and with time."""
+
+import gin
+import tensorflow as tf
+
+from adl_tf.layers.cell import Cell
+
+
+def drop_rate(final_keep: float, depth: float, progress: float) -> float:
+    """Share of dropped paths.
+
+    Args:
+      final_keep: share kept in the last cell at the end of the run.
+      depth: place of the cell in the network, above 0 and up to 1.
+      progress: place in the run, 0 to 1.
+    """
+    return (1.0 - final_keep) * depth * progress
+
+
+@gin.configurable
+class DropPathSchedule(tf.keras.callbacks.Callback):
+    """Sets the drop rate of all cells of a network before each step.
+
+    Args:
+      network: cells are dropped in; without any (a baseline), nothing happens.
+      optimizer: counts the steps.
+      total_steps: steps of the run.
+      final_keep: share of paths that the last cell keeps at the end of the run.
+    """
+
+    def __init__(self, network, optimizer, total_steps: int, final_keep: float = 0.8):
+        super().__init__()
+        if not 0 < final_keep <= 1:
+            raise ValueError(f"final_keep {final_keep}: it must be above 0 and at most 1.")
+        self._cells = [layer for layer in network.layers if isinstance(layer, Cell)]
+        self._optimizer = optimizer
+        self._total_steps = total_steps
+        self._final_keep = final_keep
+
+    def on_train_batch_begin(self, batch, logs=None):
+        step = int(self._optimizer.iterations)
+        for index, cell in enumerate(self._cells):
+            depth = (index + 1) / len(self._cells)
+            rate = drop_rate(self._final_keep, depth, step / self._total_steps)
+            cell.drop_path.assign([rate, step])

@@ -1,0 +1,51 @@
+"""What a training keeps as its result, and when it must not go on."""
+
+import math
+
+import tensorflow as tf
+
+from adl_tf.models.network import save_weights
+from adl_tf.training.training_model import TrainingModel
+
+
+class ResultWeights(tf.keras.callbacks.Callback):
+    """Keeps the network's weights after each validation, and those that scored best.
+
+    Args:
+      model_dir: gets the checkpoints "last" and "best".
+      training_model: the model that `fit` trains.
+
+    Attributes:
+      best: float32 variable, the best val_miou so far; -1 before the first.
+    """
+
+    def __init__(self, model_dir: str, training_model: TrainingModel):
+        super().__init__()
+        self._model_dir = model_dir
+        self._training_model = training_model
+        self.best = tf.Variable(-1.0, trainable=False)
+
+    def on_epoch_end(self, epoch, logs=None):
+        with self._training_model.averaged_weights():
+            network = self._training_model.network
+            save_weights(network, self._model_dir, "last")
+            if logs["val_miou"] > float(self.best):
+                self.best.assign(logs["val_miou"])
+                save_weights(network, self._model_dir, "best")
+
+
+class StopWhenNotFinite(tf.keras.callbacks.Callback):
+    """Ends a run whose loss or gradients stopped being numbers, before anything is saved."""
+
+    def __init__(self, model_dir: str):
+        super().__init__()
+        self._model_dir = model_dir
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            step = int(self.model.optimizer.iterations)
+            raise ValueError(
+                f"the loss is not a finite number at step {step}; the last good checkpoint is "
+                f"kept in {self._model_dir}. Lower training_optimizer.initial_rate, or look for "
+                "broken images; the same command goes on from that checkpoint."
+            )
