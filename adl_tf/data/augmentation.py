@@ -86,9 +86,10 @@ def sample_image(image, window, size: Tuple[int, int]):
       float32 [size, 3] in 0..255, the mean color beyond the image.
     """
     image = tf.cast(image, tf.float32)  # Once per pixel is cheaper than at each use.
-    return tf.image.crop_and_resize(
+    image = tf.image.crop_and_resize(
         image[tf.newaxis], window[tf.newaxis], [0], size, extrapolation_value=MEAN_COLOR
-    )[0]
+    )
+    return tf.squeeze(image, 0)
 
 
 def sample_label(label, window, size: Tuple[int, int]):
@@ -102,14 +103,15 @@ def sample_label(label, window, size: Tuple[int, int]):
     Returns:
       int32 [size], the ignore label beyond the image.
     """
-    top, left, bottom, right = tf.unstack(window)
-    rows = _nearest(tf.shape(label)[0], top, bottom, size[0])
-    columns = _nearest(tf.shape(label)[1], left, right, size[1])
-    # Whole rows are copied fast, single pixels are not.
-    label = tf.gather(label, tf.maximum(rows, 0))
-    label = tf.transpose(tf.gather(tf.transpose(label), tf.maximum(columns, 0)))
-    inside = (rows >= 0)[:, tf.newaxis] & (columns >= 0)
-    return tf.cast(tf.where(inside, label, IGNORE_LABEL), tf.int32)
+    label = tf.image.crop_and_resize(
+        label[tf.newaxis, :, :, tf.newaxis],
+        window[tf.newaxis],
+        [0],
+        size,
+        method="nearest",
+        extrapolation_value=IGNORE_LABEL,
+    )
+    return tf.cast(tf.squeeze(label, [0, 3]), tf.int32)
 
 
 def _choose_scale(draw, min_scale, max_scale, scale_step):
@@ -137,12 +139,3 @@ def _relative(window, size, rectangle):
     first, length = tf.split(tf.cast(rectangle, tf.float64), 2)
     relative = (_corners(window, size) - first) / tf.maximum(length - 1, 1)
     return tf.cast(tf.reshape(relative, [4]), tf.float32)
-
-
-def _nearest(length, first, last, count):
-    """Index of the pixel nearest to each of some positions of one axis; -1 beyond the axis."""
-    pixels = tf.range(tf.cast(length, tf.float32))[tf.newaxis, :, tf.newaxis, tf.newaxis]
-    nearest = tf.image.crop_and_resize(
-        pixels, [[first, 0, last, 0]], [0], (count, 1), "nearest", extrapolation_value=-1
-    )
-    return tf.cast(nearest[0, :, 0, 0], tf.int32)

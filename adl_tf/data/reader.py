@@ -5,7 +5,6 @@ shuffled order and its augmentation, can be computed without those before it. So
 on exactly where another one stopped, and nothing skipped is read.
 """
 
-import functools
 import glob
 import os
 from typing import List, Optional, Tuple
@@ -174,8 +173,8 @@ class RecordReader:
 
         Args:
           record: int64 scalar, the record's number.
-          crop: such as `augmentation.augment`: a function of the two results of
-            `schema.open_example`, which returns image float32 [h, w, 3], label int32 [h, w].
+          crop: a function of the two results of `schema.open_example`, such as
+            `augmentation.augment`; it returns image float32 [h, w, 3], label int32 [h, w].
 
         Returns:
           image and label as crop returns them, valid bool scalar; of a bad record valid is
@@ -330,19 +329,23 @@ def train_stream(
         return elements.skip(tf.maximum(start_position - epoch * count, 0))
 
     def load(element):
-        crop = functools.partial(
-            augmentation.augment,
-            seed=fold_in(augmentation_seed, element["position"]),
-            crop_size=crop_size,
-            min_scale=min_scale,
-            max_scale=max_scale,
-            scale_step=scale_step,
-            flip=flip,
-        )
+        def crop(read, label):
+            image, label = augmentation.augment(
+                read,
+                label,
+                fold_in(augmentation_seed, element["position"]),
+                crop_size=crop_size,
+                min_scale=min_scale,
+                max_scale=max_scale,
+                scale_step=scale_step,
+                flip=flip,
+            )
+            return normalize(image), label
+
         image, label, valid = reader.load_crop(element["record"], crop)
         # Only a stand-in changes its shape.
         image, label = tf.broadcast_to(image, [*crop_size, 3]), tf.broadcast_to(label, crop_size)
-        return {**element, "image": normalize(image), "label": label, "valid": valid}
+        return {**element, "image": image, "label": label, "valid": valid}
 
     dataset = tf.data.Dataset.range(start_position // count, np.iinfo(np.int64).max)
     dataset = dataset.flat_map(shuffled_epoch)

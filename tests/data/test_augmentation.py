@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adl_tf.data import augmentation
 from adl_tf.data.augmentation import augment
 from adl_tf.data.normalization import MEAN_COLOR, denormalize, normalize
 from adl_tf.data.schema import cut
@@ -120,6 +121,21 @@ def test_odd_sizes(height, width, crop):
     image, label = run(crop_size=crop, min_scale=0.5, max_scale=2.0, height=height, width=width)
     assert image.shape == (*crop, 3) and label.shape == crop
     assert np.isfinite(image).all()
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (2, 3), (64, 96), (255, 511)])
+@pytest.mark.parametrize("crop_size", [(1, 1), (33, 48), (129, 65)])
+def test_part_of_an_image_is_resampled_as_the_whole(monkeypatch, height, width, crop_size):
+    options = dict(height=height, width=width, crop_size=crop_size, min_scale=0.5, max_scale=2.0)
+    options.update(flip=True, scale_step=0)
+    parts = [run(seed, **options) for seed in range(12)]
+    monkeypatch.setattr(
+        augmentation, "find_rectangle", lambda _, size: tf.concat([[0, 0], size], 0)
+    )
+    for seed, (image, label) in enumerate(parts):
+        whole_image, whole_label = run(seed, **options)
+        np.testing.assert_array_equal(label, whole_label)
+        np.testing.assert_allclose(image, whole_image, atol=0.05)
 
 
 def test_normalize_and_back():
