@@ -3,6 +3,7 @@
 python -m adl_tf.evaluate --model_dir=DIR [--scales=0.5,0.75,1 --flip] [--save_predictions=DIR]
 """
 
+import json
 import os
 import sys
 import time
@@ -23,7 +24,13 @@ from adl_tf.evaluation.prediction_writer import PredictionWriter, make_directory
 from adl_tf.evaluation.results import format_table, summarize, write_results
 from adl_tf.evaluation.scoreboard import Scoreboard
 from adl_tf.models.network import load_network
-from adl_tf.training import runtime
+from adl_tf.training.run import (
+    CLASSES_FILE,
+    find_dataset,
+    one_line_failures,
+    read_run,
+    say,
+)
 
 _OPTIONS = (
     "dataset_dir",
@@ -83,18 +90,30 @@ def evaluate(
     Raises:
       ValueError, FileNotFoundError: bad configuration, network or data set.
     """
+    # With TensorFlow's own threads: a network on a whole image is a few large kernels.
     start = time.time()
-    runtime.configure()
     network = load_network(model_dir, checkpoint)
-    reader = _open_split(dataset_dir, split, network.num_classes, max_bad_records)
-    description = reader.description
+    dataset_dir = dataset_dir or read_run(model_dir).get("dataset_dir")
+    if not dataset_dir:
+        raise ValueError(
+            f"{model_dir} does not say which data set its network was trained on; give "
+            "--dataset_dir=DIR."
+        )
+    reader = _open_split(
+        find_dataset(dataset_dir),
+        split,
+        network.num_classes,
+        _class_names(model_dir),
+        max_bad_records,
+    )
+    description, labelled = reader.description, reader.labelled
     size = _common_size(reader)
     if batch_size > 1 and size is None:
         raise ValueError(
             f"batch_size={batch_size}: the images of split {split!r} differ in size, or "
             f"{DESCRIPTION_FILE} does not say; leave batch_size at 1."
         )
-    if not reader.labelled and not save_predictions:
+    if not labelled and not save_predictions:
         raise ValueError(
             f"split {split!r} has no label maps to score against; give --save_predictions=DIR to "
             "predict it."
@@ -103,43 +122,23 @@ def evaluate(
         network, scales=scales, flip=flip, crop_size=crop_size, stride=stride, image_size=size
     )
     writer = PredictionWriter(save_predictions, description) if save_predictions else None
+    scoreboard = Scoreboard(network.num_classes, num_pictures) if labelled else None
     output_dir = output_dir or os.path.join(model_dir, "evaluation")
-    if reader.labelled:
+    if labelled:
         make_directory(output_dir)
 
     stream = evaluation_stream(reader, batch_size=batch_size, size=size)
+    count = reader.num_examples
     if max_images:
         stream = stream.unbatch().take(max_images).batch(batch_size)
-    scoreboard = Scoreboard(network.num_classes, num_pictures)
-    count = min(max_images or reader.num_examples, reader.num_examples)
-    try:
-        with tqdm(total=count, unit="image", mininterval=0.5, file=sys.stderr) as bar:
-            for batch in stream:
-                predictions = predictor(batch["image"])
-                for index, name in enumerate(batch["filename"].numpy()):
-                    image, label = batch["image"][index], batch["label"][index]
-                    if writer:
-                        writer.write(name.decode(), predictions[index].numpy())
-                    if reader.labelled:
-                        scoreboard.add(name.decode(), image, label, predictions[index])
-                if reader.labelled:
-                    miou = float(scoreboard.matrix.result())
-                    bar.set_postfix_str(f"mIoU {100 * miou:.2f} %", refresh=False)
-                bar.update(len(predictions))
-    except tf.errors.ResourceExhaustedError:
-        raise ValueError(
-            "out of memory: predict by windows (--crop_size), fewer images at a time "
-            "(--batch_size) or at smaller scales."
-        ) from None
-    except tf.errors.OpError:
-        if reader.failure:
-            raise ValueError(reader.failure) from None
-        raise
+        count = min(max_images, count)
+    with one_line_failures(reader):
+        images = _predict(stream, count, predictor, writer, scoreboard)
 
-    counts = scoreboard.counts if reader.labelled else None
+    counts = scoreboard.counts if labelled else None
     result = {
         **summarize(counts, description.class_names),
-        "images": bar.n,
+        "images": images,
         "dataset_dir": dataset_dir,
         "split": split,
         "checkpoint": checkpoint,
@@ -149,23 +148,45 @@ def evaluate(
         "predictions": save_predictions,
         "seconds": round(time.time() - start, 1),
     }
-    if reader.labelled:
-        print(format_table(counts, description.class_names), file=sys.stderr)
-        facts = [
-            os.path.abspath(model_dir),
-            f"checkpoint {checkpoint}",
-            f"scales {', '.join(f'{scale:g}' for scale in scales)}" if len(scales) > 1 else "",
-            "with flips" if flip else "",
-            f"windows of {crop_size[0]}x{crop_size[1]}" if crop_size else "whole images",
-        ]
+    if labelled:
+        say(format_table(counts, description.class_names))
+        facts = [os.path.abspath(model_dir), f"checkpoint {checkpoint}"]
+        if list(scales) != [1.0]:
+            facts.append(f"scales {', '.join(f'{scale:g}' for scale in scales)}")
+        if flip:
+            facts.append("with flips")
+        facts.append("windows of {}x{}".format(*crop_size) if crop_size else "whole images")
         title = f"{description.name}, {split}"
-        facts = [fact for fact in facts if fact]
         result.update(write_results(output_dir, result, title, facts, scoreboard, description))
     return result
 
 
-def _open_split(dataset_dir, split, num_classes, max_bad_records):
-    """The split's reader, whose classes are as many as the network's."""
+def _predict(stream, count, predictor, writer, scoreboard):
+    """Predicts, writes and scores image by image; returns how many there were."""
+    try:
+        with tqdm(total=count, unit="image", mininterval=0.5, file=sys.stderr) as bar:
+            for batch in stream:
+                predictions = predictor(batch["image"])
+                for index, name in enumerate(batch["filename"].numpy()):
+                    image, label = batch["image"][index], batch["label"][index]
+                    if writer:
+                        writer.write(name.decode(), predictions[index].numpy())
+                    if scoreboard:
+                        scoreboard.add(name.decode(), image, label, predictions[index])
+                if scoreboard:
+                    miou = float(scoreboard.matrix.result())
+                    bar.set_postfix_str(f"mIoU {100 * miou:.2f} %", refresh=False)
+                bar.update(len(predictions))
+        return bar.n
+    except tf.errors.ResourceExhaustedError:
+        raise ValueError(
+            "out of memory: predict by windows (--crop_size), fewer images at a time "
+            "(--batch_size) or at smaller scales."
+        ) from None
+
+
+def _open_split(dataset_dir, split, num_classes, class_names, max_bad_records):
+    """The split's reader, whose classes are the network's."""
     described = os.path.exists(os.path.join(dataset_dir, DESCRIPTION_FILE))
     reader = RecordReader(dataset_dir, split, None if described else num_classes, max_bad_records)
     if reader.num_classes != num_classes:
@@ -173,7 +194,23 @@ def _open_split(dataset_dir, split, num_classes, max_bad_records):
             f"{dataset_dir} has {reader.num_classes} classes, but the network was trained with "
             f"{num_classes}: give the --dataset_dir or the --model_dir that belongs to the other."
         )
+    for label, (found, wanted) in enumerate(zip(reader.description.class_names, class_names)):
+        if described and found != wanted:
+            raise ValueError(
+                f"{dataset_dir}: class {label} is {found!r}, but the network was trained with "
+                f"{wanted!r} there: give the --dataset_dir or the --model_dir that belongs to the "
+                "other."
+            )
     return reader
+
+
+def _class_names(model_dir):
+    """Names of the classes that a network was trained with; none where that is not known."""
+    path = os.path.join(model_dir, CLASSES_FILE)
+    if not os.path.exists(path):
+        return ()
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)["class_names"]
 
 
 def _common_size(reader):
