@@ -4,7 +4,7 @@ import base64
 import dataclasses
 import html
 import io
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -224,9 +224,10 @@ def _gallery(heading, images, description) -> str:
     lines = [f"<h2>{html.escape(heading)}</h2>", f'<div class="titles">{titles}</div>']
     for image in images:
         panel = prediction_panel(image.image, image.label, image.prediction, description)
+        buffer = io.BytesIO()
         # Without halved colors, which would blur the edges of the label maps.
-        source = _inline(Image.fromarray(panel), "JPEG", quality=85, subsampling=0)
-        caption = html.escape(image.name)
+        Image.fromarray(panel).save(buffer, "JPEG", quality=85, subsampling=0)
+        source, caption = _data_url(buffer, "jpeg"), html.escape(image.name)
         lines.append(
             f"<figure><figcaption>{caption} <span class='soft'>mIoU {_percent(image.miou)}"
             f'</span></figcaption><img alt="{caption}" src="{source}"></figure>'
@@ -245,12 +246,9 @@ def _inline_figure(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150)
     width = figure.get_size_inches()[0] * 100
-    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    source = _data_url(buffer, "png")
     return f'<img alt="confusion matrix" style="width: {width:.0f}px" src="{source}">'
 
 
-def _inline(image: Image.Image, image_format: str, **options: Any) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, image_format, **options)
-    content = base64.b64encode(buffer.getvalue()).decode()
-    return f"data:image/{image_format.lower()};base64,{content}"
+def _data_url(buffer: io.BytesIO, image_format: str) -> str:
+    return f"data:image/{image_format};base64,{base64.b64encode(buffer.getvalue()).decode()}"
