@@ -1,0 +1,137 @@
+"""Makes the graph of a network smaller without changing what it computes.
+
+It works on the frozen graph rather than on layers, so it does not matter which layers, ours or
+keras-cv's, a convolution and its batch norm come from.
+"""
+
+from typing import Dict, Optional
+
+import numpy as np
+import tensorflow as tf
+
+_PASS_ON = ("Identity", "Cast")
+
+
+def fold(graph_def: tf.compat.v1.GraphDef, output: str) -> tf.compat.v1.GraphDef:
+    """Folds batch norms into convolutions and phases of atrous convolutions into one.
+
+    A batch norm with constant statistics behind a convolution becomes the convolution's
+    kernel and a bias. An atrous convolution as Keras writes it (pixels dealt out to batches,
+    a dense convolution, batches dealt back) becomes one with dilations, which has a kernel of
+    its own on every device. Batch norms behind anything else stay.
+
+    Args:
+      graph_def: frozen; only atrous convolutions with SAME padding are expected.
+      output: name of the node whose value is wanted.
+
+    Returns:
+      the graph that computes it, without what is not needed for it.
+    """
+    graph = _Graph(graph_def)
+    for node in graph_def.node:
+        if node.op == "Cast":
+            graph.fold_cast(node)
+    for node in graph_def.node:
+        if node.op == "BatchToSpaceND":
+            graph.fold_phases(node)
+    for node in graph_def.node:
+        if node.op == "FusedBatchNormV3":
+            graph.fold_batch_norm(node)
+    return graph.needed_for(output)
+
+
+class _Graph:
+    """A graph under change, and who reads whom in it."""
+
+    def __init__(self, graph_def):
+        self._graph_def = graph_def
+        for node in graph_def.node:
+            # What waited for the reading of variables would keep the kernels of before.
+            node.input[:] = [name for name in node.input if not name.startswith("^")]
+        self._nodes = {node.name: node for node in graph_def.node}
+        self._readers: Dict[str, int] = {}
+        for node in graph_def.node:
+            for name in node.input:
+                self._readers[_node_name(name)] = self._readers.get(_node_name(name), 0) + 1
+
+    def _input(self, node, index: int):
+        return self._nodes[_node_name(node.input[index])]
+
+    def _constant(self, node) -> Optional[np.ndarray]:
+        while node.op in _PASS_ON:
+            node = self._input(node, 0)
+        return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+
+    def _add_constant(self, name: str, value: np.ndarray, dtype: tf.DType) -> str:
+        node = self._graph_def.node.add(name=name, op="Const")
+        node.attr["dtype"].type = dtype.as_datatype_enum
+        tensor = tf.make_tensor_proto(value.astype(dtype.as_numpy_dtype))
+        node.attr["value"].tensor.CopyFrom(tensor)
+        self._nodes[name] = node
+        return name
+
+    def needed_for(self, output: str) -> tf.compat.v1.GraphDef:
+        """The nodes that one node depends on, as they are now."""
+        needed, waiting = set(), [output]
+        while waiting:
+            name = waiting.pop()
+            if name not in needed:
+                needed.add(name)
+                waiting.extend(_node_name(source) for source in self._nodes[name].input)
+        kept = [node for node in self._graph_def.node if node.name in needed]
+        return tf.compat.v1.GraphDef(node=kept, versions=self._graph_def.versions)
+
+    def fold_cast(self, node) -> None:
+        """A cast constant becomes a constant."""
+        value = self._constant(node)
+        if value is not None:
+            dtype = tf.as_dtype(node.attr["DstT"].type)
+            node.input[:] = [self._add_constant(f"{node.name}/folded", value, dtype)]
+            _become(node, "Identity", T=dtype)
+
+    def fold_phases(self, node) -> None:
+        """SpaceToBatchND, Conv2D, BatchToSpaceND become one Conv2D."""
+        convolution = self._input(node, 0)
+        if convolution.op != "Conv2D" or self._readers[convolution.name] > 1:
+            return
+        phases = self._input(convolution, 0)
+        rate = self._constant(self._input(node, 1))
+        if phases.op != "SpaceToBatchND" or rate is None or len(rate) != 2:
+            return
+        node.input[:] = [phases.input[0], convolution.input[1]]
+        node.op = "Conv2D"
+        node.attr.clear()
+        node.attr.MergeFrom(convolution.attr)
+        node.attr["padding"].s = b"SAME"
+        node.attr["dilations"].list.i[:] = [1, *rate.tolist(), 1]
+
+    def fold_batch_norm(self, node) -> None:
+        """Conv2D and FusedBatchNormV3 become Conv2D and BiasAdd."""
+        convolution = self._input(node, 0)
+        if convolution.op != "Conv2D" or self._readers[convolution.name] > 1:
+            return
+        constants = [self._constant(self._input(convolution, 1))]
+        constants += [self._constant(self._input(node, index)) for index in range(1, 5)]
+        if node.attr["is_training"].b or any(value is None for value in constants):
+            return
+        kernel, scale, offset, mean, variance = (value.astype(np.float64) for value in constants)
+        scale /= np.sqrt(variance + node.attr["epsilon"].f)
+        dtype = tf.as_dtype(node.attr["T"].type)
+        name = f"{convolution.name}/kernel"
+        convolution.input[1] = self._add_constant(name, kernel * scale, dtype)
+        bias = self._add_constant(f"{node.name}/bias", offset - mean * scale, dtype)
+        node.input[:] = [node.input[0], bias]
+        _become(node, "BiasAdd", T=dtype)
+
+
+def _become(node, op: str, **types: tf.DType) -> None:
+    """Changes the op of a node, and its types."""
+    node.op = op
+    node.attr.clear()
+    for name, dtype in types.items():
+        node.attr[name].type = dtype.as_datatype_enum
+
+
+def _node_name(name: str) -> str:
+    """ "a:1" -> "a"."""
+    return name.partition(":")[0]

@@ -1,0 +1,146 @@
+"""A network with all that serving needs: images in, labels out, and what the classes are."""
+
+import dataclasses
+import json
+import os
+import tempfile
+from typing import Dict, Optional, Sequence, Tuple
+
+import tensorflow as tf
+
+from adl_tf.data.description import Color, default_colors, write_json
+from adl_tf.data.normalization import normalize
+from adl_tf.layers.convolution import resize
+from adl_tf.serving.body import Body
+from adl_tf.serving.images import decode_batch
+
+OUTPUTS = ("labels", "probabilities", "logits")
+CLASSES_FILE = "classes.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """What the labels mean.
+
+    Attributes:
+      class_names: one per class, in the order of the labels.
+      colors: (red, green, blue) in 0..255 per class.
+    """
+
+    class_names: Tuple[str, ...]
+    colors: Tuple[Color, ...]
+
+
+def read_classes(model_dir: str, num_classes: int) -> Classes:
+    """Reads the classes of a model directory; numbered ones where it has none.
+
+    Raises:
+      ValueError: `classes.json` is damaged, or of another number of classes.
+    """
+    path = os.path.join(model_dir, CLASSES_FILE)
+    if not os.path.exists(path):
+        names = tuple(f"class {label}" for label in range(num_classes))
+        return Classes(names, default_colors(num_classes))
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        classes = Classes(
+            tuple(map(str, content["class_names"])), tuple(map(tuple, content["colors"]))
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not a list of classes ({type(error).__name__}: {error}); it holds "
+            "class_names and colors."
+        ) from error
+    if not len(classes.class_names) == len(classes.colors) == num_classes:
+        raise ValueError(
+            f"{path}: {len(classes.class_names)} names and {len(classes.colors)} colors, but the "
+            f"network has {num_classes} classes; give one of each per class."
+        )
+    return classes
+
+
+class Servable(tf.Module):
+    """The functions of an export, over one body.
+
+    Args:
+      body: the network.
+      classes: what its labels mean.
+      outputs: some of `OUTPUTS`.
+      xla_default: whether `serving_default` is compiled.
+      max_pixels: most pixels of an image that is decoded.
+    """
+
+    def __init__(
+        self,
+        body: Body,
+        classes: Classes,
+        outputs: Sequence[str] = ("labels",),
+        xla_default: bool = False,
+        max_pixels: int = 2**24,
+    ):
+        super().__init__(name="servable")
+        self._outputs = tuple(outputs)
+        self._max_pixels = max_pixels
+        batch, *image_size, _ = body.spec.shape
+        self._image_size = None if None in image_size else tuple(image_size)
+        self.body = body
+        self._plain = body
+        self._compiled = tf.function(body, jit_compile=True, autograph=False)
+        self.image_bytes = tf.TensorSpec([batch], tf.string, name="image_bytes")
+        self.images = tf.TensorSpec(body.spec.shape, tf.uint8, name="images")
+        self._xla_default = xla_default
+        names, colors = classes.class_names, classes.colors
+        self.classes = tf.function(
+            lambda: {"names": tf.constant(names), "colors": tf.constant(colors, tf.uint8)},
+            input_signature=[],
+            autograph=False,
+        )
+        self._folder = tempfile.TemporaryDirectory()
+        path = os.path.join(self._folder.name, CLASSES_FILE)
+        write_json(dataclasses.asdict(classes), path)
+        self.classes_file = tf.saved_model.Asset(path)
+
+    def signatures(self) -> Dict[str, tf.types.experimental.ConcreteFunction]:
+        """The functions that a server offers, by name."""
+        default = self._compiled if self._xla_default else self._plain
+        functions = {
+            "serving_default": (self._from_bytes, default, self.image_bytes),
+            "serving_tensor": (self._from_tensor, self._plain, self.images),
+            "serving_xla": (self._from_bytes, self._compiled, self.image_bytes),
+            "serving_tensor_xla": (self._from_tensor, self._compiled, self.images),
+        }
+        signatures = {
+            name: _concrete(function, body, spec)
+            for name, (function, body, spec) in functions.items()
+        }
+        return {**signatures, "classes": self.classes.get_concrete_function()}
+
+    def _from_bytes(self, body, image_bytes):
+        images, size = decode_batch(image_bytes, self._image_size, self._max_pixels)
+        logits = body(images)
+        # Only a single image of another size than the network's has to change it.
+        same = tf.reduce_all(tf.shape(logits)[1:3] == size)
+        logits = tf.cond(same, lambda: logits, lambda: resize(logits, tf.unstack(size)))
+        return self._results(logits)
+
+    def _from_tensor(self, body, images):
+        return self._results(body(normalize(images)))
+
+    def _results(self, logits):
+        # Label maps hold 8 bits wherever that is enough.
+        labels = tf.argmax(logits, -1, tf.int32)
+        if logits.shape[-1] <= 256:
+            labels = tf.cast(labels, tf.uint8)
+        results = {"labels": labels, "logits": logits}
+        if "probabilities" in self._outputs:
+            results["probabilities"] = tf.nn.softmax(logits)
+        return {name: tf.identity(results[name], name) for name in self._outputs}
+
+
+def _concrete(function, body, spec):
+    """One signature, whose argument has the name of its spec."""
+    traced = tf.function(
+        lambda *inputs: function(body, *inputs), input_signature=[spec], autograph=False
+    )
+    return traced.get_concrete_function()
