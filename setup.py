@@ -14,7 +14,7 @@ setup(
     python_requires=">=3.9,<3.12",
     packages=find_packages(include=["adl_tf", "adl_tf.*", "data_prep", "data_prep.*"])
     + ["gin_configs"],
-    package_data={"gin_configs": ["*.gin"]},
+    package_data={"gin_configs": ["*.gin"], "adl_tf.serving": ["models.config"]},
     install_requires=[
         # The newest TensorFlow on which tensorflow-addons and keras-cv import together.
         "tensorflow>=2.15.1,<2.16",
@@ -32,7 +32,14 @@ setup(
     ],
     extras_require={
         # cityscapesscripts: the official evaluator, which ours is checked against.
-        "test": ["pytest>=7.4,<10", "ruff>=0.6,<1", "cityscapesscripts>=2.2.4,<3"],
+        "test": [
+            "pytest>=7.4,<10",
+            "ruff>=0.6,<1",
+            "cityscapesscripts>=2.2.4,<3",
+            "tensorflow-serving-api==2.15.*",
+        ],
+        # For warm-up requests in exports, and the gRPC client.
+        "serving": ["tensorflow-serving-api==2.15.*"],
         # From 2.78 on it wants protobuf 6.
         "beam": ["apache-beam>=2.60,<2.78"],
     },

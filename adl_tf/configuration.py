@@ -47,18 +47,21 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
         logging.set_verbosity(verbosity)
 
 
-def run_program(program: Callable[..., Dict[str, Any]]) -> None:
+def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False) -> None:
     """Runs a program and prints its result as one JSON line on stdout, the last one.
+
+    With `arguments` the program gets a list of what is on the command line beside flags;
+    without, there must be nothing.
 
     Bad input (ValueError, FileNotFoundError) ends with one line on stderr and status 1;
     `--verbosity=1` shows where it came from.
     """
 
     def main(argv):
-        if len(argv) > 1:
+        if len(argv) > 1 and not arguments:
             raise app.UsageError(f"unexpected argument {argv[1]!r}")
         try:
-            result = program()
+            result = program(argv[1:]) if arguments else program()
         except (ValueError, FileNotFoundError, RuntimeError) as error:
             # gin says of a missing binding that it is a RuntimeError, and adds to every
             # error through which configurables it came.

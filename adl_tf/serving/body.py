@@ -3,7 +3,6 @@
 import contextlib
 from typing import Optional, Tuple
 
-import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -19,9 +18,10 @@ POLICIES = {
 class Body(tf.Module):
     """A network for inference only, callable from any number of functions.
 
-    Its weights are constants that the functions capture: a SavedModel holds them once, however
-    many of its signatures use them, and a session sees that they are constant, which it does
-    not of variables, and prepares the kernels once instead of in every step.
+    Its weights are variables, which a SavedModel holds once and a server keeps in memory once,
+    however many signatures use them. Constants would save a server 2 to 3 % of the time for one
+    513 x 513 image, since it could prepare them once for its kernels instead of in every step,
+    and nothing that can be measured for larger inputs.
 
     Args:
       network: maps float32 [B, H, W, 3] in [-1, 1] to float32 logits [B, H, W, classes].
@@ -81,11 +81,12 @@ def precision(dtype: str):
 
 
 def _split(graph_def):
-    """The graph without images and weights, and the weights by the name of the tensor they stand for."""
+    """The graph without images and weights, and the weights by the tensors they stand for."""
     rest, weights = tf.compat.v1.GraphDef(versions=graph_def.versions), {}
     for node in graph_def.node:
         if node.op == "Const" and _is_weight(node.attr["value"].tensor):
-            weights[f"{node.name}:0"] = tf.constant(tf.make_ndarray(node.attr["value"].tensor))
+            weight = tf.make_ndarray(node.attr["value"].tensor)
+            weights[f"{node.name}:0"] = tf.Variable(weight, trainable=False)
         elif node.op != "Placeholder":
             rest.node.append(node)
     return rest, weights
@@ -93,16 +94,3 @@ def _split(graph_def):
 
 def _is_weight(tensor):
     return tf.as_dtype(tensor.dtype).is_floating and len(tensor.tensor_shape.dim) > 0
-
-
-def largest_difference(body: Body, network: tf.keras.Model, images: np.ndarray) -> float:
-    """How far the body's logits are from the network's, as a share of the largest logit or 1.
-
-    Args:
-      body: in float32.
-      network: what it was made of.
-      images: float32 [B, H, W, 3] in [-1, 1].
-    """
-    expected = network(images, training=False).numpy()
-    found = tf.function(body, autograph=False)(tf.constant(images)).numpy()
-    return float(np.abs(found - expected).max() / max(1.0, np.abs(expected).max()))

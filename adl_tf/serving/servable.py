@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import tempfile
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -16,6 +16,8 @@ from adl_tf.serving.images import decode_batch
 
 OUTPUTS = ("labels", "probabilities", "logits")
 CLASSES_FILE = "classes.json"
+# Photographs pass; what would fill the memory of a server does not.
+MAX_PIXELS = 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Servable(tf.Module):
         classes: Classes,
         outputs: Sequence[str] = ("labels",),
         xla_default: bool = False,
-        max_pixels: int = 2**24,
+        max_pixels: int = MAX_PIXELS,
     ):
         super().__init__(name="servable")
         self._outputs = tuple(outputs)
@@ -104,17 +106,19 @@ class Servable(tf.Module):
     def signatures(self) -> Dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions that a server offers, by name."""
         default = self._compiled if self._xla_default else self._plain
-        functions = {
-            "serving_default": (self._from_bytes, default, self.image_bytes),
-            "serving_tensor": (self._from_tensor, self._plain, self.images),
-            "serving_xla": (self._from_bytes, self._compiled, self.image_bytes),
-            "serving_tensor_xla": (self._from_tensor, self._compiled, self.images),
+        return {
+            "serving_default": self._signature(self._from_bytes, default, self.image_bytes),
+            "serving_tensor": self._signature(self._from_tensor, self._plain, self.images),
+            "serving_xla": self._signature(self._from_bytes, self._compiled, self.image_bytes),
+            "serving_tensor_xla": self._signature(self._from_tensor, self._compiled, self.images),
+            "classes": self.classes.get_concrete_function(),
         }
-        signatures = {
-            name: _concrete(function, body, spec)
-            for name, (function, body, spec) in functions.items()
-        }
-        return {**signatures, "classes": self.classes.get_concrete_function()}
+
+    def _signature(self, function, body, spec):
+        traced = tf.function(
+            lambda *inputs: function(body, *inputs), input_signature=[spec], autograph=False
+        )
+        return traced.get_concrete_function()
 
     def _from_bytes(self, body, image_bytes):
         images, size = decode_batch(image_bytes, self._image_size, self._max_pixels)
@@ -136,11 +140,3 @@ class Servable(tf.Module):
         if "probabilities" in self._outputs:
             results["probabilities"] = tf.nn.softmax(logits)
         return {name: tf.identity(results[name], name) for name in self._outputs}
-
-
-def _concrete(function, body, spec):
-    """One signature, whose argument has the name of its spec."""
-    traced = tf.function(
-        lambda *inputs: function(body, *inputs), input_signature=[spec], autograph=False
-    )
-    return traced.get_concrete_function()
