@@ -88,7 +88,7 @@ def search(
       ValueError, FileNotFoundError: bad configuration or data set.
     """
     start = time.time()
-    runtime.configure(seed=seed, deterministic=deterministic)
+    runtime.configure(seed=seed, deterministic=deterministic, small_kernels=True)
     crop_size = crop_sides(crop_size)
     space = _configured_space()
     directory = find_dataset(dataset_dir)

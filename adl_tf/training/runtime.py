@@ -12,23 +12,25 @@ from absl import logging
 def configure(
     seed: int = 0,
     deterministic: bool = False,
+    small_kernels: bool = False,
     intra_op_threads: Optional[int] = None,
     inter_op_threads: Optional[int] = None,
 ) -> None:
     """Seeds all generators and sets the threads; to be called before any op runs.
 
-    Without a number of threads, every core gets a kernel of its own rather than a part
-    of one: the networks here are many small kernels.
-
     Args:
       seed: of Python, numpy and TensorFlow.
       deterministic: the same run gives the same bits.
+      small_kernels: without a number of threads, every core gets a kernel of its own rather
+        than a part of one, as suits the supernet.
       intra_op_threads: threads inside one kernel.
       inter_op_threads: kernels that run at the same time.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads or max(1, cores // 8))
+        tf.config.threading.set_intra_op_parallelism_threads(
+            intra_op_threads or (max(1, cores // 8) if small_kernels else cores)
+        )
         tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads or min(cores, 8))
     except RuntimeError:
         logging.warning("threads stay as they are: TensorFlow runs already.")

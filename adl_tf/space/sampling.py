@@ -1,0 +1,38 @@
+"""Random genotypes, to compare a search's result with."""
+
+import numpy as np
+
+from adl_tf.space.genotype import Genotype
+from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, NONE, SearchSpace
+
+
+def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype:
+    """Draws a path and a cell, each uniformly.
+
+    Every path of the space is equally likely. A block reads two different inputs, as a
+    decoded one does, and any op but none on each.
+
+    Args:
+      space: the search space.
+      random: numpy's generator.
+    """
+    # ways[l][s]: number of ways to finish a path that is at level s in layer l.
+    ways = [np.ones(space.num_levels)]
+    for _ in range(space.num_layers - 1):
+        padded = np.pad(ways[0], 1)
+        ways.insert(0, sum(padded[1 + step : 1 + step + space.num_levels] for step in MOVE_OFFSETS))
+    path = [0]
+    for layer in range(1, space.num_layers):
+        levels = [path[-1] + step for step in MOVE_OFFSETS]
+        levels = [level for level in levels if 0 <= level < space.num_levels]
+        weights = ways[layer][levels]
+        path.append(int(random.choice(levels, p=weights / weights.sum())))
+    ops = [op for op in space.ops if op != NONE]
+    cell = [
+        [
+            (int(source), str(random.choice(ops)))
+            for source in random.choice(CELL_INPUTS + block, 2, replace=False)
+        ]
+        for block in range(space.num_blocks)
+    ]
+    return Genotype(path=path, cell=cell)
