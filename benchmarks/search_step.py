@@ -47,7 +47,7 @@ def measure_ours(crop, repeats, separable_atrous):
     from adl_tf.training import optimizers, runtime
     from adl_tf.training.alternating_model import AlternatingModel
 
-    runtime.configure()
+    runtime.configure(small_kernels=True)
     model = AlternatingModel(Supernet(SearchSpace(separable_atrous=separable_atrous), CLASSES))
     model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer())
     model.build((None, crop, crop, 3))
