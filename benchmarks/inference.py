@@ -1,0 +1,270 @@
+"""How fast an exported network is, next to what it could be compared with.
+
+python benchmarks/inference.py [--model_dir=DIR] [--peer=CHECKOUT --peer_python=PYTHON] [--xla]
+
+Times images to labels at 513 x 513 and 1025 x 2049, batch 1 and 4, each configuration in a
+process of its own in which all contenders take turns:
+  float32, bfloat16   the export, loaded into a session as a server does (S of the paper, random
+                      weights, or the network of --model_dir, of which labels can be compared)
+  xla                 the export's compiled signature
+  keras               the network before the export, as a tf.function
+  resnet101           keras-cv's DeepLabV3Plus with a ResNet-101, frozen
+  peer                the reference network of the paper's authors, frozen: a checkout of
+                      github.com/tensorflow/models, with a Python that has tensorflow and tf_slim
+  peak                a large float32 matrix product, for the speed that the machine has
+Prints one JSON line last; ratios are contender / float32 export, above 1 where the export is
+faster. `of_peak` is the share of the peak that the multiplications of the network come to.
+"""
+
+import collections
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+PEAK_SIDE = 4096
+CLASSES = 19
+ASPP_RATES = (12, 24, 36)  # At stride 8.
+
+
+def build_peer(checkout, height, width, batch, output):
+    """Writes the frozen graph of the peer: images:0 float32 in 0..255, labels:0."""
+    import types
+
+    import tensorflow.compat.v1 as tf
+    import tf_slim
+    from tf_slim.nets import resnet_utils
+
+    class HParams(types.SimpleNamespace):
+        """As far as the peer uses the class of that name."""
+
+    # What the peer imports from TensorFlow 1 is a package of its own today, in which the name
+    # of the sub-package `layers` stands for one of its modules.
+    layers = sys.modules["tf_slim.layers"]
+    training = types.ModuleType("training")
+    training.HParams = HParams
+    for name, module in {
+        "": types.ModuleType("contrib"),
+        ".slim": tf_slim,
+        ".slim.nets": types.SimpleNamespace(resnet_utils=resnet_utils),
+        ".framework": tf_slim,
+        ".layers": layers,
+        ".layers.python": tf_slim,
+        ".layers.python.layers": layers,
+        ".training": training,
+    }.items():
+        sys.modules[f"tensorflow.contrib{name}"] = module
+        if name.count(".") == 1:
+            setattr(sys.modules["tensorflow.contrib"], name[1:], module)
+    sys.path[:0] = [os.path.join(checkout, "research"), os.path.join(checkout, "research", "slim")]
+    from deeplab import common, model
+
+    tf.disable_eager_execution()
+    tf.app.flags.FLAGS(["peer", "--model_variant=nas_hnasnet", "--decoder_output_stride=4"])
+    options = common.ModelOptions(
+        outputs_to_num_classes={common.OUTPUT_TYPE: CLASSES},
+        crop_size=[height, width],
+        atrous_rates=list(ASPP_RATES),
+        output_stride=8,
+    )
+    images = tf.placeholder(tf.float32, [batch, height, width, 3], name="images")
+    predictions = model.predict_labels(images, options)[common.OUTPUT_TYPE]
+    tf.identity(predictions, name="labels")
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        frozen = tf.graph_util.convert_variables_to_constants(
+            session, session.graph_def, ["labels"]
+        )
+    with open(output, "wb") as file:
+        file.write(frozen.SerializeToString())
+
+
+def count_flops(graph):
+    """Twice the multiplications of a graph with static shapes."""
+    multiplications = 0
+    for operation in graph.get_operations():
+        if operation.type in ("Conv2D", "DepthwiseConv2dNative"):
+            kernel = operation.inputs[1].shape
+            taps = kernel[:3] if operation.type == "Conv2D" else kernel[:2]
+            multiplications += math.prod(operation.outputs[0].shape) * math.prod(taps)
+    return 2 * multiplications
+
+
+def measure(model_dir, height, width, batch, repeats, compiled, peer):
+    """Times all contenders in turn; prints a row."""
+    import numpy as np
+    import tensorflow as tf
+
+    from adl_tf.data.normalization import normalize
+    from adl_tf.export import export_network
+    from adl_tf.models.network import NetworkDescription, build_network, load_network
+    from adl_tf.serving.body import Body
+
+    v1 = tf.compat.v1
+    images = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), np.uint8)
+    runs, row, session = {}, {"size": [height, width], "batch": batch}, {}
+
+    def add_export(name, export_dir, key):
+        session[name] = v1.Session(graph=tf.Graph())
+        with session[name].graph.as_default():
+            loaded = v1.saved_model.loader.load(session[name], ["serve"], export_dir)
+        signature = loaded.signature_def[key]
+        feeds = {signature.inputs["images"].name: images}
+        fetch = signature.outputs["labels"].name
+        runs[name] = lambda *options: session[name].run(fetch, feeds, *options)
+
+    network = load_network(model_dir)
+    body = tf.function(Body(network, batch, (height, width)), autograph=False)
+    flops = count_flops(body.get_concrete_function(tf.TensorSpec(images.shape)).graph)
+    with tempfile.TemporaryDirectory() as folder:
+        for dtype in ("float32", "bfloat16"):
+            result = export_network(
+                model_dir, folder, batch_size=batch, image_size=(height, width), dtype=dtype
+            )
+            add_export(dtype, result["export_dir"], "serving_tensor")
+            if compiled and dtype == "float32":
+                add_export("xla", result["export_dir"], "serving_tensor_xla")
+
+    def labels_of(model):
+        return tf.function(
+            lambda x: tf.argmax(model(normalize(x), training=False), -1, tf.int32),
+            input_signature=[tf.TensorSpec(images.shape, tf.uint8)],
+        )
+
+    keras = labels_of(network)
+    runs["keras"] = lambda: keras(images).numpy()
+    baseline = build_network(NetworkDescription("deeplab_v3_plus_resnet101", CLASSES))
+    resnet = Body(baseline, batch, (height, width))
+    resnet_function = tf.function(
+        lambda x: tf.argmax(resnet(normalize(x)), -1, tf.int32), autograph=False
+    )
+    runs["resnet101"] = lambda: resnet_function(tf.constant(images)).numpy()
+    if peer:
+        with tf.Graph().as_default() as graph, open(peer, "rb") as file:
+            tf.graph_util.import_graph_def(v1.GraphDef.FromString(file.read()), name="")
+            row["peer_gflop"] = round(count_flops(graph) / 1e9, 1)
+            session["peer"] = v1.Session(graph=graph)
+        runs["peer"] = lambda: session["peer"].run("labels:0", {"images:0": images})
+    matrix = tf.random.normal([PEAK_SIDE, PEAK_SIDE])
+    product = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))
+    runs["peak"] = lambda: product().numpy()
+
+    labels = {name: run() for name, run in runs.items()}
+    seconds = collections.defaultdict(list)
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    latency = {name: statistics.median(times) for name, times in seconds.items()}
+    peak = 2 * PEAK_SIDE**3 / latency.pop("peak")
+    row["gflop"] = round(flops / 1e9, 1)
+    row["peak_gflops"] = round(peak / 1e9, 1)
+    row["latency"] = {name: round(median, 4) for name, median in latency.items()}
+    row["images_per_second"] = {n: round(batch / median, 3) for n, median in latency.items()}
+    row["of_peak"] = round(flops / latency["float32"] / peak, 3)
+    row["ratios"] = {
+        name: round(median / latency["float32"], 2)
+        for name, median in latency.items()
+        if name != "float32"
+    }
+    row["bfloat16_speedup"] = round(latency["float32"] / latency["bfloat16"], 2)
+    row["labels_equal"] = {
+        name: round(float(np.mean(labels[name] == labels["keras"])), 5)
+        for name in ("float32", "bfloat16", "xla")
+        if name in labels
+    }
+    row["profile"] = {name: profile(runs[name]) for name in ("float32", "bfloat16")}
+    print(json.dumps(row))
+
+
+def profile(run, most=8):
+    """Share of the kernels' time by kind of kernel, the largest first."""
+    import tensorflow.compat.v1 as v1
+
+    details = v1.RunMetadata()
+    run(v1.RunOptions(trace_level=v1.RunOptions.FULL_TRACE), details)
+    times = collections.Counter()
+    for device in details.step_stats.dev_stats:
+        for node in device.node_stats:
+            kind = node.timeline_label.partition(" = ")[2].partition("(")[0] or node.node_name
+            times[kind] += node.op_end_rel_micros - node.op_start_rel_micros
+    total = sum(times.values())
+    return {kind: round(time / total, 3) for kind, time in times.most_common(most)}
+
+
+def random_network(model_dir):
+    """Writes S of the paper with random weights."""
+    from adl_tf.models.network import (
+        NetworkDescription,
+        build_network,
+        save_description,
+        save_weights,
+    )
+    from adl_tf.space.genotype import PRESETS
+
+    description = NetworkDescription("decoded", CLASSES, PRESETS["auto_deeplab"], 20)
+    save_description(description, model_dir)
+    save_weights(build_network(description), model_dir, "best")
+
+
+def run_process(python, *arguments):
+    output = subprocess.run(
+        [python, os.path.abspath(__file__), *map(str, arguments)],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    return output.splitlines()[-1] if output else ""
+
+
+def main(argv):
+    del argv
+    from absl import flags
+
+    options = flags.FLAGS
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        model_dir = options.model_dir
+        if not model_dir:
+            model_dir = os.path.join(folder, "network")
+            os.makedirs(model_dir)
+            run_process(sys.executable, "random", model_dir)
+        for size in options.sizes:
+            height, width = size.split("x")
+            for batch in options.batches:
+                peer = os.path.join(folder, "peer.pb") if options.peer else ""
+                if peer:
+                    checkout = os.path.abspath(options.peer)
+                    run_process(options.peer_python, "peer", checkout, height, width, batch, peer)
+                arguments = (model_dir, height, width, batch, options.repeats, int(options.xla))
+                row = json.loads(run_process(sys.executable, "measure", *arguments, peer))
+                print(row, file=sys.stderr, flush=True)
+                rows.append(row)
+    print(json.dumps({"cores": len(os.sched_getaffinity(0)), "rows": rows}))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["random"]:
+        random_network(sys.argv[2])
+    elif sys.argv[1:2] == ["peer"]:
+        build_peer(sys.argv[2], *map(int, sys.argv[3:6]), sys.argv[6])
+    elif sys.argv[1:2] == ["measure"]:
+        measure(sys.argv[2], *map(int, sys.argv[3:8]), sys.argv[8])
+    else:
+        from absl import app, flags
+
+        flags.DEFINE_string("model_dir", None, "A trained network [S with random weights].")
+        flags.DEFINE_list("sizes", ["513x513", "1025x2049"], "Heights and widths.")
+        flags.DEFINE_list("batches", ["1", "4"], "Batch sizes.")
+        flags.DEFINE_integer("repeats", 7, "Timed runs of each contender.")
+        flags.DEFINE_bool("xla", False, "Time the compiled signature too.")
+        flags.DEFINE_string("peer", None, "Checkout of tensorflow/models.")
+        flags.DEFINE_string("peer_python", sys.executable, "A Python with tf_slim.")
+        app.run(main)

@@ -1,0 +1,179 @@
+"""An export against the network it was made of, loaded as a server loads it."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from server import read_signatures, serve
+from tiny_network import CLASSES, COLORS, POOL_NORMS, jpeg, png, random_image
+
+from adl_tf.data.normalization import normalize
+from adl_tf.export import export_network
+from adl_tf.layers.convolution import resize
+from adl_tf.models.network import load_network
+from adl_tf.serving.body import Body, precision
+from adl_tf.serving.grpc_client import bytes_request, tensor_request
+from adl_tf.serving.servable import Servable, read_classes
+
+
+def expected_logits(network, images, size=None):
+    images = normalize(images)
+    if size:
+        images = resize(images, size)
+    return network(images, training=False).numpy()
+
+
+def assert_same(result, logits):
+    assert np.abs(result["logits"] - logits).max() < 1e-3
+    assert result["labels"].dtype == np.uint8
+    assert np.mean(result["labels"] == logits.argmax(-1)) >= 0.999
+    np.testing.assert_allclose(result["probabilities"].sum(-1), 1, atol=1e-5)
+
+
+def test_loaded_by_the_c_library_it_equals_the_network(export, network, tmp_path):
+    small, wide = random_image(57, 75), random_image(41, 90, seed=1)
+    encoded = jpeg(small)
+    requests = [
+        bytes_request([encoded]),
+        bytes_request([png(small), png(wide)]),
+        tensor_request(np.stack([small, small[::-1]])),
+        bytes_request([encoded], signature="serving_xla"),
+        tensor_request(small[None], signature="serving_tensor_xla"),
+    ]
+    one, mixed, tensor, one_xla, tensor_xla = serve(export["export_dir"], requests, tmp_path)
+    decoded = tf.io.decode_jpeg(encoded).numpy()
+    assert_same(one, expected_logits(network, decoded[None]))
+    # The largest height and width of the batch.
+    for index, image in enumerate((small, wide)):
+        logits = expected_logits(network, image[None], (57, 90))
+        assert_same({name: value[index] for name, value in mixed.items()}, logits[0])
+    assert_same(tensor, expected_logits(network, np.stack([small, small[::-1]])))
+    for compiled, plain in ((one_xla, one["logits"]), (tensor_xla, tensor["logits"][:1])):
+        assert np.abs(compiled["logits"] - plain).max() < 1e-4
+        assert_same(compiled, plain)
+
+
+def test_bad_requests_name_their_fault_and_good_ones_still_succeed(export, tmp_path):
+    good = png(random_image(33, 40))
+    huge = good[:16] + (70000).to_bytes(4, "big") * 2 + good[24:]
+    wide = good[:16] + (2**31 + 5).to_bytes(4, "big") * 2 + good[24:]
+    long_and_tall = [png(np.zeros([1, 9000, 3], np.uint8)), png(np.zeros([9000, 1, 3], np.uint8))]
+    bad = {
+        "send at least one": [],
+        "image 0 of the batch (counted from 0) is empty": [b""],
+        "is neither JPEG nor PNG (9 bytes)": [b"not image"],
+        "image 1 of the batch (counted from 0) is neither": [good, b"GIF89a...", good],
+        "image 2 of the batch (counted from 0) has 70000 x 70000 pixels": [good, good, huge],
+        "image 0 of the batch": [wide],
+        "is larger than 16777216 pixels": long_and_tall,
+        "Invalid PNG data": [good, good[:-40]],
+        "Invalid JPEG data": [b"\xff\xd8\xff\xe0" + 20 * b"a"],
+    }
+    requests = [bytes_request([good])]
+    for images in bad.values():
+        requests += [bytes_request(images), bytes_request([good])]
+    requests += [tensor_request(np.zeros([0, 8, 8, 3], np.uint8)), bytes_request([good])]
+    results = serve(export["export_dir"], requests, tmp_path)
+    for message, result in zip(bad, results[1::2]):
+        assert isinstance(result, str), message
+        assert message in result
+    for result in results[2::2]:
+        np.testing.assert_array_equal(result["labels"], results[0]["labels"])
+
+
+def test_it_says_what_it_is(export):
+    assert export["version"] == 1 and export["dtype"] == "float32"
+    assert export["batch_norms"] == POOL_NORMS
+    assert export["logit_difference"] < 1e-4
+    assert export["labels_equal"] > 0.999
+    served = tf.saved_model.load(export["export_dir"])
+    assert sorted(served.signatures) == export["signatures"]
+    classes = served.classes()
+    assert [name.decode() for name in classes["names"].numpy()] == list(CLASSES)
+    np.testing.assert_array_equal(classes["colors"], COLORS)
+    with open(os.path.join(export["export_dir"], "assets", "classes.json")) as file:
+        assert json.load(file)["class_names"] == list(CLASSES)
+
+
+def test_weights_are_stored_once(export, network):
+    names = tf.train.load_checkpoint(os.path.join(export["export_dir"], "variables", "variables"))
+    sizes = [np.prod(shape) for shape in names.get_variable_to_shape_map().values()]
+    weights = sum(np.prod(weight.shape) for weight in network.weights)
+    assert sum(sizes) <= 1.001 * weights
+    with open(os.path.join(export["export_dir"], "saved_model.pb"), "rb") as file:
+        assert len(file.read()) < weights
+
+
+def test_compiled_body_is_one_cluster(export):
+    graph = tf.Graph()
+    options = tf.compat.v1.RunOptions(output_partition_graphs=True)
+    details = tf.compat.v1.RunMetadata()
+    signature = read_signatures(export["export_dir"])["serving_tensor_xla"]
+    with tf.compat.v1.Session(graph=graph) as session:
+        tf.compat.v1.saved_model.load(session, ["serve"], export["export_dir"])
+        images = {signature.inputs["images"].name: random_image(33, 40)[None]}
+        session.run(signature.outputs["logits"].name, images, options, details)
+    nodes = [node for part in details.partition_graphs for node in part.node]
+    calls = [node for node in nodes if node.attr["_XlaMustCompile"].b]
+    assert len(calls) == 1
+    kinds = {node.op for node in nodes}
+    assert not kinds & {"Conv2D", "_FusedConv2D", "DepthwiseConv2dNative", "ResizeBilinear"}
+
+
+def test_fixed_size_and_low_precision(model_dir, network, tmp_path):
+    result = export_network(
+        model_dir, str(tmp_path / "out"), batch_size=1, image_size=(65, 81), dtype="bfloat16"
+    )
+    served = tf.saved_model.load(result["export_dir"])
+    tensor = served.signatures["serving_tensor"]
+    assert set(tensor.structured_outputs) == {"labels"}
+    assert tensor.structured_input_signature[1]["images"].shape == (1, 65, 81, 3)
+    weights = tf.train.load_checkpoint(
+        os.path.join(result["export_dir"], "variables", "variables")
+    ).get_variable_to_dtype_map()
+    assert tf.bfloat16 in weights.values()
+    image = random_image(120, 77)
+    labels = served.signatures["serving_default"](image_bytes=tf.constant([png(image)]))["labels"]
+    assert labels.shape == (1, 120, 77)
+    logits = resize(expected_logits(network, image[None], (65, 81)), (120, 77))
+    assert np.mean(labels == np.argmax(logits, -1)) > 0.95
+    assert result["labels_equal"] > 0.95
+
+
+def test_float16(model_dir, network):
+    with precision("float16"):
+        body = Body(load_network(model_dir))
+    assert body.batch_norms == POOL_NORMS
+    image = random_image(65, 81)[None]
+    logits = tf.function(body, autograph=False)(normalize(image))
+    assert logits.dtype == tf.float32
+    assert np.mean(np.argmax(logits, -1) == expected_logits(network, image).argmax(-1)) > 0.97
+
+
+def test_without_folding(network):
+    images = normalize(random_image(33, 47)[None])
+    kept = Body(network, folded=False)
+    assert kept.batch_norms > POOL_NORMS
+    logits = tf.function(kept, autograph=False)(images)
+    np.testing.assert_allclose(logits, network(images, training=False), atol=1e-4)
+
+
+def test_compiled_default_and_faults(model_dir, tmp_path):
+    body = Body(load_network(model_dir), 1, (33, 33))
+    servable = Servable(body, read_classes(model_dir, len(CLASSES)), xla_default=True)
+    graph = servable.signatures()["serving_default"].graph.as_graph_def()
+    compiled = [f for f in graph.library.function if f.attr["_XlaMustCompile"].b]
+    assert len(compiled) == 1
+
+    with pytest.raises(ValueError, match="choose some of labels"):
+        export_network(model_dir, str(tmp_path), outputs=("label",))
+    with pytest.raises(FileNotFoundError, match="holds no trained network"):
+        export_network(str(tmp_path), str(tmp_path / "out"))
+    with pytest.raises(ValueError, match="the network has 3 classes"):
+        read_classes(model_dir, 3)
+    assert read_classes(str(tmp_path), 2).class_names == ("class 0", "class 1")
+    (tmp_path / "classes.json").write_text("[]")
+    with pytest.raises(ValueError, match="not a list of classes"):
+        read_classes(str(tmp_path), 2)

@@ -1,0 +1,90 @@
+"""The export and prediction programs, and TensorFlow's own, as real processes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tiny_network import COLORS, png, random_image
+
+from adl_tf.data.normalization import normalize
+from adl_tf.predict import find_export, find_images, predict_images
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=cwd, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_export_then_predict(model_dir, network, tmp_path):
+    output = tmp_path / "served"
+    result = run("adl_tf.export", f"--model_dir={model_dir}", f"--output_dir={output}")
+    assert result.returncode == 0, result.stderr
+    exported = json.loads(result.stdout.splitlines()[-1])
+    assert exported["export_dir"] == str(output / "1")
+    assert "serving_default" in exported["signatures"]
+    assert sorted(os.listdir(output)) == ["1"]
+    files = ["assets", "assets.extra", "fingerprint.pb", "saved_model.pb", "variables"]
+    assert sorted(os.listdir(output / "1")) == files
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    image = random_image(37, 52)
+    (folder / "a.png").write_bytes(png(image))
+    (folder / "broken.jpg").write_bytes(b"nothing")
+    (folder / "notes.txt").write_text("no image")
+    results = tmp_path / "results"
+    predict = ("adl_tf.predict", f"--export_dir={output}", f"--output_dir={results}")
+    result = run(*predict, str(folder))
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout.splitlines()[-1])
+    assert summary["images"] == 1
+    assert summary["failed"] == [str(folder / "broken.jpg")]
+    assert "image 0 of the batch" in result.stderr and "2/2" in result.stderr
+    labels = Image.open(results / "labels" / "a.png")
+    expected = np.argmax(network(normalize(image[None]), training=False)[0], -1)
+    assert np.mean(np.asarray(labels) == expected) >= 0.999
+    assert labels.getpalette()[: 3 * len(COLORS)] == [part for color in COLORS for part in color]
+    assert Image.open(results / "overlays" / "a.png").size == (52, 37)
+
+
+def test_bad_input_is_one_line(export, tmp_path):
+    predict = ("adl_tf.predict", f"--export_dir={export['export_dir']}", "--output_dir=out")
+    result = run(*predict, "/no/such.png", cwd=tmp_path)
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "/no/such.png: no such image" in line and "Traceback" not in result.stderr
+    assert os.listdir(tmp_path) == []
+
+    with pytest.raises(FileNotFoundError, match="no export there"):
+        find_export(str(tmp_path))
+    with pytest.raises(ValueError, match="no images in the command"):
+        find_images([])
+    with pytest.raises(ValueError, match=f"no images in {tmp_path}"):
+        find_images([str(tmp_path)])
+    for name in ("a.png", "a.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ValueError, match="a.png: its label map would have the name of that of"):
+        find_images([str(tmp_path)])
+    with pytest.raises(ValueError, match="none of 1 images could be read"):
+        predict_images(export["export_dir"], str(tmp_path / "out"), [str(tmp_path / "a.png")])
+
+
+def test_saved_model_cli(export, tmp_path):
+    program = ("tensorflow.python.tools.saved_model_cli",)
+    shown = run(*program, "show", "--dir", export["export_dir"], "--all")
+    assert "signature_def['serving_tensor_xla']" in shown.stdout
+    np.save(tmp_path / "images.npy", random_image(24, 31)[None])
+    result = run(
+        *(*program, "run", "--dir", export["export_dir"], "--tag_set", "serve"),
+        *("--signature_def", "serving_tensor", "--outdir", str(tmp_path)),
+        *("--inputs", f"images={tmp_path / 'images.npy'}"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert np.load(tmp_path / "labels.npy").shape == (1, 24, 31)
+    assert tf.io.gfile.exists(str(tmp_path / "logits.npy"))
