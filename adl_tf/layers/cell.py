@@ -12,6 +12,7 @@ import tensorflow as tf
 from adl_tf.layers.convolution import (
     ATROUS_RATE,
     BATCH_NORM_EPSILON,
+    conv2d,
     depthwise_conv2d,
     halve,
     resize,
@@ -75,7 +76,7 @@ class ReluConvNorm(tf.keras.layers.Layer):
         if self.separable:
             x = depthwise_conv2d(x, self.depthwise_kernel, stride, training)
             stride = 1
-        x = tf.nn.conv2d(x, self.kernel, stride, "SAME", dilations=self.rate)
+        x = conv2d(x, self.kernel, stride, self.rate)
         return self.norm(x, training=training)
 
 

@@ -62,6 +62,24 @@ def depthwise_conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, training=
     return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
 
 
+def conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, rate: int = 1) -> tf.Tensor:
+    """Convolution, SAME padding, with a stride or an atrous rate.
+
+    Args:
+      x: [B, H, W, C].
+      kernel: [k, k, C, K].
+      stride: 1 or 2.
+      rate: atrous rate.
+
+    Returns:
+      [B, H, W, K], H and W divided by the stride and rounded up.
+    """
+    # Off GPU the native gradients of atrous kernels exist in oneDNN only, not for float16.
+    if rate > 1 and x.dtype == tf.float16 and not tf.config.list_physical_devices("GPU"):
+        return tf.nn.convolution(x, kernel, 1, "SAME", dilations=rate)
+    return tf.nn.conv2d(x, kernel, stride, "SAME", dilations=rate)
+
+
 def in_phases(function, x: tf.Tensor, rate: int) -> tf.Tensor:
     """Applies a stride-1 SAME convolution with atrous `rate`, as one of rate 1.
 

@@ -139,7 +139,7 @@ class DecodedNetwork(tf.keras.Model):
       num_classes: number of classes.
 
     Attributes:
-      backbone: the `DecodedBackbone`.
+      backbone: the `DecodedBackbone`, made of the same layers.
     """
 
     def __init__(self, genotype, filter_multiplier: int, num_classes: int, **kwargs):
@@ -155,8 +155,13 @@ class DecodedNetwork(tf.keras.Model):
         x = Decoder(num_classes, name="decoder")((pyramid(tf.nn.relu(x)), low_level))
         logits = _ResizeLike(name="logits", dtype="float32")((x, images))
         super().__init__(images, logits, **kwargs)
-        self.backbone = backbone
+        # As a function, so that its layers, which are the network's, are not tracked twice.
+        self._get_backbone = lambda: backbone
         self.num_classes = num_classes
+
+    @property
+    def backbone(self) -> DecodedBackbone:
+        return self._get_backbone()
 
     def get_config(self):
         return {

@@ -1,0 +1,178 @@
+"""The network of a genotype: its ops and cells, any genotype, any image."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adl_tf.layers.cell import Cell, CellOp, ReluConvNorm
+from adl_tf.models.decoded import DecodedBackbone, DecodedNetwork
+from adl_tf.models.vision import keras_cv
+from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype
+from adl_tf.space.search_space import OPS
+
+PAPER = PRESETS["auto_deeplab"]
+# Every op on a cell input and inside, on a path that goes up and down.
+ALL_OPS = Genotype(
+    path=(0, 1, 2, 1, 0),
+    cell=[
+        [[0, "sep_conv_3x3"], [1, "sep_conv_5x5"]],
+        [[0, "atrous_conv_3x3"], [1, "atrous_conv_5x5"]],
+        [[0, "max_pool_3x3"], [1, "avg_pool_3x3"]],
+        [[0, "skip_connect"], [1, "skip_connect"]],
+        [[2, "skip_connect"], [3, "max_pool_3x3"]],
+        [[0, "none"], [4, "none"]],
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def network():
+    tf.keras.utils.set_random_seed(0)
+    return DecodedNetwork(ALL_OPS, 4, 3)
+
+
+@pytest.mark.parametrize("size", [(33, 65), (32, 64), (35, 50), (7, 5), (1, 1)])
+def test_any_image_size(network, size):
+    images = tf.random.stateless_normal([2, *size, 3], [1, 2])
+    logits = network(images)
+    assert logits.shape == (2, *size, 3)
+    assert logits.dtype == tf.float32
+    assert np.isfinite(logits).all()
+    # One graph for all sizes gives the same numbers.
+    dynamic = tf.function(network, input_signature=[tf.TensorSpec([None, None, None, 3])])
+    np.testing.assert_allclose(dynamic(images), logits, rtol=1e-4, atol=1e-5)
+
+
+def test_every_weight_gets_a_gradient(network):
+    images = tf.random.stateless_normal([2, 33, 33, 3], [1, 2])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(network(images, training=True) ** 2)
+    for variable, gradient in zip(
+        network.trainable_variables, tape.gradient(loss, network.trainable_variables)
+    ):
+        assert gradient is not None, variable.name
+
+
+@pytest.mark.parametrize("path", KNOWN_PATHS.values(), ids=KNOWN_PATHS)
+def test_known_networks_build(path):
+    genotype = Genotype(path=path, cell=[[[0, "skip_connect"], [1, "skip_connect"]]])
+    backbone = DecodedBackbone(genotype, 2)
+    assert backbone(tf.zeros([1, 65, 33, 3])).shape[1:3] == (
+        -(-65 // (4 * 2 ** path[-1])),
+        -(-33 // (4 * 2 ** path[-1])),
+    )
+    assert backbone.low_level_layer.endswith("stride_4")
+
+
+def test_backbone_names_its_pyramid_and_fits_keras_cv():
+    backbone = DecodedBackbone(PAPER, 2)
+    assert backbone.pyramid_level_inputs == {
+        "P2": "cell_3_stride_4",
+        "P3": "cell_12_stride_8",
+        "P4": "cell_11_stride_16",
+        "P5": "cell_10_stride_32",
+    }
+    assert backbone.low_level_layer == "cell_3_stride_4"
+    task = keras_cv.models.DeepLabV3Plus(backbone=backbone, num_classes=5)
+    assert task(tf.zeros([1, 64, 96, 3])).shape == (1, 64, 96, 5)
+
+
+def test_network_comes_back_from_its_config():
+    network = DecodedNetwork(ALL_OPS, 2, 4)
+    again = DecodedNetwork.from_config(network.get_config())
+    assert [v.shape for v in again.weights] == [v.shape for v in network.weights]
+    backbone = DecodedBackbone.from_config(network.backbone.get_config())
+    assert backbone.genotype == ALL_OPS
+    for layer in (
+        Cell(ALL_OPS.cell, 4, "down"),
+        CellOp("sep_conv_3x3", 4, 2),
+        ReluConvNorm(4, 3, rate=2),
+    ):
+        assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+def normalized(x):
+    """What a new batch norm makes of x in inference."""
+    return x / np.sqrt(1 + 1e-3)
+
+
+def plain_op(layer, x):
+    """A `CellOp` in inference, as textbook ops on its weights."""
+    op, stride = layer.op, layer.stride
+    if op == "none":
+        return 0.0
+    if "pool" in op:
+        kind = "MAX" if op.startswith("max") else "AVG"
+        return normalized(tf.nn.pool(x, [3, 3], kind, [stride] * 2, "SAME"))
+    if op == "skip_connect" and stride == 1:
+        return x
+    if op.startswith("atrous") and stride == 2:
+        size = [-(-side // 2) for side in x.shape[1:3]]
+        x = tf.compat.v1.image.resize_bilinear(x, size, align_corners=True)
+    for index, convolution in enumerate(layer.convolutions):
+        x = tf.nn.relu(x)
+        kernel = convolution.kernel
+        if op.startswith("sep"):
+            # A separable convolution is a full one with the product of its kernels.
+            kernel = convolution.depthwise_kernel * convolution.kernel[0, 0]
+        strides = stride if index == 0 and not op.startswith("atrous") else 1
+        if op.startswith("atrous") and stride == 1:
+            # Holes by hand.
+            side = kernel.shape[0]
+            holes = np.zeros([2 * side - 1, 2 * side - 1, *kernel.shape[2:]], np.float32)
+            holes[::2, ::2] = kernel
+            kernel = holes
+        x = normalized(tf.nn.conv2d(x, kernel, strides, "SAME"))
+    return x
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("op", OPS)
+def test_ops_against_textbook_ones(op, stride):
+    x = tf.random.stateless_normal([2, 9, 12, 4], [3, 4])
+    layer = CellOp(op, 4, stride)
+    result = layer(x)
+    if op == "none":
+        assert result is None
+        return
+    np.testing.assert_allclose(result, plain_op(layer, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("move, size", [("stay", (9, 8)), ("down", (5, 4)), ("up", (17, 15))])
+def test_cell_against_a_plain_one(move, size):
+    previous = tf.random.stateless_normal([1, 9, 8, 6], [1, 1])
+    earlier = tf.random.stateless_normal([1, 5, 4, 3], [1, 2])
+    cell = Cell(ALL_OPS.cell, 4, move)
+    result = cell((previous, earlier), size_like=tf.zeros([1, *size, 1]))
+
+    resize = tf.compat.v1.image.resize_bilinear
+    if move == "up":
+        previous = resize(previous, size, align_corners=True)
+    earlier = resize(earlier, previous.shape[1:3], align_corners=True)
+    states = [
+        normalized(tf.nn.conv2d(tf.nn.relu(x), layer.kernel, 1, "SAME"))
+        for x, layer in zip((previous, earlier), cell.preprocess)
+    ]
+    for block, branches in zip(ALL_OPS.cell, cell.branches):
+        outputs = [plain_op(b, states[source]) for b, (source, _) in zip(branches, block)]
+        states.append(outputs[0] + outputs[1] + tf.zeros([1, *size, 4]))
+    np.testing.assert_allclose(result, tf.concat(states[2:], -1), rtol=1e-4, atol=1e-5)
+
+
+def test_dropped_paths():
+    """A dropped path is zero for its example; the kept ones grow, so that the mean stays."""
+    cell = Cell([[[0, "skip_connect"], [0, "none"]]], 2, "stay")
+    x = tf.random.stateless_normal([400, 1, 1, 2], [5, 6])
+    cell((x, x))
+    whole = np.asarray(cell((x, x), training=True))
+    cell.drop_path.assign([0.25, 7])
+    dropped = np.asarray(cell((x, x), training=True))
+    kept = np.abs(dropped).sum((1, 2, 3)) > 0
+    assert 0.65 < kept.mean() < 0.85
+    np.testing.assert_allclose(dropped[kept], whole[kept] / 0.75, rtol=1e-4, atol=1e-5)
+    # The same step drops the same; another one others; inference none.
+    np.testing.assert_array_equal(dropped, cell((x, x), training=True))
+    cell.drop_path.assign([0.25, 8])
+    assert (kept != (np.abs(cell((x, x), training=True)).sum((1, 2, 3)) > 0)).any()
+    inference = np.asarray(cell((x, x)))
+    assert (np.abs(inference).sum((1, 2, 3)) > 0).sum() >= (np.abs(whole).sum((1, 2, 3)) > 0).sum()
