@@ -35,8 +35,10 @@ ASPP_RATES = (12, 24, 36)  # At stride 8.
 
 def build_peer(checkout, height, width, batch, output):
     """Writes the frozen graph of the peer: images:0 float32 in 0..255, labels:0."""
+    import importlib
     import types
 
+    import numpy as np
     import tensorflow.compat.v1 as tf
     import tf_slim
     from tf_slim.nets import resnet_utils
@@ -44,6 +46,10 @@ def build_peer(checkout, height, width, batch, output):
     class HParams(types.SimpleNamespace):
         """As far as the peer uses the class of that name."""
 
+        def set_hparam(self, name, value):
+            setattr(self, name, value)
+
+    np.int = int  # An old name for it.
     # What the peer imports from TensorFlow 1 is a package of its own today, in which the name
     # of the sub-package `layers` stands for one of its modules.
     layers = sys.modules["tf_slim.layers"]
@@ -62,10 +68,14 @@ def build_peer(checkout, height, width, batch, output):
         sys.modules[f"tensorflow.contrib{name}"] = module
         if name.count(".") == 1:
             setattr(sys.modules["tensorflow.contrib"], name[1:], module)
+    # TensorFlow 2.15 looks for these under a name that they have in no package.
+    for name in ("base", "convolutional", "core", "normalization", "pooling"):
+        module = importlib.import_module(f"keras.src.legacy_tf_layers.{name}")
+        sys.modules[f"tf_keras.legacy_tf_layers.{name}"] = module
     sys.path[:0] = [os.path.join(checkout, "research"), os.path.join(checkout, "research", "slim")]
     from deeplab import common, model
 
-    tf.disable_eager_execution()
+    tf.disable_v2_behavior()
     tf.app.flags.FLAGS(["peer", "--model_variant=nas_hnasnet", "--decoder_output_stride=4"])
     options = common.ModelOptions(
         outputs_to_num_classes={common.OUTPUT_TYPE: CLASSES},

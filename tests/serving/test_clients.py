@@ -5,13 +5,19 @@ import http.server
 import json
 import os
 import threading
+from concurrent import futures
 
+import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from server import read_signatures, serve
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tensorflow_serving.apis import (
+    predict_pb2,
+    prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
 from tensorflow_serving.config import model_server_config_pb2
 from tiny_network import png, random_image
 
@@ -40,10 +46,32 @@ def test_grpc(export):
         assert_fits(request, signatures)
     for signature in ("serving_tensor", "serving_tensor_xla"):
         assert_fits(grpc_client.tensor_request(image[None], signature=signature), signatures)
-    response = predict_pb2.PredictResponse()
-    response.outputs["labels"].CopyFrom(tf.make_tensor_proto(image[None, ..., 0]))
-    parsed = grpc_client.parse_response(response)
-    np.testing.assert_array_equal(parsed["labels"], image[None, ..., 0])
+
+
+class GrpcServer(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Answers with as many label maps as there are images."""
+
+    def Predict(self, request, context):
+        images = tf.make_ndarray(request.inputs["image_bytes"])
+        if not images.size:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no image in the batch")
+        response = predict_pb2.PredictResponse()
+        labels = np.zeros([len(images), 2000, 3000], np.uint8)  # More than gRPC's own limit.
+        response.outputs["labels"].CopyFrom(tf.make_tensor_proto(labels))
+        return response
+
+
+def test_grpc_answers():
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(GrpcServer(), server)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    results = grpc_client.predict(address, grpc_client.bytes_request([b"image"]))
+    assert results["labels"].shape == (1, 2000, 3000)
+    with pytest.raises(grpc.RpcError) as error:
+        grpc_client.predict(address, grpc_client.bytes_request([]))
+    assert error.value.details() == "no image in the batch"
+    server.stop(None)
 
 
 class RestServer(http.server.BaseHTTPRequestHandler):
