@@ -142,7 +142,7 @@ def train(
         model = TrainingModel(built, class_weights)
         model.compile(training_optimizer(total_steps=steps), jit_compile=jit_compile)
         model.build((None, *crop_size, 3))
-        if init_from:
+        if init_from and not tf.train.latest_checkpoint(model_dir):
             initialize_from(built, description, init_from)
     claim_model_dir(model_dir, NETWORK_FILE, description.to_dict())
     best = ResultWeights(model_dir, model)
@@ -178,7 +178,7 @@ def train(
     callbacks = [
         StopWhenNotFinite(model_dir),
         DropPathSchedule(built, model.optimizer, steps),
-        ProgressBar(note=lambda: f"best val_miou {float(best.best):.4f}"),
+        ProgressBar(note=best.describe),
         RunLog(model_dir, built, model.optimizer, val_reader.description, validation.take(2)),
         best,
         state,  # Last: what the others wrote belongs to the state that is saved.

@@ -3,14 +3,11 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
+from processes import run, start_and_signal, tensors
 
 from adl_tf.space.genotype import load_genotype
 from data_prep import convert_synthetic
@@ -39,39 +36,10 @@ def command(dataset, model_dir, *parameters):
         *parameters,
     )
     return [
-        *(sys.executable, "-m", "adl_tf.search", "--gin_file=search.gin"),
+        *("-m", "adl_tf.search", "--gin_file=search.gin"),
         f"--model_dir={model_dir}",
         *(f"--gin_param={binding}" for binding in bindings),
     ]
-
-
-def run(arguments, cwd):
-    return subprocess.run(arguments, cwd=cwd, capture_output=True, text=True, timeout=300)
-
-
-def start_and_signal(arguments, cwd, model_dir, checkpoint, number):
-    """Sends a signal as soon as a checkpoint at or after a step exists; returns the status."""
-    process = subprocess.Popen(
-        arguments, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    for _ in range(3000):
-        saved = tf.train.latest_checkpoint(model_dir)
-        if saved and int(saved.rpartition("-")[2]) >= checkpoint:
-            break
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    return process.returncode, errors
-
-
-def tensors(model_dir):
-    reader = tf.train.load_checkpoint(tf.train.latest_checkpoint(model_dir))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if name.endswith("VARIABLE_VALUE") and not name.startswith("save_counter")
-    }
 
 
 def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
@@ -91,7 +59,7 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
     assert "path 4-" in result.stderr and "arch_loss" in result.stderr
 
     output = str(tmp_path / "decoded" / "genotype.json")
-    decode = [sys.executable, "-m", "adl_tf.decode", "--output", output, "--model_dir"]
+    decode = ["-m", "adl_tf.decode", "--output", output, "--model_dir"]
     result = run([*decode, whole], tmp_path)
     decoded = json.loads(result.stdout.splitlines()[-1])
     assert 0 < decoded["probability"] <= 1

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import tensorflow as tf
 
@@ -103,12 +103,18 @@ def initialize_from(
             "of classes may differ."
         )
     source = load_network(model_dir)
-    same_classes = found.num_classes == description.num_classes
-    for variable, value in zip(network.weights, source.weights):
+    for variable, value in zip(_variables(network), _variables(source)):
         if variable.shape == value.shape:
             variable.assign(value)
-        elif same_classes or value.shape[-1] != found.num_classes:
-            raise ValueError(f"{model_dir}: {value.name} has another shape than this network's.")
+
+
+def _variables(network: tf.keras.Model) -> List[tf.Variable]:
+    """All variables in an order that does not depend on which of them are trainable."""
+    return [
+        variable
+        for layer in network._flatten_layers()
+        for variable in (*layer._trainable_weights, *layer._non_trainable_weights)
+    ]
 
 
 def save_description(description: NetworkDescription, model_dir: str) -> None:

@@ -25,6 +25,10 @@ class ResultWeights(tf.keras.callbacks.Callback):
         self._training_model = training_model
         self.best = tf.Variable(-1.0, trainable=False)
 
+    def describe(self) -> str:
+        """The best score in words, empty before there is one."""
+        return f"best val_miou: {float(self.best):.4f}" if self.best >= 0 else ""
+
     def on_epoch_end(self, epoch, logs=None):
         with self._training_model.averaged_weights():
             network = self._training_model.network

@@ -1,0 +1,158 @@
+"""The training program as real processes: run, kill, resume, start from another run."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+from processes import run, start_and_signal, tensors
+
+from adl_tf.models.network import (
+    NetworkDescription,
+    load_description,
+    load_network,
+    save_description,
+)
+from adl_tf.space.genotype import Genotype
+from adl_tf.train import train
+from data_prep import convert_synthetic
+
+STEPS = 50
+GENOTYPE = {"path": [0, 1], "cell": [[[0, "sep_conv_3x3"], [1, "atrous_conv_3x3"]]]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set, a genotype, and a second data set with other classes."""
+    directory = tmp_path_factory.mktemp("training")
+    convert_synthetic.build(
+        str(directory / "streets"), num_train=12, num_val=2, height=48, width=64
+    )
+    (directory / "genotype.json").write_text(json.dumps(GENOTYPE))
+    return directory
+
+
+def command(folder, model_dir, *parameters, flags=()):
+    bindings = (
+        f"DATASET_DIR = '{folder / 'streets'}'",
+        "CROP_SIZE = 33",
+        "BATCH_SIZE = 2",
+        f"STEPS = {STEPS}",
+        "FILTER_MULTIPLIER = 2",
+        "train.deterministic = True",
+        "train.validate_every = 20",
+        "train.checkpoint_steps = 3",
+        "training_optimizer.average_decay = 0.9",
+        "DropPathSchedule.final_keep = 0.5",
+        *parameters,
+    )
+    return [
+        *("-m", "adl_tf.train", "--gin_file=train.gin", f"--model_dir={model_dir}"),
+        *(f"--gin_param={binding}" for binding in bindings),
+        *(flags or [f"--genotype={folder / 'genotype.json'}"]),
+    ]
+
+
+def test_goes_on_bit_for_bit_after_being_killed(folder, tmp_path):
+    whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
+    result = run(command(folder, whole), tmp_path)
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout.splitlines()[-1])
+    assert summary["steps"] == STEPS
+    assert 0 <= summary["val_miou"] <= summary["best_val_miou"] <= 1
+    for name in ("best", "last"):
+        network = load_network(whole, name)
+    assert network.num_classes == load_description(whole).num_classes
+    assert os.path.getsize(os.path.join(whole, "operative_config.gin")) > 0
+    assert any(name.startswith("events.out.tfevents") for name in os.listdir(whole))
+    with open(os.path.join(whole, "metrics.jsonl")) as file:
+        lines = [json.loads(line) for line in file]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert lines[-1]["learning_rate"] == 0
+
+    arguments = command(folder, broken)
+    status, _ = start_and_signal(arguments, tmp_path, broken, 26, signal.SIGKILL)
+    assert status == -signal.SIGKILL
+    result = run(arguments, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "Going on" in result.stderr
+    resumed = json.loads(result.stdout.splitlines()[-1])
+    assert resumed["val_miou"] == summary["val_miou"]
+    assert resumed["best_val_miou"] == summary["best_val_miou"]
+    expected, found = tensors(whole), tensors(broken)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(value, found[name], err_msg=name)
+
+    check_start_from(folder, whole, str(tmp_path / "fine"), tmp_path)
+
+
+def check_start_from(folder, coarse, fine, cwd):
+    """A run of no more than a step from another run has that run's weights."""
+    flags = [f"--genotype={folder / 'genotype.json'}", f"--init_from={coarse}"]
+    quiet = (
+        "STEPS = 1",
+        "training_optimizer.initial_rate = 0.0",
+        "TrainingModel.weight_decay = 0.0",
+    )
+    result = run(command(folder, fine, *quiet, flags=flags), cwd)
+    assert result.returncode == 0, result.stderr
+    source, target = load_network(coarse), load_network(fine)
+    for a, b in zip(source.trainable_variables, target.trainable_variables):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.name)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"genotype": "nowhere.json"}, "neither a file nor a preset (auto_deeplab)"),
+        ({"genotype": None}, "a decoded network needs a genotype"),
+        ({"network": "unet"}, "network 'unet' is unknown; choose from"),
+        ({"precision": "int8"}, "precision 'int8': choose from"),
+        ({"batch_size": 100}, "do not fill a batch of 100; lower BATCH_SIZE"),
+        ({"dataset_dir": "/no/such/folder"}, "/no/such/folder: no such data set directory"),
+        ({"train_split": "trainaug"}, "no split 'trainaug'"),
+        ({"num_classes": 3}, "num_classes=3 was asked for, but the data set has 8"),
+        ({"init_from": "/no/such/run"}, "no network.json there"),
+    ],
+)
+def test_bad_input(folder, tmp_path, changes, message):
+    arguments = {
+        "genotype": str(folder / "genotype.json"),
+        "dataset_dir": str(folder / "streets"),
+        "crop_size": 33,
+        "batch_size": 2,
+        "steps": 1,
+        "filter_multiplier": 2,
+        **changes,
+    }
+    model_dir = tmp_path / "run"
+    with pytest.raises((ValueError, FileNotFoundError)) as error:
+        train(str(model_dir), **arguments)
+    assert message in str(error.value)
+    assert not model_dir.exists()
+
+
+def test_illegal_genotypes_and_other_runs_are_one_line_of_the_program(folder, tmp_path):
+    """An illegal move, and a directory that holds a run of another network."""
+    illegal = tmp_path / "illegal.json"
+    illegal.write_text(json.dumps({**GENOTYPE, "path": [0, 2]}))
+    result = run(command(folder, tmp_path / "run", flags=[f"--genotype={illegal}"]), tmp_path)
+    assert result.returncode == 1 and not result.stdout.strip()
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "illegal.json" in line and "illegal move from level 0 to 2" in line
+    assert "Traceback" not in result.stderr
+    save_description(
+        NetworkDescription("decoded", 8, Genotype(**GENOTYPE), filter_multiplier=4), str(tmp_path)
+    )
+    with pytest.raises(ValueError, match=r"another network.json \(filter_multiplier 4 -> 2\)"):
+        train(
+            str(tmp_path),
+            genotype=str(folder / "genotype.json"),
+            dataset_dir=str(folder / "streets"),
+            crop_size=33,
+            batch_size=2,
+            steps=1,
+            filter_multiplier=2,
+        )
