@@ -156,6 +156,8 @@ def test_without_folding(network):
     images = normalize(random_image(33, 47)[None])
     kept = Body(network, folded=False)
     assert kept.batch_norms > POOL_NORMS
+    ops = [{node.op for node in body._graph_def.node} for body in (kept, Body(network))]
+    assert ["SpaceToBatchND" in kinds for kinds in ops] == [True, False]
     logits = tf.function(kept, autograph=False)(images)
     np.testing.assert_allclose(logits, network(images, training=False), atol=1e-4)
 
