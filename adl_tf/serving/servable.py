@@ -86,7 +86,6 @@ class Servable(tf.Module):
         self._max_pixels = max_pixels
         batch, *image_size, _ = body.spec.shape
         self._image_size = None if None in image_size else tuple(image_size)
-        self.body = body
         self._plain = body
         self._compiled = tf.function(body, jit_compile=True, autograph=False)
         self.image_bytes = tf.TensorSpec([batch], tf.string, name="image_bytes")
