@@ -149,7 +149,7 @@ def search(
         genotype, _ = decode(space, supernet.alpha.numpy(), supernet.beta.numpy())
         return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
 
-    validation = validation_stream(val_reader, validation_steps)
+    validation = validation_stream(val_reader, validation_steps, strategy.num_replicas_in_sync)
     callbacks = [
         ProgressBar(note=best_path),
         SearchLog(
@@ -185,8 +185,8 @@ def search(
         "genotype": decoded["genotype"],
         "path": decoded["path"],
         "val_miou": metrics[max(metrics)]["val_miou"] if metrics else None,
-        "weight_steps": int(model.weight_optimizer.iterations),
-        "arch_steps": int(model.architecture_optimizer.iterations),
+        "weight_steps": int(model.weight_optimizer.iterations.numpy()),
+        "arch_steps": int(model.architecture_optimizer.iterations.numpy()),
         "seconds": round(time.time() - start, 1),
         "model_dir": model_dir,
     }

@@ -174,7 +174,7 @@ def train(
             deterministic=deterministic,
         )
 
-    validation = validation_stream(val_reader, validation_images)
+    validation = validation_stream(val_reader, validation_images, strategy.num_replicas_in_sync)
     callbacks = [
         StopWhenNotFinite(model_dir),
         DropPathSchedule(built, model.optimizer, steps),
@@ -198,7 +198,7 @@ def train(
     return {
         "val_miou": metrics[max(metrics)]["val_miou"],
         "best_val_miou": float(best.best),
-        "steps": int(model.optimizer.iterations),
+        "steps": int(model.optimizer.iterations.numpy()),
         "seconds": round(time.time() - start, 1),
         "model_dir": model_dir,
     }

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import gin
 import numpy as np
 import pytest
 from processes import run, start_and_signal, tensors
@@ -101,6 +102,33 @@ def check_start_from(folder, coarse, fine, cwd):
     source, target = load_network(coarse), load_network(fine)
     for a, b in zip(source.trainable_variables, target.trainable_variables):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.name)
+
+
+def test_two_devices_share_a_run(folder, tmp_path):
+    bindings = {
+        "strategy.devices": ["CPU:0", "CPU:1"],
+        "training_optimizer.average_decay": 0.9,
+        "TrainingModel.accumulation_steps": 2,
+        "DropPathSchedule.final_keep": 0.5,
+    }
+    for name, value in bindings.items():
+        gin.bind_parameter(name, value)
+    try:
+        result = train(
+            str(tmp_path / "run"),
+            genotype=str(folder / "genotype.json"),
+            dataset_dir=str(folder / "streets"),
+            crop_size=33,
+            batch_size=4,
+            steps=3,
+            validate_every=2,
+            filter_multiplier=2,
+            class_balanced_loss=True,
+        )
+    finally:
+        gin.clear_config()
+    assert result["steps"] == 3
+    assert load_network(str(tmp_path / "run"), "last").num_classes == 8
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class DropPathSchedule(tf.keras.callbacks.Callback):
         self._final_keep = final_keep
 
     def on_train_batch_begin(self, batch, logs=None):
-        step = int(self._optimizer.iterations)
+        step = int(self._optimizer.iterations.numpy())
         for index, cell in enumerate(self._cells):
             depth = (index + 1) / len(self._cells)
             rate = drop_rate(self._final_keep, depth, step / self._total_steps)

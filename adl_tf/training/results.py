@@ -47,7 +47,7 @@ class StopWhenNotFinite(tf.keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
-            step = int(self.model.optimizer.iterations)
+            step = int(self.model.optimizer.iterations.numpy())
             raise ValueError(
                 f"the loss is not a finite number at step {step}; the last good checkpoint is "
                 f"kept in {self._model_dir}. Lower training_optimizer.initial_rate, or look for "

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional, Tuple
 import gin
 import tensorflow as tf
 
-from adl_tf.data.description import DatasetDescription, write_json
+from adl_tf.data.description import IGNORE_LABEL, DatasetDescription, write_json
 from adl_tf.data.reader import RecordReader, evaluation_stream, train_stream
 from data_prep import convert_synthetic
 
@@ -42,19 +42,39 @@ def crop_sides(crop_size: Any) -> Tuple[int, int]:
     return (crop_size, crop_size) if isinstance(crop_size, int) else tuple(crop_size)
 
 
-def validation_stream(reader: RecordReader, limit: Optional[int] = None) -> tf.data.Dataset:
-    """Whole images one by one, padded to one size where the data set knows its largest.
+def validation_stream(
+    reader: RecordReader, limit: Optional[int] = None, replicas: int = 1
+) -> tf.data.Dataset:
+    """Whole images, one for each replica, padded to one size where the set knows its largest.
 
     Args:
       reader: the split.
-      limit: number of images; None for all.
+      limit: number of images, rounded up to full batches; None for all.
+      replicas: B; a batch with fewer images is filled up with ignored ones, since kernels
+        do not bear a replica without any.
+
+    Returns:
+      data set of image float32 [B, H, W, 3] and label int32 [B, H, W], see
+      `evaluation_stream`.
     """
     size = reader.description.splits[reader.split].max_size
-    # Without the file names, which no accelerator takes.
-    stream = evaluation_stream(reader, size=size).map(
-        lambda batch: {key: batch[key] for key in ("image", "label")}
-    )
-    return stream.take(limit) if limit else stream
+    stream = evaluation_stream(reader, batch_size=replicas if size else 1, size=size)
+
+    def fill(batch):
+        # Without the file names, which no accelerator takes.
+        image, label = batch["image"], batch["label"]
+        missing = [[0, replicas - tf.shape(label)[0]], [0, 0], [0, 0]]
+        return {
+            "image": tf.ensure_shape(
+                tf.pad(image, [*missing, [0, 0]]), [replicas, *image.shape[1:]]
+            ),
+            "label": tf.ensure_shape(
+                tf.pad(label, missing, constant_values=IGNORE_LABEL), [replicas, *label.shape[1:]]
+            ),
+        }
+
+    stream = stream.map(fill)
+    return stream.take(-(-limit // replicas)) if limit else stream
 
 
 def write_config(model_dir: str) -> None:
