@@ -76,7 +76,14 @@ def build_peer(checkout, height, width, batch, output):
     from deeplab import common, model
 
     tf.disable_v2_behavior()
-    tf.app.flags.FLAGS(["peer", "--model_variant=nas_hnasnet", "--decoder_output_stride=4"])
+    flags = [
+        "--model_variant=nas_hnasnet",
+        "--decoder_output_stride=4",
+        # Full convolutions in its head, as the paper counts them.
+        "--aspp_with_separable_conv=false",
+        "--decoder_use_separable_conv=false",
+    ]
+    tf.app.flags.FLAGS(["peer", *flags])
     options = common.ModelOptions(
         outputs_to_num_classes={common.OUTPUT_TYPE: CLASSES},
         crop_size=[height, width],
