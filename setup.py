@@ -34,6 +34,7 @@ setup(
         # cityscapesscripts: the official evaluator, which ours is checked against.
         "test": [
             "pytest>=7.4,<10",
+            "pytest-xdist>=3.5,<4",
             "ruff>=0.6,<1",
             "cityscapesscripts>=2.2.4,<3",
             "tensorflow-serving-api==2.15.*",

@@ -139,11 +139,12 @@ def train(
         set_norm_momentum(built, batch_norm_momentum)
         if not pooled_batch_norm:
             freeze_pooled_norms(built)
+        if init_from and not tf.train.latest_checkpoint(model_dir):
+            # Before the optimizer's averages take their first values from the weights.
+            initialize_from(built, description, init_from)
         model = TrainingModel(built, class_weights)
         model.compile(training_optimizer(total_steps=steps), jit_compile=jit_compile)
         model.build((None, *crop_size, 3))
-        if init_from and not tf.train.latest_checkpoint(model_dir):
-            initialize_from(built, description, init_from)
     claim_model_dir(model_dir, NETWORK_FILE, description.to_dict())
     best = ResultWeights(model_dir, model)
     state = RunState(

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 
-import gin
 import numpy as np
 import pytest
 from processes import run, start_and_signal, tensors
@@ -104,30 +103,32 @@ def check_start_from(folder, coarse, fine, cwd):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.name)
 
 
+TWO_DEVICES = """
+import sys, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+import runpy
+sys.argv[0] = "train"
+runpy.run_module("adl_tf.train", run_name="__main__", alter_sys=True)
+"""
+
+
 def test_two_devices_share_a_run(folder, tmp_path):
-    bindings = {
-        "strategy.devices": ["CPU:0", "CPU:1"],
-        "training_optimizer.average_decay": 0.9,
-        "TrainingModel.accumulation_steps": 2,
-        "DropPathSchedule.final_keep": 0.5,
-    }
-    for name, value in bindings.items():
-        gin.bind_parameter(name, value)
-    try:
-        result = train(
-            str(tmp_path / "run"),
-            genotype=str(folder / "genotype.json"),
-            dataset_dir=str(folder / "streets"),
-            crop_size=33,
-            batch_size=4,
-            steps=3,
-            validate_every=2,
-            filter_multiplier=2,
-            class_balanced_loss=True,
-        )
-    finally:
-        gin.clear_config()
-    assert result["steps"] == 3
+    """With averaged weights, parts of batches and class weights as well."""
+    parameters = (
+        "strategy.devices = ['CPU:0', 'CPU:1']",
+        "train.deterministic = False",
+        "train.class_balanced_loss = True",
+        "TrainingModel.accumulation_steps = 2",
+        "BATCH_SIZE = 4",
+        "STEPS = 3",
+        "train.validate_every = 2",
+    )
+    _, _, *flags = command(folder, tmp_path / "run", *parameters)
+    result = run(["-c", TWO_DEVICES, *flags], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["steps"] == 3
     assert load_network(str(tmp_path / "run"), "last").num_classes == 8
 
 

@@ -106,11 +106,9 @@ def test_loss_is_the_mean_over_labelled_pixels():
     assert float(segmentation_loss(np.full_like(labels, 255), logits)) == 0.0
 
 
-def train_on_two_devices(batches, **options):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def train_in(strategy, batches, **options):
     with strategy.scope():
         model = make_model(**options)
-    assert strategy.num_replicas_in_sync == 2
     fit(model, batches)
     return model
 
@@ -121,14 +119,14 @@ def assert_same_update(one, two, atol=2e-6):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=atol, err_msg=a.name)
 
 
-def test_two_devices_make_the_update_of_one():
+def test_two_devices_make_the_update_of_one(two_devices):
     batches = (make_batch(0), make_batch(1))
     one = make_model(batch_norm_training=False)
     fit(one, batches)
-    assert_same_update(one, train_on_two_devices(batches, batch_norm_training=False))
+    assert_same_update(one, train_in(two_devices, batches, batch_norm_training=False))
 
 
-def test_two_devices_differ_by_batch_statistics_only():
+def test_two_devices_differ_by_batch_statistics_only(two_devices):
     """With equal halves the statistics of a half are those of the batch, and nothing differs."""
     batches = []
     for seed in (0, 1):
@@ -137,7 +135,7 @@ def test_two_devices_differ_by_batch_statistics_only():
     one = make_model()
     fit(one, tuple(batches))
     # Adam's first step divides a gradient by its own size, rounding errors included.
-    assert_same_update(one, train_on_two_devices(tuple(batches)), atol=5e-5)
+    assert_same_update(one, train_in(two_devices, tuple(batches)), atol=5e-5)
 
 
 def test_schedule_and_rates_are_the_papers():

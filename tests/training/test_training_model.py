@@ -80,7 +80,7 @@ def test_a_step_is_sgd_with_l2_of_the_kernels():
 
 
 @pytest.mark.parametrize("options", [{}, {"class_weights": [1.0, 2.0, 0.5]}])
-def test_parts_and_devices_make_the_update_of_one_batch(options):
+def test_parts_and_devices_make_the_update_of_one_batch(two_devices, options):
     batch = make_batch(1)
     whole = make_model(**options)
     fit(whole, batch)
@@ -88,8 +88,7 @@ def test_parts_and_devices_make_the_update_of_one_batch(options):
     fit(parts, batch)
     assert_same_weights(whole, parts)
     assert float(parts.confusion.result()) == pytest.approx(float(whole.confusion.result()))
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+    with two_devices.scope():
         mirrored = make_model(accumulation_steps=2, **options)
     fit(mirrored, batch)
     assert_same_weights(whole, mirrored)
