@@ -1,11 +1,12 @@
 """How fast an exported network is, next to what it could be compared with.
 
-python benchmarks/inference.py [--model_dir=DIR] [--peer=CHECKOUT --peer_python=PYTHON] [--xla]
+python benchmarks/inference.py [--model_dir=DIR --images=FOLDER] [--xla]
+    [--peer=CHECKOUT --peer_python=PYTHON]
 
 Times images to labels at 513 x 513 and 1025 x 2049, batch 1 and 4, each configuration in a
 process of its own in which all contenders take turns:
-  float32, bfloat16   the export, loaded into a session as a server does (S of the paper, random
-                      weights, or the network of --model_dir, of which labels can be compared)
+  float32, bfloat16   the export, loaded into a session as a server does: of S of the paper with
+                      random weights, or of the network of --model_dir
   xla                 the export's compiled signature
   keras               the network before the export, as a tf.function
   resnet101           keras-cv's DeepLabV3Plus with a ResNet-101, frozen
@@ -13,10 +14,13 @@ process of its own in which all contenders take turns:
                       github.com/tensorflow/models, with a Python that has tensorflow and tf_slim
   peak                a large float32 matrix product, for the speed that the machine has
 Prints one JSON line last; ratios are contender / float32 export, above 1 where the export is
-faster. `of_peak` is the share of the peak that the multiplications of the network come to.
+faster. `of_peak` is the share of the peak that the multiplications of the network come to,
+`labels_equal` the share of pixels labelled as by the Keras model, on the images of --images (noise
+without them; it means something for a trained network on images of its kind only).
 """
 
 import collections
+import glob
 import json
 import math
 import os
@@ -31,6 +35,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 PEAK_SIDE = 4096
 CLASSES = 19
 ASPP_RATES = (12, 24, 36)  # At stride 8.
+COMPARED = 8  # Batches whose labels are compared.
 
 
 def build_peer(checkout, height, width, batch, output):
@@ -113,7 +118,23 @@ def count_flops(graph):
     return 2 * multiplications
 
 
-def measure(model_dir, height, width, batch, repeats, compiled, peer):
+def read_batches(folder, height, width, batch):
+    """uint8 [COMPARED, batch, height, width, 3]: images evenly from a folder, or one of noise."""
+    import numpy as np
+    from PIL import Image
+
+    if not folder:
+        return np.random.default_rng(0).integers(0, 256, (1, batch, height, width, 3), np.uint8)
+    paths = sorted(glob.glob(os.path.join(folder, "*")))
+    chosen = np.linspace(0, len(paths) - 1, COMPARED * batch).astype(int)
+    images = [
+        np.asarray(Image.open(paths[index]).convert("RGB").resize((width, height)))
+        for index in chosen
+    ]
+    return np.reshape(images, (COMPARED, batch, height, width, 3))
+
+
+def measure(model_dir, height, width, batch, repeats, compiled, peer, folder):
     """Times all contenders in turn; prints a row."""
     import numpy as np
     import tensorflow as tf
@@ -124,7 +145,8 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer):
     from adl_tf.serving.body import Body
 
     v1 = tf.compat.v1
-    images = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), np.uint8)
+    batches = read_batches(folder, height, width, batch)
+    shape = batches.shape[1:]
     runs, row, session = {}, {"size": [height, width], "batch": batch}, {}
 
     def add_export(name, export_dir, key):
@@ -132,13 +154,12 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer):
         with session[name].graph.as_default():
             loaded = v1.saved_model.loader.load(session[name], ["serve"], export_dir)
         signature = loaded.signature_def[key]
-        feeds = {signature.inputs["images"].name: images}
-        fetch = signature.outputs["labels"].name
-        runs[name] = lambda *options: session[name].run(fetch, feeds, *options)
+        feed, fetch = signature.inputs["images"].name, signature.outputs["labels"].name
+        runs[name] = lambda images, *options: session[name].run(fetch, {feed: images}, *options)
 
     network = load_network(model_dir)
     body = tf.function(Body(network, batch, (height, width)), autograph=False)
-    flops = count_flops(body.get_concrete_function(tf.TensorSpec(images.shape)).graph)
+    flops = count_flops(body.get_concrete_function(tf.TensorSpec(shape)).graph)
     with tempfile.TemporaryDirectory() as folder:
         for dtype in ("float32", "bfloat16"):
             result = export_network(
@@ -151,33 +172,39 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer):
     def labels_of(model):
         return tf.function(
             lambda x: tf.argmax(model(normalize(x), training=False), -1, tf.int32),
-            input_signature=[tf.TensorSpec(images.shape, tf.uint8)],
+            input_signature=[tf.TensorSpec(shape, tf.uint8)],
         )
 
     keras = labels_of(network)
-    runs["keras"] = lambda: keras(images).numpy()
+    runs["keras"] = lambda images: keras(images).numpy()
     baseline = build_network(NetworkDescription("deeplab_v3_plus_resnet101", CLASSES))
     resnet = Body(baseline, batch, (height, width))
     resnet_function = tf.function(
         lambda x: tf.argmax(resnet(normalize(x)), -1, tf.int32), autograph=False
     )
-    runs["resnet101"] = lambda: resnet_function(tf.constant(images)).numpy()
+    runs["resnet101"] = lambda images: resnet_function(tf.constant(images)).numpy()
     if peer:
         with tf.Graph().as_default() as graph, open(peer, "rb") as file:
             tf.graph_util.import_graph_def(v1.GraphDef.FromString(file.read()), name="")
             row["peer_gflop"] = round(count_flops(graph) / 1e9, 1)
             session["peer"] = v1.Session(graph=graph)
-        runs["peer"] = lambda: session["peer"].run("labels:0", {"images:0": images})
+        runs["peer"] = lambda images: session["peer"].run("labels:0", {"images:0": images})
     matrix = tf.random.normal([PEAK_SIDE, PEAK_SIDE])
     product = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))
-    runs["peak"] = lambda: product().numpy()
+    runs["peak"] = lambda images: product().numpy()
 
-    labels = {name: run() for name, run in runs.items()}
+    labels_equal = collections.defaultdict(list)
+    for images in batches:
+        expected = runs["keras"](images)
+        for name in set(runs) & {"float32", "bfloat16", "xla"}:
+            labels_equal[name].append(float(np.mean(runs[name](images) == expected)))
+    for run in runs.values():  # The first run of a session prepares its graph.
+        run(batches[0])
     seconds = collections.defaultdict(list)
     for _ in range(repeats):
         for name, run in runs.items():
             start = time.perf_counter()
-            run()
+            run(batches[0])
             seconds[name].append(time.perf_counter() - start)
     latency = {name: statistics.median(times) for name, times in seconds.items()}
     peak = 2 * PEAK_SIDE**3 / latency.pop("peak")
@@ -192,21 +219,17 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer):
         if name != "float32"
     }
     row["bfloat16_speedup"] = round(latency["float32"] / latency["bfloat16"], 2)
-    row["labels_equal"] = {
-        name: round(float(np.mean(labels[name] == labels["keras"])), 5)
-        for name in ("float32", "bfloat16", "xla")
-        if name in labels
-    }
-    row["profile"] = {name: profile(runs[name]) for name in ("float32", "bfloat16")}
+    row["labels_equal"] = {name: round(np.mean(each), 5) for name, each in labels_equal.items()}
+    row["profile"] = {name: profile(runs[name], batches[0]) for name in ("float32", "bfloat16")}
     print(json.dumps(row))
 
 
-def profile(run, most=8):
+def profile(run, images, most=8):
     """Share of the kernels' time by kind of kernel, the largest first."""
     import tensorflow.compat.v1 as v1
 
     details = v1.RunMetadata()
-    run(v1.RunOptions(trace_level=v1.RunOptions.FULL_TRACE), details)
+    run(images, v1.RunOptions(trace_level=v1.RunOptions.FULL_TRACE), details)
     times = collections.Counter()
     for device in details.step_stats.dev_stats:
         for node in device.node_stats:
@@ -261,7 +284,8 @@ def main(argv):
                     checkout = os.path.abspath(options.peer)
                     run_process(options.peer_python, "peer", checkout, height, width, batch, peer)
                 arguments = (model_dir, height, width, batch, options.repeats, int(options.xla))
-                row = json.loads(run_process(sys.executable, "measure", *arguments, peer))
+                arguments += (peer, options.images)
+                row = json.loads(run_process(sys.executable, "measure", *arguments))
                 print(row, file=sys.stderr, flush=True)
                 rows.append(row)
     print(json.dumps({"cores": len(os.sched_getaffinity(0)), "rows": rows}))
@@ -273,11 +297,12 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["peer"]:
         build_peer(sys.argv[2], *map(int, sys.argv[3:6]), sys.argv[6])
     elif sys.argv[1:2] == ["measure"]:
-        measure(sys.argv[2], *map(int, sys.argv[3:8]), sys.argv[8])
+        measure(sys.argv[2], *map(int, sys.argv[3:8]), *sys.argv[8:])
     else:
         from absl import app, flags
 
         flags.DEFINE_string("model_dir", None, "A trained network [S with random weights].")
+        flags.DEFINE_string("images", "", "Folder of images to compare labels on [noise].")
         flags.DEFINE_list("sizes", ["513x513", "1025x2049"], "Heights and widths.")
         flags.DEFINE_list("batches", ["1", "4"], "Batch sizes.")
         flags.DEFINE_integer("repeats", 7, "Timed runs of each contender.")

@@ -3,13 +3,14 @@
 import tensorflow as tf
 
 from adl_tf.layers.convolution import spatial_size
-from adl_tf.models.vision import keras_cv
+from adl_tf.models.vision import SpatialPyramidPooling, keras_cv
 
 # ResNet depth -> blocks per stack.
 RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 _FILTERS = (64, 128, 256, 512)
 # Its upsampling has fixed factors, so sides must be multiples of this.
 _STRIDE = 32
+_ASPP_RATES = (6, 12, 18)  # keras-cv's.
 
 
 class _PadToStride(tf.keras.layers.Layer):
@@ -71,7 +72,10 @@ def deeplab_v3_plus(resnet: int, num_classes: int, width: float = 1.0) -> tf.ker
         include_rescaling=False,
     )
     network = keras_cv.models.DeepLabV3Plus(
-        backbone=backbone, num_classes=num_classes, segmentation_head=_logits_head(num_classes)
+        backbone=backbone,
+        num_classes=num_classes,
+        spatial_pyramid_pooling=SpatialPyramidPooling(dilation_rates=_ASPP_RATES),
+        segmentation_head=_logits_head(num_classes),
     )
     images = tf.keras.Input((None, None, 3))
     logits = _CropLike(name="logits", dtype="float32")(

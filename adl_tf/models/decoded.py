@@ -7,7 +7,7 @@ import tensorflow as tf
 from adl_tf.layers.cell import Cell, batch_norm_layer
 from adl_tf.layers.convolution import resize, spatial_size
 from adl_tf.layers.stem import Stem
-from adl_tf.models.vision import keras_cv
+from adl_tf.models.vision import SpatialPyramidPooling, keras_cv
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import ASPP_FIELD, MOVE_OFFSETS, MOVES, level_stride
 
@@ -92,7 +92,8 @@ class Decoder(tf.keras.layers.Layer):
         self.convolutions = [
             _ConvNormRelu(_HEAD_FILTERS, 3, name=f"refine_{index}") for index in range(2)
         ]
-        self.classifier = tf.keras.layers.Conv2D(num_classes, 1, name="classifier")
+        # Rounded to bfloat16, logits of 10 would be off by up to 0.03, and labels with them.
+        self.classifier = tf.keras.layers.Conv2D(num_classes, 1, dtype="float32", name="classifier")
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}
@@ -147,7 +148,7 @@ class DecodedNetwork(tf.keras.Model):
         images, x = backbone.input, backbone.output
         low_level = backbone.get_layer(backbone.low_level_layer).output
         stride = level_stride(backbone.genotype.path[-1])
-        pyramid = keras_cv.layers.SpatialPyramidPooling(
+        pyramid = SpatialPyramidPooling(
             dilation_rates=[max(1, times * ASPP_FIELD // stride) for times in (1, 2, 3)],
             num_channels=_HEAD_FILTERS,
             name="aspp",

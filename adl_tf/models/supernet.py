@@ -10,7 +10,11 @@ from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, halve, resize
 from adl_tf.layers.gated_cell import ALL, GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
 from adl_tf.layers.stem import Stem
-from adl_tf.models.vision import freeze_pooled_norms, keras_cv, set_norm_momentum
+from adl_tf.models.vision import (
+    SpatialPyramidPooling,
+    freeze_pooled_norms,
+    set_norm_momentum,
+)
 from adl_tf.space.search_space import ASPP_FIELD, MOVES, SearchSpace, level_stride
 
 
@@ -38,7 +42,7 @@ class Supernet(tf.keras.Model):
         ]
         last = space.levels(space.num_layers - 1)
         self.heads = [
-            keras_cv.layers.SpatialPyramidPooling(
+            SpatialPyramidPooling(
                 dilation_rates=[max(1, ASPP_FIELD // level_stride(level))],
                 num_channels=space.node_filters(level),
             )

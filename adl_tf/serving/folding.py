@@ -9,6 +9,8 @@ from typing import Dict, Optional
 import numpy as np
 import tensorflow as tf
 
+from adl_tf.serving.rounding import round_kernel
+
 _PASS_ON = ("Identity", "Cast")
 
 
@@ -29,14 +31,15 @@ def fold(graph_def: tf.compat.v1.GraphDef, output: str) -> tf.compat.v1.GraphDef
     """
     graph = _Graph(graph_def)
     for node in graph_def.node:
-        if node.op == "Cast":
-            graph.fold_cast(node)
-    for node in graph_def.node:
         if node.op == "BatchToSpaceND":
             graph.fold_phases(node)
     for node in graph_def.node:
         if node.op == "FusedBatchNormV3":
             graph.fold_batch_norm(node)
+    # Last, so that kernels are rounded once, with their batch norms in them.
+    for node in graph_def.node:
+        if node.op == "Cast":
+            graph.fold_cast(node)
     return graph.needed_for(output)
 
 
@@ -65,7 +68,8 @@ class _Graph:
     def _add_constant(self, name: str, value: np.ndarray, dtype: tf.DType) -> str:
         node = self._graph_def.node.add(name=name, op="Const")
         node.attr["dtype"].type = dtype.as_datatype_enum
-        tensor = tf.make_tensor_proto(value.astype(dtype.as_numpy_dtype))
+        round_to = round_kernel if value.ndim == 4 and dtype.size < 4 else np.ndarray.astype
+        tensor = tf.make_tensor_proto(round_to(value, dtype.as_numpy_dtype))
         node.attr["value"].tensor.CopyFrom(tensor)
         self._nodes[name] = node
         return name
