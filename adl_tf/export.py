@@ -2,11 +2,12 @@
 
 python -m adl_tf.export --model_dir=DIR --output_dir=DIR [--image_size=H,W --batch_size=N]
     [--dtype=float32|bfloat16|float16] [--outputs=labels,probabilities,logits]
-    [--xla=auto|on|off]
+    [--xla=auto|on|off] [--lite]
 
 Each run adds a version, OUTPUT_DIR/1, OUTPUT_DIR/2, ...
 """
 
+import contextlib
 import os
 import shutil
 import sys
@@ -24,6 +25,7 @@ from adl_tf.evaluation.prediction_writer import make_directory
 from adl_tf.models.network import load_network
 from adl_tf.profile import parse_image_size
 from adl_tf.serving.body import POLICIES, Body, precision
+from adl_tf.serving.lite import write_lite
 from adl_tf.serving.servable import MAX_PIXELS, OUTPUTS, Servable, read_classes
 from adl_tf.serving.warmup import write_warmup
 
@@ -43,6 +45,7 @@ def export_network(
     outputs: Sequence[str] = ("labels",),
     xla: str = "auto",
     max_pixels: int = MAX_PIXELS,
+    lite: bool = False,
 ) -> Dict[str, Any]:
     """Writes a new version of an export, whole or not at all.
 
@@ -56,19 +59,27 @@ def export_network(
       xla: whether `serving_default` is compiled: "on", "off", or "auto" for on if there is
         a GPU here.
       max_pixels: most pixels of an image that is decoded.
+      lite: whether to add a file for TensorFlow Lite.
 
     Returns:
       export_dir, version, signatures, dtype; batch_norms left; logit_difference of the folded
       network; labels_equal, the share of pixels labelled as in float32, both on a random
-      image; warmup, how many requests were recorded.
+      image; lite_labels_equal, the same share for TensorFlow Lite, if wanted; warmup, how
+      many requests were recorded.
 
     Raises:
       FileNotFoundError: no trained network there.
-      ValueError: unknown outputs, or a directory that cannot be made.
+      ValueError: unknown outputs, a directory that cannot be made, or TensorFlow Lite for an
+        open size or another dtype than float32.
     """
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown or not outputs:
         raise ValueError(f"outputs {list(outputs)}: choose some of {', '.join(OUTPUTS)}.")
+    if lite and (image_size is None or dtype != "float32"):
+        raise ValueError(
+            "TensorFlow Lite takes images of one size, in float32: give --image_size=H,W and "
+            "leave --dtype out."
+        )
     network = load_network(model_dir, checkpoint)
     classes = read_classes(model_dir, network.num_classes)
     make_directory(output_dir)
@@ -91,7 +102,10 @@ def export_network(
     signatures = servable.signatures()
     temporary = tempfile.mkdtemp(dir=output_dir, prefix=".export-")
     try:
-        tf.saved_model.save(servable, temporary, signatures=signatures)
+        with _stderr_closed():
+            tf.saved_model.save(servable, temporary, signatures=signatures)
+            if lite:
+                lite_labels_equal = write_lite(body, temporary)
         warmup = write_warmup(temporary, servable.image_bytes, servable.images)
         if not warmup:
             _say("no warm-up requests: they need pip install 'adl-tf[serving]'.")
@@ -102,7 +116,7 @@ def export_network(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return {
+    result = {
         "export_dir": export_dir,
         "version": version,
         "signatures": sorted(signatures),
@@ -112,6 +126,7 @@ def export_network(
         "labels_equal": float(np.mean(labels == expected.argmax(-1))),
         "warmup": warmup,
     }
+    return {**result, "lite_labels_equal": lite_labels_equal} if lite else result
 
 
 def versions(output_dir: str) -> Sequence[int]:
@@ -128,6 +143,22 @@ def _run(body, images):
 def _difference(body, images, expected):
     difference = np.abs(_run(body, images) - expected).max()
     return float(difference / max(1.0, np.abs(expected).max()))
+
+
+@contextlib.contextmanager
+def _stderr_closed():
+    """Keeps TensorFlow's notes on names and constants, kilobytes of them, from the user.
+
+    Some are not written by Python, so they have no level of logging that could be set.
+    """
+    saved = os.dup(2)
+    with open(os.devnull, "w", encoding="utf-8") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _say(text):
@@ -147,6 +178,7 @@ def main() -> Dict[str, Any]:
         options.outputs,
         options.xla,
         options.max_pixels,
+        options.lite,
     )
 
 
@@ -160,4 +192,5 @@ if __name__ == "__main__":
     flags.DEFINE_list("outputs", ["labels"], f"Some of {', '.join(OUTPUTS)}.")
     flags.DEFINE_enum("xla", "auto", ["auto", "on", "off"], "Whether the default is compiled.")
     flags.DEFINE_integer("max_pixels", MAX_PIXELS, "Most pixels of an image.", lower_bound=1)
+    flags.DEFINE_bool("lite", False, "Add a file for TensorFlow Lite.")
     run_program(main)

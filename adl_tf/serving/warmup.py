@@ -44,7 +44,7 @@ def write_warmup(export_dir: str, image_bytes: tf.TensorSpec, images: tf.TensorS
     except ImportError:
         return 0
     path = os.path.join(export_dir, WARMUP_FILE)
-    os.makedirs(os.path.dirname(path))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     requests = warmup_inputs(image_bytes, images)
     with tf.io.TFRecordWriter(path) as writer:
         for signature, inputs in requests.items():

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -140,6 +142,28 @@ def test_fixed_size_and_low_precision(model_dir, network, tmp_path):
     logits = resize(expected_logits(network, image[None], (65, 81)), (120, 77))
     assert np.mean(labels == np.argmax(logits, -1)) > 0.95
     assert result["labels_equal"] > 0.95
+
+
+def test_lite_file_stands_alone(model_dir, network, tmp_path):
+    with pytest.raises(ValueError, match="give --image_size=H,W"):
+        export_network(model_dir, str(tmp_path / "out"), lite=True)
+    assert not (tmp_path / "out").exists()
+    result = export_network(model_dir, str(tmp_path / "out"), image_size=(65, 81), lite=True)
+    assert result["lite_labels_equal"] >= 0.999
+    image = random_image(65, 81)[None]
+    np.save(tmp_path / "image.npy", image)
+    # In a process with nothing but TensorFlow's interpreter.
+    program = f"""
+import numpy as np, tensorflow as tf
+path = {os.path.join(result["export_dir"], "assets.extra", "network.tflite")!r}
+run = tf.lite.Interpreter(model_path=path).get_signature_runner()
+labels = run(images=np.load({str(tmp_path / "image.npy")!r}))["labels"]
+np.save({str(tmp_path / "labels.npy")!r}, labels)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)
+    labels = np.load(tmp_path / "labels.npy")
+    assert labels.shape == (1, 65, 81)
+    assert np.mean(labels == expected_logits(network, image).argmax(-1)) >= 0.999
 
 
 def test_float16(model_dir, network):

@@ -24,7 +24,7 @@ def run(*arguments, cwd=None):
 def test_export_then_predict(model_dir, network, tmp_path):
     output = tmp_path / "served"
     result = run("adl_tf.export", f"--model_dir={model_dir}", f"--output_dir={output}")
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0 and not result.stderr, result.stderr
     exported = json.loads(result.stdout.splitlines()[-1])
     assert exported["export_dir"] == str(output / "1")
     assert "serving_default" in exported["signatures"]
