@@ -35,7 +35,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 PEAK_SIDE = 4096
 CLASSES = 19
 ASPP_RATES = (12, 24, 36)  # At stride 8.
-COMPARED = 8  # Batches whose labels are compared.
+COMPARED = 8  # Images whose labels are compared.
 
 
 def build_peer(checkout, height, width, batch, output):
@@ -119,19 +119,19 @@ def count_flops(graph):
 
 
 def read_batches(folder, height, width, batch):
-    """uint8 [COMPARED, batch, height, width, 3]: images evenly from a folder, or one of noise."""
+    """uint8 [N, batch, height, width, 3]: COMPARED images evenly from a folder, or noise, N = 1."""
     import numpy as np
     from PIL import Image
 
     if not folder:
         return np.random.default_rng(0).integers(0, 256, (1, batch, height, width, 3), np.uint8)
     paths = sorted(glob.glob(os.path.join(folder, "*")))
-    chosen = np.linspace(0, len(paths) - 1, COMPARED * batch).astype(int)
+    chosen = np.linspace(0, len(paths) - 1, COMPARED).astype(int)
     images = [
         np.asarray(Image.open(paths[index]).convert("RGB").resize((width, height)))
         for index in chosen
     ]
-    return np.reshape(images, (COMPARED, batch, height, width, 3))
+    return np.reshape(images, (-1, batch, height, width, 3))
 
 
 def measure(model_dir, height, width, batch, repeats, compiled, peer, folder):
