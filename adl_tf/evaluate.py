@@ -3,7 +3,6 @@
 python -m adl_tf.evaluate --model_dir=DIR [--scales=0.5,0.75,1 --flip] [--save_predictions=DIR]
 """
 
-import json
 import os
 import sys
 import time
@@ -23,9 +22,10 @@ from adl_tf.evaluation.inference import Predictor
 from adl_tf.evaluation.prediction_writer import PredictionWriter, make_directory
 from adl_tf.evaluation.results import format_table, summarize, write_results
 from adl_tf.evaluation.scoreboard import Scoreboard
+from adl_tf.models.classes import CLASSES_FILE, read_classes
 from adl_tf.models.network import load_network
 from adl_tf.training.run import (
-    CLASSES_FILE,
+    crop_sides,
     find_dataset,
     one_line_failures,
     read_run,
@@ -73,8 +73,9 @@ def evaluate(
       checkpoint: "best", "last", or a path.
       scales: see `Predictor`, as the next three.
       flip: average with the mirrored image.
-      crop_size: (height, width) of sliding windows; None for whole images.
-      stride: (y, x) distance of the windows.
+      crop_size: (height, width) of sliding windows, or one side of squares; None for whole
+        images.
+      stride: (y, x) distance of the windows, or one number for both.
       batch_size: images at a time, where all have the same size.
       save_predictions: directory of label maps in the data set's official ids.
       output_dir: of what is written; `evaluation` in the model directory by default.
@@ -92,6 +93,7 @@ def evaluate(
     """
     # With TensorFlow's own threads: a network on a whole image is a few large kernels.
     start = time.time()
+    crop_size, stride = (sides and crop_sides(sides) for sides in (crop_size, stride))
     network = load_network(model_dir, checkpoint)
     dataset_dir = dataset_dir or read_run(model_dir).get("dataset_dir")
     if not dataset_dir:
@@ -103,7 +105,7 @@ def evaluate(
         find_dataset(dataset_dir),
         split,
         network.num_classes,
-        _class_names(model_dir),
+        _class_names(model_dir, network.num_classes),
         max_bad_records,
     )
     description, labelled = reader.description, reader.labelled
@@ -204,13 +206,12 @@ def _open_split(dataset_dir, split, num_classes, class_names, max_bad_records):
     return reader
 
 
-def _class_names(model_dir):
+def _class_names(model_dir, num_classes):
     """Names of the classes that a network was trained with; none where that is not known."""
     path = os.path.join(model_dir, CLASSES_FILE)
     if not os.path.exists(path):
         return ()
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)["class_names"]
+    return read_classes(model_dir, num_classes).class_names
 
 
 def _common_size(reader):
@@ -242,6 +243,8 @@ def main() -> Dict[str, Any]:
         given["scales"] = _numbers("scales", given["scales"], float)
     for name in {"crop_size", "stride"} & given.keys():
         given[name] = _height_and_width(name, given[name])
+    for name in {"checkpoint", "save_predictions", "output_dir"} & given.keys():
+        given[name] = os.path.expanduser(given[name])
     return evaluate(os.path.expanduser(values["model_dir"]), **given)
 
 

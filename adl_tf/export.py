@@ -22,11 +22,13 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.evaluation.prediction_writer import make_directory
+from adl_tf.models.classes import read_classes
 from adl_tf.models.network import load_network
 from adl_tf.profile import parse_image_size
 from adl_tf.serving.body import POLICIES, Body, precision
 from adl_tf.serving.lite import write_lite
-from adl_tf.serving.servable import MAX_PIXELS, OUTPUTS, Servable, read_classes
+from adl_tf.serving.servable import MAX_PIXELS, OUTPUTS, Servable
+from adl_tf.serving.versions import versions
 from adl_tf.serving.warmup import write_warmup
 
 # What folding may change of a logit, as a share of the largest one or of 1.
@@ -55,7 +57,7 @@ def export_network(
       checkpoint: "best", "last" or a path; see `load_network`.
       batch_size, image_size: of the network's input; None for sizes that vary.
       dtype: what the network computes in; its logits are float32 always.
-      outputs: some of labels, probabilities, logits.
+      outputs: labels, and if wanted probabilities and logits.
       xla: whether `serving_default` is compiled: "on", "off", or "auto" for on if there is
         a GPU here.
       max_pixels: most pixels of an image that is decoded.
@@ -73,8 +75,10 @@ def export_network(
         open size or another dtype than float32.
     """
     unknown = [name for name in outputs if name not in OUTPUTS]
-    if unknown or not outputs:
-        raise ValueError(f"outputs {list(outputs)}: choose some of {', '.join(OUTPUTS)}.")
+    if unknown or "labels" not in outputs:
+        raise ValueError(
+            f"outputs {list(outputs)}: choose some of {', '.join(OUTPUTS)}, labels among them."
+        )
     if lite and (image_size is None or dtype != "float32"):
         raise ValueError(
             "TensorFlow Lite takes images of one size, in float32: give --image_size=H,W and "
@@ -106,13 +110,11 @@ def export_network(
             tf.saved_model.save(servable, temporary, signatures=signatures)
             if lite:
                 lite_labels_equal = write_lite(body, temporary)
-        warmup = write_warmup(temporary, servable.image_bytes, servable.images)
+        warmup = write_warmup(temporary, servable.image_bytes, servable.images, max_pixels)
         if not warmup:
             _say("no warm-up requests: they need pip install 'adl-tf[serving]'.")
         os.chmod(temporary, 0o755)  # mkdtemp makes it private.
-        version = 1 + max(versions(output_dir), default=0)
-        export_dir = os.path.join(output_dir, str(version))
-        os.rename(temporary, export_dir)
+        version, export_dir = _add_version(temporary, output_dir)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -129,11 +131,17 @@ def export_network(
     return {**result, "lite_labels_equal": lite_labels_equal} if lite else result
 
 
-def versions(output_dir: str) -> Sequence[int]:
-    """Versions in a directory of exports, in order; none if there is no such directory."""
-    if not os.path.isdir(output_dir):
-        return []
-    return sorted(int(name) for name in os.listdir(output_dir) if name.isdigit())
+def _add_version(folder, output_dir):
+    """Moves a finished export into place, behind those that others added meanwhile."""
+    while True:
+        version = 1 + max(versions(output_dir), default=0)
+        export_dir = os.path.join(output_dir, str(version))
+        try:
+            os.rename(folder, export_dir)
+            return version, export_dir
+        except OSError:
+            if not os.path.exists(export_dir):
+                raise
 
 
 def _run(body, images):
@@ -171,7 +179,7 @@ def main() -> Dict[str, Any]:
     return export_network(
         os.path.expanduser(options.model_dir),
         os.path.expanduser(options.output_dir),
-        options.checkpoint,
+        os.path.expanduser(options.checkpoint),
         options.batch_size,
         parse_image_size(options.image_size) if options.image_size else None,
         options.dtype,

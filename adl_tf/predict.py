@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from adl_tf.data.description import DatasetDescription
 from adl_tf.evaluation.prediction_writer import PredictionWriter, make_directory
+from adl_tf.serving.versions import versions
 from adl_tf.visualization.predictions import OPACITY, colorize
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -34,10 +35,8 @@ def find_export(export_dir: str) -> str:
     Raises:
       FileNotFoundError: neither.
     """
-    numbers = []
-    if os.path.isdir(export_dir):
-        numbers = sorted(int(name) for name in os.listdir(export_dir) if name.isdigit())
-    for folder in (export_dir, *(os.path.join(export_dir, str(n)) for n in reversed(numbers))):
+    newest_first = reversed(versions(export_dir))
+    for folder in (export_dir, *(os.path.join(export_dir, str(n)) for n in newest_first)):
         if os.path.exists(os.path.join(folder, _SAVED_MODEL)):
             return folder
     raise FileNotFoundError(
@@ -101,6 +100,12 @@ def predict_images(export_dir: str, output_dir: str, paths: Sequence[str]) -> Di
         classes = {name: value.numpy() for name, value in served.signatures["classes"]().items()}
     except (KeyError, OSError, tf.errors.OpError) as error:
         raise ValueError(f"{export_dir}: not an export of adl_tf.export ({error}).") from error
+    batch_size = function.structured_input_signature[1]["image_bytes"].shape[0]
+    if batch_size not in (None, 1):
+        raise ValueError(
+            f"{export_dir} takes {batch_size} images at a time, and this program sends one; export "
+            "without --batch_size."
+        )
     description = DatasetDescription(
         name=export_dir,
         class_names=tuple(name.decode() for name in classes["names"]),
@@ -112,11 +117,11 @@ def predict_images(export_dir: str, output_dir: str, paths: Sequence[str]) -> Di
     make_directory(overlays)
     failed, start = [], time.monotonic()
     for path in tqdm(images, unit="image", file=sys.stderr):
-        with open(path, "rb") as file:
-            content = file.read()
         try:
+            with open(path, "rb") as file:
+                content = file.read()
             (prediction,) = function(image_bytes=tf.constant([content]))["labels"].numpy()
-        except tf.errors.InvalidArgumentError as error:
+        except (OSError, tf.errors.InvalidArgumentError) as error:
             failed.append(path)
             tqdm.write(f"{path}: left out, {_cause(error)}", file=sys.stderr)
             continue
@@ -137,9 +142,9 @@ def predict_images(export_dir: str, output_dir: str, paths: Sequence[str]) -> Di
 
 
 def _cause(error):
-    """The line of TensorFlow's message that says what is wrong."""
+    """The line of a message that says what is wrong; TensorFlow's have others before it."""
     lines = str(error).splitlines()
-    causes = [line for line in lines if line.startswith(("assertion failed", "Invalid"))]
+    causes = [line for line in lines if "assertion failed: " in line or "Invalid" in line]
     return (causes or lines)[0].replace("assertion failed: ", "")
 
 

@@ -60,7 +60,8 @@ class PredictionWriter:
         image.putpalette(self._palette)
         path = os.path.join(self._directory, stem + ".png")
         # The palette makes up for little; the default level takes twice as long.
-        image.save(path, compress_level=3)
+        image.save(f"{path}.tmp", format="PNG", compress_level=3)
+        os.replace(f"{path}.tmp", path)
         return path
 
 

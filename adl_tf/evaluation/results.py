@@ -1,5 +1,6 @@
 """What an evaluation says: numbers for programs, a table and a page for people."""
 
+import contextlib
 import os
 from typing import Any, Dict, Optional, Sequence
 
@@ -97,6 +98,9 @@ def write_results(
     for name, images in (("worst", worst), ("best", best)):
         if images:
             figures[name] = draw_images(images, description)
+        else:  # Those of an evaluation before would look like this one's.
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(output_dir, f"{name}.png"))
     for name, figure in figures.items():
         save_figure(figure, os.path.join(output_dir, f"{name}.png"))
 
@@ -110,6 +114,7 @@ def write_results(
         description,
         {"Worst images": worst, "Best images": best},
     )
-    with open(page_file, "w", encoding="utf-8") as file:
+    with open(f"{page_file}.tmp", "w", encoding="utf-8") as file:
         file.write(page)
+    os.replace(f"{page_file}.tmp", page_file)
     return {"evaluation": json_file, "page": page_file}

@@ -97,7 +97,8 @@ def initialize_from(
       ValueError: a run of another network.
     """
     found = load_description(model_dir)
-    if dataclasses.replace(found, num_classes=description.num_classes) != description:
+    same = dataclasses.replace(found, num_classes=description.num_classes)
+    if same.to_dict() != description.to_dict():  # Which has the fields that matter only.
         raise ValueError(
             f"{model_dir} holds weights of another network ({found.to_dict()}); only the number "
             "of classes may differ."

@@ -19,9 +19,7 @@ class Body(tf.Module):
     """A network for inference only, callable from any number of functions.
 
     Its weights are variables, which a SavedModel holds once and a server keeps in memory once,
-    however many signatures use them. Constants would save a server 2 to 3 % of the time for one
-    513 x 513 image, since it could prepare them once for its kernels instead of in every step,
-    and nothing that can be measured for larger inputs.
+    however many signatures use them.
 
     Args:
       network: maps float32 [B, H, W, 3] in [-1, 1] to float32 logits [B, H, W, classes].

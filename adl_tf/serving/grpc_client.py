@@ -7,6 +7,7 @@ wanted.
 """
 
 import argparse
+import sys
 from typing import Dict, Sequence
 
 import grpc
@@ -78,9 +79,14 @@ def main() -> None:
     parser.add_argument("images", nargs="+")
     options = parser.parse_args()
     for path in options.images:
-        with open(path, "rb") as file:
-            request = bytes_request([file.read()], options.model)
-        labels = predict(options.address, request)["labels"]
+        try:
+            with open(path, "rb") as file:
+                request = bytes_request([file.read()], options.model)
+            labels = predict(options.address, request)["labels"]
+        except OSError as error:
+            sys.exit(f"error: {error}")
+        except grpc.RpcError as error:
+            sys.exit(f"error: {path} at {options.address}: {error.details()}")
         Image.fromarray(labels[0]).save(f"{path}.labels.png")
 
 

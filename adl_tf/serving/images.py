@@ -25,7 +25,7 @@ def decode_batch(
       image_bytes: string [B], JPEG or PNG.
       image_size: (height, width) to resize to. None: single images keep their size, and a
         batch gets the largest height and the largest width in it.
-      max_pixels: of an image, and of the batch they are resized to.
+      max_pixels: of an image and, where `image_size` is None, of the batch.
 
     Returns:
       (images, size): float32 [B, H, W, 3] in [-1, 1], and the size that the result should

@@ -9,6 +9,7 @@ travel as text, which takes longer than most networks; the gRPC client does not 
 import argparse
 import base64
 import json
+import sys
 import urllib.error
 import urllib.request
 from typing import Dict, List, Sequence
@@ -52,11 +53,23 @@ def parse_response(content: bytes) -> List[Dict[str, np.ndarray]]:
     return results
 
 
-def predict(url: str, images: Sequence[bytes]) -> List[Dict[str, np.ndarray]]:
-    """Sends images and waits for what they show; see `build_request` and `parse_response`."""
+def predict(
+    url: str, images: Sequence[bytes], timeout: float = 60.0
+) -> List[Dict[str, np.ndarray]]:
+    """Sends images and waits for what they show; see `build_request` and `parse_response`.
+
+    Args:
+      url: of the model.
+      images: contents of JPEG or PNG files.
+      timeout: in seconds.
+
+    Raises:
+      OSError: no answer.
+      ValueError: the server's error, or an answer that is none of a server of models.
+    """
     request = urllib.request.Request(f"{url}:predict", build_request(images))
     try:
-        with urllib.request.urlopen(request) as response:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
             return parse_response(response.read())
     except urllib.error.HTTPError as error:
         return parse_response(error.read())
@@ -69,8 +82,11 @@ def main() -> None:
     parser.add_argument("images", nargs="+")
     options = parser.parse_args()
     for path in options.images:
-        with open(path, "rb") as file:
-            (result,) = predict(options.url, [file.read()])
+        try:
+            with open(path, "rb") as file:
+                (result,) = predict(options.url, [file.read()])
+        except (OSError, ValueError) as error:
+            sys.exit(f"error: {path} at {options.url}: {error}")
         Image.fromarray(result["labels"]).save(f"{path}.labels.png")
 
 

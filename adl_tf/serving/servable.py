@@ -1,65 +1,22 @@
 """A network with all that serving needs: images in, labels out, and what the classes are."""
 
 import dataclasses
-import json
 import os
 import tempfile
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Sequence
 
 import tensorflow as tf
 
-from adl_tf.data.description import Color, default_colors, write_json
+from adl_tf.data.description import write_json
 from adl_tf.data.normalization import normalize
 from adl_tf.layers.convolution import resize
+from adl_tf.models.classes import CLASSES_FILE, Classes
 from adl_tf.serving.body import Body
 from adl_tf.serving.images import decode_batch
 
 OUTPUTS = ("labels", "probabilities", "logits")
-CLASSES_FILE = "classes.json"
 # Photographs pass; what would fill the memory of a server does not.
 MAX_PIXELS = 2**24
-
-
-@dataclasses.dataclass(frozen=True)
-class Classes:
-    """What the labels mean.
-
-    Attributes:
-      class_names: one per class, in the order of the labels.
-      colors: (red, green, blue) in 0..255 per class.
-    """
-
-    class_names: Tuple[str, ...]
-    colors: Tuple[Color, ...]
-
-
-def read_classes(model_dir: str, num_classes: int) -> Classes:
-    """Reads the classes of a model directory; numbered ones where it has none.
-
-    Raises:
-      ValueError: `classes.json` is damaged, or of another number of classes.
-    """
-    path = os.path.join(model_dir, CLASSES_FILE)
-    if not os.path.exists(path):
-        names = tuple(f"class {label}" for label in range(num_classes))
-        return Classes(names, default_colors(num_classes))
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-        classes = Classes(
-            tuple(map(str, content["class_names"])), tuple(map(tuple, content["colors"]))
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: not a list of classes ({type(error).__name__}: {error}); it holds "
-            "class_names and colors."
-        ) from error
-    if not len(classes.class_names) == len(classes.colors) == num_classes:
-        raise ValueError(
-            f"{path}: {len(classes.class_names)} names and {len(classes.colors)} colors, but the "
-            f"network has {num_classes} classes; give one of each per class."
-        )
-    return classes
 
 
 class Servable(tf.Module):
@@ -71,6 +28,10 @@ class Servable(tf.Module):
       outputs: some of `OUTPUTS`.
       xla_default: whether `serving_default` is compiled.
       max_pixels: most pixels of an image that is decoded.
+
+    Attributes:
+      image_bytes: what the signatures for encoded images take, string [B].
+      images: what those for pixels take, uint8 [B, H, W, 3].
     """
 
     def __init__(

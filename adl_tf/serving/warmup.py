@@ -4,6 +4,7 @@ The first request of a process would pay for the preparation of the graph; so re
 user's request does.
 """
 
+import math
 import os
 from typing import Any, Dict
 
@@ -13,28 +14,39 @@ import tensorflow as tf
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
 # Name under which the example in models.config and the docs serve an export.
 MODEL_NAME = "adl_tf"
-# Of the images where the export leaves it open.
-_SIZE = (513, 513)
+# Height and width of the images where the export leaves them open.
+_SIDE = 513
 
 
-def warmup_inputs(image_bytes: tf.TensorSpec, images: tf.TensorSpec) -> Dict[str, Dict[str, Any]]:
+def warmup_inputs(
+    image_bytes: tf.TensorSpec, images: tf.TensorSpec, max_pixels: int
+) -> Dict[str, Dict[str, Any]]:
     """Inputs to record, by signature.
 
     Args:
-      image_bytes, images: what the signatures take; see `Servable`.
+      image_bytes: string [B].
+      images: uint8 [B, H, W, 3]; B, H and W may be open.
+      max_pixels: most pixels of a batch; a server does not load an export that refuses its own
+        warm-up.
     """
     batch, *size, _ = images.shape
-    shape = [batch or 1, *(_SIZE if None in size else size), 3]
-    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    encoded = [tf.io.encode_jpeg(image).numpy() for image in pixels]
+    batch = batch or 1
+    side = max(1, min(_SIDE, math.isqrt(max_pixels // batch)))
+    random = np.random.default_rng(0)
+    # To be resized by the export if its size is fixed.
+    small = random.integers(0, 256, [batch, side, side, 3], np.uint8)
+    encoded = [tf.io.encode_jpeg(image).numpy() for image in small]
+    pixels = small if None in size else random.integers(0, 256, [batch, *size, 3], np.uint8)
     return {
         "serving_default": {image_bytes.name: np.array(encoded, object)},
         "serving_tensor": {images.name: pixels},
     }
 
 
-def write_warmup(export_dir: str, image_bytes: tf.TensorSpec, images: tf.TensorSpec) -> int:
-    """Writes the records of an export.
+def write_warmup(
+    export_dir: str, image_bytes: tf.TensorSpec, images: tf.TensorSpec, max_pixels: int
+) -> int:
+    """Writes the records of an export; see `warmup_inputs`.
 
     Returns:
       how many; 0 without the package tensorflow-serving-api, which defines their format.
@@ -45,7 +57,7 @@ def write_warmup(export_dir: str, image_bytes: tf.TensorSpec, images: tf.TensorS
         return 0
     path = os.path.join(export_dir, WARMUP_FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    requests = warmup_inputs(image_bytes, images)
+    requests = warmup_inputs(image_bytes, images, max_pixels)
     with tf.io.TFRecordWriter(path) as writer:
         for signature, inputs in requests.items():
             request = predict_pb2.PredictRequest()

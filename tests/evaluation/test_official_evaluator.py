@@ -147,6 +147,15 @@ def test_a_split_without_labels_is_predicted(archive, records, tmp_path):
 def test_first_images_only(records, tmp_path):
     result = program.evaluate(str(tmp_path), dataset_dir=records, max_images=2)
     assert result["images"] == 2
+    files = {path.name for path in (tmp_path / "evaluation").iterdir()}
+    assert files == {"evaluation.json", "index.html", "confusion.png", "worst.png"}
+    # Another one in its place leaves nothing of it; sides of squares, as gin may give them.
+    result = program.evaluate(
+        str(tmp_path), dataset_dir=records, max_images=1, num_pictures=0, crop_size=33, stride=20
+    )
+    assert result["crop_size"] == (33, 33)
+    files = {path.name for path in (tmp_path / "evaluation").iterdir()}
+    assert files == {"evaluation.json", "index.html", "confusion.png"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Networks saved in a model directory and loaded from it."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(run, tmp_path):
         NetworkDescription("resnet", 3)
 
 
-def test_other_number_of_classes_starts_with_another_classifier(run):
+def test_other_number_of_classes_starts_with_another_classifier(run, tmp_path):
     directory, network = run
     fine = build_network(describe(num_classes=7))
     initialize_from(fine, describe(num_classes=7), directory)
@@ -84,6 +85,15 @@ def test_other_number_of_classes_starts_with_another_classifier(run):
     initialize_from(same, describe(), directory)
     for value, new in zip(network.weights, same.weights):
         np.testing.assert_array_equal(value.numpy(), new.numpy(), err_msg=new.name)
+    # A baseline has no filter multiplier, whatever the configuration says.
+    baseline = NetworkDescription("deeplab_v3_plus_resnet50", 3, filter_multiplier=8, width=0.125)
+    folder = str(tmp_path / "baseline")
+    os.mkdir(folder)
+    save_description(baseline, folder)
+    first, second = build_network(baseline), build_network(baseline)
+    save_weights(first, folder, "best")
+    initialize_from(second, baseline, folder)
+    np.testing.assert_array_equal(first.weights[0], second.weights[0])
     for wrong in (describe(genotype=OTHER), describe(filters=4)):
         with pytest.raises(ValueError, match="weights of another network"):
             initialize_from(build_network(wrong), wrong, directory)

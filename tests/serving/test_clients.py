@@ -127,6 +127,17 @@ def test_rest(export, rest_server, tmp_path):
     np.testing.assert_array_equal(only["labels"], [[1, 2]])
 
 
+@pytest.mark.parametrize("client, option", [(rest_client, "--url"), (grpc_client, "--address")])
+def test_clients_end_with_one_line(client, option, tmp_path, monkeypatch):
+    image = tmp_path / "a.png"
+    image.write_bytes(png(random_image(9, 9)))
+    server = "http://127.0.0.1:1/v1/models/adl_tf" if client is rest_client else "127.0.0.1:1"
+    for path, said in ((image, server), (tmp_path / "none.png", "none.png")):
+        monkeypatch.setattr("sys.argv", ["client", f"{option}={server}", str(path)])
+        with pytest.raises(SystemExit, match=f"^error: .*{said}"):
+            client.main()
+
+
 def test_warmup_records_are_good_requests(export, tmp_path):
     path = os.path.join(export["export_dir"], WARMUP_FILE)
     logs = [

@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from server import read_signatures, serve
+from tensorflow_serving.apis import prediction_log_pb2
 from tiny_network import CLASSES, COLORS, POOL_NORMS, jpeg, png, random_image
 
 from adl_tf.data.normalization import normalize
 from adl_tf.export import export_network
 from adl_tf.layers.convolution import resize
+from adl_tf.models.classes import read_classes
 from adl_tf.models.network import load_network
+from adl_tf.predict import predict_images
 from adl_tf.serving.body import Body, precision
 from adl_tf.serving.grpc_client import bytes_request, tensor_request
-from adl_tf.serving.servable import Servable, read_classes
+from adl_tf.serving.servable import Servable
+from adl_tf.serving.warmup import WARMUP_FILE
 
 
 def expected_logits(network, images, size=None):
@@ -186,6 +190,33 @@ def test_without_folding(network):
     np.testing.assert_allclose(logits, network(images, training=False), atol=1e-4)
 
 
+def test_warmup_is_not_refused_by_the_export_itself(model_dir, tmp_path):
+    result = export_network(model_dir, str(tmp_path / "out"), batch_size=3, max_pixels=1000)
+    served = tf.saved_model.load(result["export_dir"])
+    logs = [
+        prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        for record in tf.data.TFRecordDataset(os.path.join(result["export_dir"], WARMUP_FILE))
+    ]
+    for log in logs:
+        request = log.predict_log.request
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        signature = served.signatures[request.model_spec.signature_name]
+        labels = signature(**{name: tf.constant(value) for name, value in inputs.items()})
+        assert labels["labels"].shape == (3, 18, 18)  # 3 * 18 * 18 <= 1000.
+    with pytest.raises(ValueError, match="takes 3 images at a time, and this program sends one"):
+        (tmp_path / "a.png").write_bytes(png(random_image(9, 9)))
+        predict_images(result["export_dir"], str(tmp_path / "seen"), [str(tmp_path / "a.png")])
+
+
+def test_versions_added_by_others_meanwhile_stay(model_dir, tmp_path, monkeypatch):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "theirs").touch()
+    seen = iter([[], [1]])
+    monkeypatch.setattr("adl_tf.export.versions", lambda _: next(seen))
+    assert export_network(model_dir, str(tmp_path))["version"] == 2
+    assert os.listdir(tmp_path / "1") == ["theirs"]
+
+
 def test_compiled_default_and_faults(model_dir, tmp_path):
     body = Body(load_network(model_dir), 1, (33, 33))
     servable = Servable(body, read_classes(model_dir, len(CLASSES)), xla_default=True)
@@ -193,8 +224,9 @@ def test_compiled_default_and_faults(model_dir, tmp_path):
     compiled = [f for f in graph.library.function if f.attr["_XlaMustCompile"].b]
     assert len(compiled) == 1
 
-    with pytest.raises(ValueError, match="choose some of labels"):
-        export_network(model_dir, str(tmp_path), outputs=("label",))
+    for outputs in (("label",), ("labels", "scores"), ("logits",), ()):
+        with pytest.raises(ValueError, match="choose some of labels.*, labels among them"):
+            export_network(model_dir, str(tmp_path), outputs=outputs)
     with pytest.raises(FileNotFoundError, match="holds no trained network"):
         export_network(str(tmp_path), str(tmp_path / "out"))
     with pytest.raises(ValueError, match="the network has 3 classes"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tiny_network import COLORS, png, random_image
+from tiny_network import COLORS, jpeg, png, random_image
 
 from adl_tf.data.normalization import normalize
 from adl_tf.predict import find_export, find_images, predict_images
@@ -37,6 +37,8 @@ def test_export_then_predict(model_dir, network, tmp_path):
     image = random_image(37, 52)
     (folder / "a.png").write_bytes(png(image))
     (folder / "broken.jpg").write_bytes(b"nothing")
+    (folder / "cut.jpg").write_bytes(jpeg(image)[:-600])
+    (folder / "folder.png").mkdir()
     (folder / "notes.txt").write_text("no image")
     results = tmp_path / "results"
     predict = ("adl_tf.predict", f"--export_dir={output}", f"--output_dir={results}")
@@ -44,8 +46,12 @@ def test_export_then_predict(model_dir, network, tmp_path):
     assert result.returncode == 0, result.stderr
     summary = json.loads(result.stdout.splitlines()[-1])
     assert summary["images"] == 1
-    assert summary["failed"] == [str(folder / "broken.jpg")]
-    assert "image 0 of the batch" in result.stderr and "2/2" in result.stderr
+    failed = ["broken.jpg", "cut.jpg", "folder.png"]
+    assert summary["failed"] == [str(folder / name) for name in failed]
+    for name, cause in zip(failed, ("image 0 of the batch", "Invalid JPEG", "Is a directory")):
+        (line,) = [line for line in result.stderr.splitlines() if f"{name}: left out" in line]
+        assert cause in line
+    assert "4/4" in result.stderr
     labels = Image.open(results / "labels" / "a.png")
     expected = np.argmax(network(normalize(image[None]), training=False)[0], -1)
     assert np.mean(np.asarray(labels) == expected) >= 0.999

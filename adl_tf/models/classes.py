@@ -1,0 +1,52 @@
+"""What the labels of a trained network mean: `classes.json` of a model directory."""
+
+import dataclasses
+import json
+import os
+from typing import Tuple
+
+from adl_tf.data.description import Color, default_colors
+
+CLASSES_FILE = "classes.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """What the labels mean.
+
+    Attributes:
+      class_names: one per class, in the order of the labels.
+      colors: (red, green, blue) in 0..255 per class.
+    """
+
+    class_names: Tuple[str, ...]
+    colors: Tuple[Color, ...]
+
+
+def read_classes(model_dir: str, num_classes: int) -> Classes:
+    """Reads the classes of a model directory; numbered ones where it has none.
+
+    Raises:
+      ValueError: `classes.json` is damaged, or of another number of classes.
+    """
+    path = os.path.join(model_dir, CLASSES_FILE)
+    if not os.path.exists(path):
+        names = tuple(f"class {label}" for label in range(num_classes))
+        return Classes(names, default_colors(num_classes))
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        classes = Classes(
+            tuple(map(str, content["class_names"])), tuple(map(tuple, content["colors"]))
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not a list of classes ({type(error).__name__}: {error}); it holds "
+            "class_names and colors."
+        ) from error
+    if not len(classes.class_names) == len(classes.colors) == num_classes:
+        raise ValueError(
+            f"{path}: {len(classes.class_names)} names and {len(classes.colors)} colors, but the "
+            f"network has {num_classes} classes; give one of each per class."
+        )
+    return classes
