@@ -14,7 +14,10 @@ setup(
     python_requires=">=3.9,<3.12",
     packages=find_packages(include=["adl_tf", "adl_tf.*", "data_prep", "data_prep.*"])
     + ["gin_configs"],
-    package_data={"gin_configs": ["*.gin"], "adl_tf.serving": ["models.config"]},
+    package_data={
+        "gin_configs": ["*.gin", "papers/*.gin"],
+        "adl_tf.serving": ["models.config"],
+    },
     install_requires=[
         # The newest TensorFlow on which tensorflow-addons and keras-cv import together.
         "tensorflow>=2.15.1,<2.16",

@@ -53,8 +53,8 @@ def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False)
     With `arguments` the program gets a list of what is on the command line beside flags;
     without, there must be nothing.
 
-    Bad input (ValueError, FileNotFoundError) ends with one line on stderr and status 1;
-    `--verbosity=1` shows where it came from.
+    Bad input (ValueError, OSError) ends with one line on stderr and status 1; `--verbosity=1`
+    shows where it came from.
     """
 
     def main(argv):
@@ -62,18 +62,22 @@ def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False)
             raise app.UsageError(f"unexpected argument {argv[1]!r}")
         try:
             result = program(argv[1:]) if arguments else program()
-        except (ValueError, FileNotFoundError, RuntimeError) as error:
-            # gin says of a missing binding that it is a RuntimeError, and adds to every
-            # error through which configurables it came.
-            text = str(error).split("\n  In call to configurable")[0]
+        except (ValueError, OSError, RuntimeError) as error:
+            # gin says of a missing binding that it is a RuntimeError.
+            text = _one_line(error)
             if isinstance(error, RuntimeError) and not text.startswith("Required bindings"):
                 raise
             logging.debug("raised here", exc_info=True)
-            print(f"error: {' '.join(text.split())}", file=sys.stderr)
+            print(f"error: {text}", file=sys.stderr)
             sys.exit(1)
         except (KeyboardInterrupt, Interrupted) as error:
-            print(f"interrupted. {error}", file=sys.stderr)
+            print(f"interrupted. {_one_line(error)}", file=sys.stderr)
             sys.exit(130)
         print(json.dumps(result), flush=True)
 
     app.run(main)
+
+
+def _one_line(error: BaseException) -> str:
+    """Its message, without what gin adds: through which configurables it came."""
+    return " ".join(str(error).split("\n  In call to configurable")[0].split())

@@ -63,7 +63,7 @@ if __name__ == "__main__":
     define_gin_flags()
     flags.DEFINE_integer("seed", 0, "Of the draw.", lower_bound=0)
     flags.DEFINE_string("output", "genotype.json", "File to write.")
-    flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds wanted.", lower_bound=0)
+    flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds wanted.", lower_bound=1e-6)
     flags.DEFINE_float("tolerance", 0.05, "Relative distance allowed.", lower_bound=0)
     flags.DEFINE_integer("attempts", 50, "Draws before giving up.", lower_bound=1)
     flags.DEFINE_integer("filter_multiplier", 20, "F of the network.", lower_bound=1)

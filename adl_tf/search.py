@@ -27,17 +27,26 @@ from adl_tf.training import runtime
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.optimizers import architecture_optimizer, weight_optimizer
 from adl_tf.training.progress import ProgressBar
+from adl_tf.training.results import StopWhenNotFinite
 from adl_tf.training.run import (
+    check_devices,
     configured_stream,
     crop_sides,
     find_dataset,
     one_line_failures,
+    require_positive,
     say,
+    schedule,
     validation_stream,
     write_config,
 )
 from adl_tf.training.run_log import METRICS_FILE
-from adl_tf.training.run_state import RunState, claim_model_dir, read_json_lines
+from adl_tf.training.run_state import (
+    SCHEDULE_FILE,
+    RunState,
+    claim_model_dir,
+    read_json_lines,
+)
 from adl_tf.training.search_log import SPACE_FILE, SearchLog, record_architecture
 
 # The module of the space knows nothing of gin.
@@ -53,12 +62,15 @@ def search(
     epochs: int = 40,
     arch_start_epoch: int = 20,
     seed: int = 0,
+    train_split: str = "train",
+    val_split: str = "val",
     deterministic: bool = False,
     steps_per_epoch: Optional[int] = None,
     validation_steps: Optional[int] = None,
     checkpoint_steps: int = 200,
     num_classes: Optional[int] = None,
     max_bad_records: int = 0,
+    cache_dir: Optional[str] = None,
     jit_compile: bool = False,
 ) -> Dict[str, Any]:
     """Runs a search to its end, or on from where it stopped.
@@ -72,12 +84,15 @@ def search(
       arch_start_epoch: passes before alpha and beta start to train.
       seed: of the split into trainA and trainB, the order, the augmentation, the
         initial weights.
+      train_split: split to deal out into trainA and trainB.
+      val_split: split to score.
       deterministic: the same run gives the same bits.
       steps_per_epoch: steps instead of a pass over trainA.
       validation_steps: images of the validation split to score; None for all.
       checkpoint_steps: steps between checkpoints inside an epoch.
       num_classes: for records without `dataset.json`.
       max_bad_records: bad records to skip before failing.
+      cache_dir: where decoded examples are kept, see `RecordReader`.
       jit_compile: compile the steps with XLA.
 
     Returns:
@@ -89,24 +104,40 @@ def search(
     """
     start = time.time()
     runtime.configure(seed=seed, deterministic=deterministic, small_kernels=True)
+    require_positive(
+        batch_size=batch_size,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        checkpoint_steps=checkpoint_steps,
+    )
     crop_size = crop_sides(crop_size)
     space = _configured_space()
     directory = find_dataset(dataset_dir)
-    train_reader = RecordReader(directory, "train", num_classes, max_bad_records)
-    val_reader = RecordReader(directory, "val", num_classes, max_bad_records)
+    cache_dir = cache_dir and os.path.expanduser(cache_dir)
+    train_reader, val_reader = (
+        RecordReader(directory, split, num_classes, max_bad_records, cache_dir)
+        for split in (train_split, val_split)
+    )
     steps = steps_per_epoch or len(train_reader.subset("A", seed)) // batch_size
     if not steps:
         raise ValueError(
             f"{directory}: half of its {train_reader.num_examples} training examples do not "
             f"fill a batch of {batch_size}; lower BATCH_SIZE."
         )
+    if val_reader.largest_size is None:
+        raise ValueError(
+            f"{directory}: the supernet scores images of one size, but not all records of "
+            f"{val_split!r} give image/height and image/width; convert them with data_prep."
+        )
+    strategy = runtime.strategy()
+    check_devices(strategy, batch_size, jit_compile=jit_compile)
     claim_model_dir(
         model_dir,
         SPACE_FILE,
         {**dataclasses.asdict(space), "num_classes": train_reader.num_classes},
     )
+    claim_model_dir(model_dir, SCHEDULE_FILE, schedule(train_reader, seed, batch_size, steps))
 
-    strategy = runtime.strategy()
     with strategy.scope():
         supernet = Supernet(space, train_reader.num_classes)
         model = AlternatingModel(supernet)
@@ -128,7 +159,6 @@ def search(
     resumed = state.restore()
     if not resumed:
         record_architecture(model_dir, 0, supernet.alpha.numpy(), supernet.beta.numpy())
-    write_config(model_dir)
     say(
         f"{'Going on in' if resumed else 'Writing to'} {model_dir} (epoch {state.epoch} of "
         f"{epochs}, step {state.step} of {steps}). Watch it: tensorboard --logdir {model_dir}"
@@ -150,18 +180,23 @@ def search(
         return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
 
     validation = validation_stream(val_reader, validation_steps, strategy.num_replicas_in_sync)
-    callbacks = [
-        ProgressBar(note=best_path),
-        SearchLog(
-            model_dir,
-            supernet,
-            model.weight_optimizer,
-            val_reader.description,
-            validation.take(2),
-        ),
-        state,  # Last: what the others wrote belongs to the state that is saved.
-    ]
     with one_line_failures(train_reader, val_reader), state:
+        callbacks = [
+            StopWhenNotFinite(
+                model_dir,
+                model.weight_optimizer,
+                "weight_optimizer.initial_rate or architecture_optimizer.rate",
+            ),
+            ProgressBar(note=best_path),
+            SearchLog(
+                model_dir,
+                supernet,
+                model.weight_optimizer,
+                val_reader.description,
+                validation.take(2),
+            ),
+            state,  # Last: what the others wrote belongs to the state that is saved.
+        ]
         for first, last, fit_steps, alternating in _segments(
             state.epoch, state.step, epochs, steps, arch_start_epoch
         ):
@@ -170,6 +205,7 @@ def search(
             # The graph of the last phase would take memory and never run again.
             model.train_function = None
             gc.collect()
+            write_config(model_dir)  # Now that all that takes bindings was called.
             model.fit(
                 tf.data.Dataset.zip(tuple(streams)),
                 initial_epoch=first,

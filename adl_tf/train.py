@@ -34,17 +34,25 @@ from adl_tf.training.optimizers import training_optimizer
 from adl_tf.training.progress import ProgressBar
 from adl_tf.training.results import ResultWeights, StopWhenNotFinite
 from adl_tf.training.run import (
+    check_devices,
     configured_stream,
     crop_sides,
     find_dataset,
     one_line_failures,
+    require_positive,
     say,
+    schedule,
     validation_stream,
     write_config,
     write_run,
 )
 from adl_tf.training.run_log import METRICS_FILE, RunLog
-from adl_tf.training.run_state import RunState, claim_model_dir, read_json_lines
+from adl_tf.training.run_state import (
+    SCHEDULE_FILE,
+    RunState,
+    claim_model_dir,
+    read_json_lines,
+)
 from adl_tf.training.training_model import TrainingModel
 
 
@@ -72,6 +80,7 @@ def train(
     precision: str = "float32",
     num_classes: Optional[int] = None,
     max_bad_records: int = 0,
+    cache_dir: Optional[str] = None,
     deterministic: bool = False,
     jit_compile: bool = False,
 ) -> Dict[str, Any]:
@@ -102,6 +111,7 @@ def train(
       precision: "float32", "mixed_bfloat16" or "mixed_float16".
       num_classes: for records without `dataset.json`.
       max_bad_records: bad records to skip before failing.
+      cache_dir: where decoded examples are kept, see `RecordReader`.
       deterministic: the same run gives the same bits.
       jit_compile: compile the steps with XLA.
 
@@ -114,10 +124,19 @@ def train(
     start = time.time()
     runtime.configure(seed=seed, deterministic=deterministic)
     _set_precision(precision)
+    require_positive(
+        batch_size=batch_size,
+        steps=steps,
+        validate_every=validate_every,
+        checkpoint_steps=checkpoint_steps,
+    )
     crop_size = crop_sides(crop_size)
     directory = find_dataset(dataset_dir)
-    train_reader = RecordReader(directory, train_split, num_classes, max_bad_records)
-    val_reader = RecordReader(directory, val_split, num_classes, max_bad_records)
+    cache_dir = cache_dir and os.path.expanduser(cache_dir)
+    train_reader, val_reader = (
+        RecordReader(directory, split, num_classes, max_bad_records, cache_dir)
+        for split in (train_split, val_split)
+    )
     description = NetworkDescription(
         network=network,
         num_classes=train_reader.num_classes,
@@ -143,9 +162,11 @@ def train(
             # Before the optimizer's averages take their first values from the weights.
             initialize_from(built, description, init_from)
         model = TrainingModel(built, class_weights)
+        check_devices(strategy, batch_size, model.accumulation_steps, jit_compile)
         model.compile(training_optimizer(total_steps=steps), jit_compile=jit_compile)
         model.build((None, *crop_size, 3))
     claim_model_dir(model_dir, NETWORK_FILE, description.to_dict())
+    claim_model_dir(model_dir, SCHEDULE_FILE, schedule(train_reader, seed, batch_size, epoch_steps))
     best = ResultWeights(model_dir, model)
     state = RunState(
         model_dir,
@@ -157,7 +178,6 @@ def train(
         best=best.best,
     )
     resumed = state.restore()
-    write_config(model_dir)
     write_run(model_dir, directory, train_reader.description)
     say(
         f"{'Going on in' if resumed else 'Writing to'} {model_dir} (step "
@@ -176,18 +196,26 @@ def train(
         )
 
     validation = validation_stream(val_reader, validation_images, strategy.num_replicas_in_sync)
-    callbacks = [
-        StopWhenNotFinite(model_dir),
-        DropPathSchedule(built, model.optimizer, steps),
-        ProgressBar(note=best.describe),
-        RunLog(model_dir, built, model.optimizer, val_reader.description, validation.take(2)),
-        best,
-        state,  # Last: what the others wrote belongs to the state that is saved.
-    ]
     with one_line_failures(train_reader, val_reader), state:
+        records = [
+            RunLog(model_dir, built, model.optimizer, val_reader.description, validation.take(2)),
+            best,
+            state,  # Last: what the others wrote belongs to the state that is saved.
+        ]
+        callbacks = [
+            StopWhenNotFinite(model_dir, model.optimizer, "training_optimizer.initial_rate"),
+            DropPathSchedule(built, model.optimizer, steps),
+            ProgressBar(note=best.describe),
+            *records,
+        ]
         for first, last, fit_steps in _segments(state.epoch, state.step, steps, epoch_steps):
+            if not fit_steps:
+                _end_epoch(model, validation, first, records)
+                continue
+            dataset = stream()
+            write_config(model_dir)  # Now that all that takes bindings was called.
             model.fit(
-                stream(),
+                dataset,
                 initial_epoch=first,
                 epochs=last,
                 steps_per_epoch=fit_steps,
@@ -210,13 +238,14 @@ def _segments(epoch: int, step: int, steps: int, epoch_steps: int) -> List[Tuple
 
     Returns:
       A list of (first epoch, epoch to stop before, steps per epoch): the rest of an epoch
-      that was begun, whole epochs, the shorter one at the end.
+      that was begun, without steps if only its validation is left, whole epochs, the shorter
+      one at the end.
     """
     whole, rest = divmod(steps, epoch_steps)
     segments = []
     if step:
-        length = epoch_steps if epoch < whole else rest
-        segments.append((epoch, epoch + 1, length - step))
+        left = min(epoch_steps, steps - epoch * epoch_steps) - step
+        segments.append((epoch, epoch + 1, max(0, left)))
         epoch += 1
     if epoch < whole:
         segments.append((epoch, whole, epoch_steps))
@@ -224,6 +253,13 @@ def _segments(epoch: int, step: int, steps: int, epoch_steps: int) -> List[Tuple
     if epoch == whole and rest:
         segments.append((whole, whole + 1, rest))
     return segments
+
+
+def _end_epoch(model: TrainingModel, validation, epoch: int, callbacks) -> None:
+    """Scores an epoch whose steps are all done; `fit` cannot do without any."""
+    scores = model.evaluate(validation, verbose=0, return_dict=True)
+    for callback in callbacks:
+        callback.on_epoch_end(epoch, {f"val_{name}": value for name, value in scores.items()})
 
 
 def _set_precision(precision: str) -> None:

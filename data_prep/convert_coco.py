@@ -79,42 +79,39 @@ def convert(item: Item) -> Example:
 
 
 def _list_split(path, images):
-    content = _read_annotations(path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return _list_items(json.load(file), images)
+    except FileNotFoundError:
+        raise BadExample(path, "the annotations are missing", "unpack the archive there") from None
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"not the JSON of instance annotations ({type(error).__name__}: {error})"
+        raise BadExample(path, reason, "fetch it again") from None
+
+
+def _list_items(content, folder):
+    images, annotations = content["images"], content["annotations"]
     names = {category["id"]: category["name"] for category in content["categories"]}
     labels = {}  # None for an id that has no name: its image is bad, whatever class was meant.
-    for annotation in content["annotations"]:
+    for annotation in annotations:
         name = names.get(annotation["category_id"])
         name = _VOC_NAMES.get(name, name)
         if name is None or name in CLASSES:
             labels[annotation["category_id"]] = CLASSES.index(name) if name else None
     objects, shown = collections.defaultdict(list), set()
-    for annotation in sorted(content["annotations"], key=lambda a: -a["area"]):
+    for annotation in sorted(annotations, key=lambda a: -a["area"]):
         if annotation["category_id"] in labels:
             label = labels[annotation["category_id"]]
             objects[annotation["image_id"]].append((label, annotation["segmentation"]))
             if not annotation["iscrowd"]:
                 shown.add(annotation["image_id"])
     items = []
-    for image in content["images"]:
+    for image in images:
         if image["id"] in shown:
             file = image["file_name"]
             drawing = (image["height"], image["width"], objects[image["id"]])
-            items.append(Item(os.path.splitext(file)[0], os.path.join(images, file), drawing))
+            items.append(Item(os.path.splitext(file)[0], os.path.join(folder, file), drawing))
     return items
-
-
-def _read_annotations(path):
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-        for part in ("images", "annotations", "categories"):
-            content[part]
-        return content
-    except FileNotFoundError:
-        raise BadExample(path, "the annotations are missing", "unpack the archive there") from None
-    except (KeyError, TypeError, ValueError) as error:
-        reason = f"not the JSON of instance annotations ({type(error).__name__}: {error})"
-        raise BadExample(path, reason, "fetch it again") from None
 
 
 def _decode_runs(segmentation, height, width):

@@ -16,6 +16,7 @@ import itertools
 import json
 import multiprocessing.connection
 import os
+import signal
 import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
@@ -34,6 +35,7 @@ from adl_tf.data.description import (
     Split,
     save_description,
     write_json,
+    write_text,
 )
 from data_prep import examples
 from data_prep.examples import BadExample, EncodedExample, Item
@@ -45,7 +47,7 @@ _TEMPORARY = ".tmp-"
 Result = Union[EncodedExample, BadExample]
 
 
-class ConversionError(Exception):
+class ConversionError(ValueError):
     """Why a conversion cannot go on, in one line."""
 
 
@@ -404,8 +406,7 @@ def _claim(output_dir, conversion, plans):
             f"{output_dir}: holds shards of other inputs or options; delete the directory or "
             "choose another."
         )
-    with open(file, "w") as stream:
-        stream.write(fingerprint)
+    write_text(fingerprint, file)
 
 
 def _write_in_processes(conversion, output_dir, plans, errors, *, num_workers):
@@ -432,7 +433,7 @@ def _encode_all(encode, items, num_workers) -> Iterator[Result]:
         return
     # TensorFlow's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, context, initializer=_die_with_parent) as pool:
+    with ProcessPoolExecutor(num_workers, context, initializer=_start_worker) as pool:
         pending = collections.deque()
         try:
             for item in items:
@@ -451,8 +452,10 @@ def _encode_all(encode, items, num_workers) -> Iterator[Result]:
                 future.cancel()
 
 
-def _die_with_parent():
-    """Ends this worker when its parent is killed, which would leave it waiting for ever."""
+def _start_worker():
+    """Leaves Ctrl-C to the parent, and ends this worker when its parent is killed, which would
+    leave it waiting for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sentinel = multiprocessing.parent_process().sentinel
 
     def watch():

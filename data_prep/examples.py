@@ -238,6 +238,8 @@ def _read(path, what):
 def _open(content, path):
     try:
         return Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError as error:
+        raise BadExample(path, f"too large ({error})", "shrink it or remove its pair") from None
     except (OSError, SyntaxError, ValueError):
         raise BadExample(path, "not an image file", "fetch it again") from None
 
@@ -245,7 +247,7 @@ def _open(content, path):
 def _decode(image, path):
     try:
         image.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadExample(path, f"does not decode ({error})", "fetch it again") from None
 
 

@@ -1,5 +1,6 @@
 """Re-reads a data set of TFRecords and names each bad record: python -m data_prep.verify DIR."""
 
+import glob
 import json
 import os
 import sys
@@ -51,8 +52,10 @@ def verify(dataset_dir: str, num_classes: Optional[int] = None) -> Dict[str, int
 def _splits(dataset_dir, num_classes):
     if num_classes is None or os.path.exists(os.path.join(dataset_dir, DESCRIPTION_FILE)):
         return list(load_description(dataset_dir).splits)
-    names = core.list_files(dataset_dir, (".tfrecord",))
-    return sorted({name.rsplit("-", 3)[0] for name in names})
+    shards = glob.glob(os.path.join(glob.escape(dataset_dir), "*-[0-9]*-of-[0-9]*"))
+    if not shards:
+        raise FileNotFoundError(f"{dataset_dir}: no shards such as train-00000-of-00004 there.")
+    return sorted({os.path.basename(shard).rsplit("-", 3)[0] for shard in shards})
 
 
 def main(argv):
@@ -61,7 +64,7 @@ def main(argv):
         raise app.UsageError("give one directory: python -m data_prep.verify DIR")
     try:
         summary = verify(argv[1], flags.FLAGS.num_classes)
-    except (core.ConversionError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(json.dumps(summary))

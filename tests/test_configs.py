@@ -4,6 +4,7 @@ import os
 
 import gin
 import pytest
+from processes import run
 
 import adl_tf.search  # noqa: F401  Its configurables are what the configs bind.
 import adl_tf.train  # noqa: F401
@@ -36,3 +37,27 @@ def test_sizes_win_over_the_config_before_them(size, filters):
         assert gin.query_parameter("FILTER_MULTIPLIER/gin.macro.value") == filters
     finally:
         gin.clear_config()
+
+
+PROGRAM = """
+import gin
+from adl_tf.configuration import Interrupted, run_program
+@gin.configurable
+def program():
+    raise {}
+run_program(program)
+"""
+
+
+@pytest.mark.parametrize(
+    "error, status, line",
+    [
+        ("ValueError('two\\nlines')", 1, "error: two lines"),
+        ("PermissionError(13, 'No', 'runs')", 1, "error: [Errno 13] No: 'runs'"),
+        ("Interrupted('It goes on.')", 130, "interrupted. It goes on."),
+    ],
+)
+def test_programs_end_in_one_line(tmp_path, error, status, line):
+    result = run(["-c", PROGRAM.format(error)], tmp_path)
+    assert (result.returncode, result.stdout) == (status, "")
+    assert result.stderr.splitlines()[-1] == line and "configurable" not in result.stderr

@@ -38,6 +38,8 @@ def test_budget_out_of_reach_and_bad_sizes(tmp_path):
     assert result.returncode == 1
     assert "none of 1 genotypes is within 5% of 0.001 billion Multi-Adds" in result.stderr
     assert not list(tmp_path.iterdir())
+    result = run(["-m", "adl_tf.sample", "--multi_adds=0"], tmp_path)
+    assert result.returncode == 1 and "flag --multi_adds=0" in result.stderr
     result = run(["-m", "adl_tf.profile", "--image_size=1025"], tmp_path)
     assert result.returncode == 1
     assert "error: image size '1025': give height,width such as 1025,2049." in result.stderr

@@ -54,9 +54,13 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
     assert len(genotype.path) == 2 and len(genotype.cell) == 1
     for picture in ("architecture.png", "alpha_history.png", "beta_history.png"):
         assert min(Image.open(os.path.join(whole, picture)).size) > 100
-    assert os.path.getsize(os.path.join(whole, "operative_config.gin")) > 0
+    with open(os.path.join(whole, "operative_config.gin")) as file:
+        assert "train_stream.max_scale" in file.read()
     assert any(name.startswith("events.out.tfevents") for name in os.listdir(whole))
     assert "path 4-" in result.stderr and "arch_loss" in result.stderr
+
+    result = run(command(dataset, whole, "SEED = 1"), tmp_path)
+    assert result.returncode == 1 and "another schedule.json (seed 0 -> 1)" in result.stderr
 
     output = str(tmp_path / "decoded" / "genotype.json")
     decode = ["-m", "adl_tf.decode", "--output", output, "--model_dir"]
@@ -94,6 +98,8 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
         (["DATASET_DIR = '/no/such/folder'"], "/no/such/folder: no such data set directory"),
         (["BATCH_SIZE = 100", "search.steps_per_epoch = None"], "lower BATCH_SIZE"),
         (["SearchSpace.ops = ['conv_9x9']"], "unknown ops"),
+        (["BATCH_SIZE = 0"], "batch_size = 0: it must be a whole number"),
+        (["search.val_split = 'dev'"], "no split 'dev'"),
     ],
 )
 def test_bad_input_is_one_line(dataset, tmp_path, parameters, message):

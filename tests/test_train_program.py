@@ -16,6 +16,7 @@ from adl_tf.models.network import (
 )
 from adl_tf.space.genotype import Genotype
 from adl_tf.train import train
+from adl_tf.training.run_state import SCHEDULE_FILE, claim_model_dir
 from data_prep import convert_synthetic
 
 STEPS = 50
@@ -64,7 +65,9 @@ def test_goes_on_bit_for_bit_after_being_killed(folder, tmp_path):
     for name in ("best", "last"):
         network = load_network(whole, name)
     assert network.num_classes == load_description(whole).num_classes
-    assert os.path.getsize(os.path.join(whole, "operative_config.gin")) > 0
+    with open(os.path.join(whole, "operative_config.gin")) as file:
+        config = file.read()
+    assert "DropPathSchedule.final_keep = 0.5" in config and "train_stream.max_scale" in config
     assert any(name.startswith("events.out.tfevents") for name in os.listdir(whole))
     with open(os.path.join(whole, "metrics.jsonl")) as file:
         lines = [json.loads(line) for line in file]
@@ -139,6 +142,10 @@ def test_two_devices_share_a_run(folder, tmp_path):
         ({"genotype": None}, "a decoded network needs a genotype"),
         ({"network": "unet"}, "network 'unet' is unknown; choose from"),
         ({"precision": "int8"}, "precision 'int8': choose from"),
+        ({"batch_size": 0}, "batch_size = 0: it must be a whole number"),
+        ({"steps": 0}, "steps = 0: it must be a whole number"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps = 0: it must be a whole number"),
+        ({"crop_size": "33"}, "'33' is no size of a crop"),
         ({"batch_size": 100}, "do not fill a batch of 100; lower BATCH_SIZE"),
         ({"dataset_dir": "/no/such/folder"}, "/no/such/folder: no such data set directory"),
         ({"train_split": "trainaug"}, "no split 'trainaug'"),
@@ -172,16 +179,24 @@ def test_illegal_genotypes_and_other_runs_are_one_line_of_the_program(folder, tm
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "illegal.json" in line and "illegal move from level 0 to 2" in line
     assert "Traceback" not in result.stderr
+    arguments = {
+        "genotype": str(folder / "genotype.json"),
+        "dataset_dir": str(folder / "streets"),
+        "crop_size": 33,
+        "batch_size": 2,
+        "steps": 1,
+        "filter_multiplier": 2,
+    }
+    other = tmp_path / "other"
+    claim_model_dir(
+        str(other),
+        SCHEDULE_FILE,
+        {"seed": 0, "batch_size": 4, "steps_per_epoch": 1, "examples": 12},
+    )
+    with pytest.raises(ValueError, match=r"another schedule.json \(batch_size 4 -> 2\)"):
+        train(str(other), **arguments)
     save_description(
         NetworkDescription("decoded", 8, Genotype(**GENOTYPE), filter_multiplier=4), str(tmp_path)
     )
     with pytest.raises(ValueError, match=r"another network.json \(filter_multiplier 4 -> 2\)"):
-        train(
-            str(tmp_path),
-            genotype=str(folder / "genotype.json"),
-            dataset_dir=str(folder / "streets"),
-            crop_size=33,
-            batch_size=2,
-            steps=1,
-            filter_multiplier=2,
-        )
+        train(str(tmp_path), **arguments)

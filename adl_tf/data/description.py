@@ -192,12 +192,16 @@ def save_description(description: DatasetDescription, dataset_dir) -> None:
 
 
 def write_json(content, path: str) -> None:
-    """Writes a JSON file under a temporary name and renames it."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".json-")
+    """Writes a JSON file, whole or not at all."""
+    write_text(json.dumps(content, indent=1) + "\n", path)
+
+
+def write_text(text: str, path: str) -> None:
+    """Writes a text file under a temporary name and renames it."""
+    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".text-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.write("\n")
+            file.write(text)
         os.chmod(temporary, 0o644)  # mkstemp makes it private.
         os.replace(temporary, path)
     except BaseException:

@@ -5,6 +5,7 @@ shuffled order and its augmentation, can be computed without those before it. So
 on exactly where another one stopped, and nothing skipped is read.
 """
 
+import functools
 import glob
 import os
 from typing import List, Optional, Tuple
@@ -20,6 +21,7 @@ from adl_tf.data.description import (
     IGNORE_LABEL,
     DatasetDescription,
     Shard,
+    Size,
     Split,
     default_colors,
     load_description,
@@ -100,6 +102,23 @@ class RecordReader:
     def labelled(self) -> bool:
         """Whether the split has label maps."""
         return self.description.splits[self.split].labelled
+
+    @functools.cached_property
+    def largest_size(self) -> Optional[Size]:
+        """Largest (height, width), each over all images; None where a record does not say its own.
+
+        Where the data set's description does not know it, this takes a pass over the records.
+        """
+        known = self.description.splits[self.split].max_size
+        if known:
+            return known
+
+        def size(record):
+            return self._records.read(record).map(schema.read_size).ignore_errors()
+
+        numbers = tf.data.Dataset.range(self.num_examples)
+        sizes = list(numbers.flat_map(size).as_numpy_iterator())
+        return tuple(np.max(sizes, axis=0).tolist()) if sizes and np.all(sizes) else None
 
     def subset(self, name: Optional[str], seed: int) -> np.ndarray:
         """Record numbers of one half of the split: disjoint, the same for the same seed.
@@ -451,7 +470,9 @@ def _finish(dataset, deterministic):
 
 def _describe_foreign(dataset_dir, split, num_classes):
     """Describes shards that came without `dataset.json`; they are found by their names."""
-    files = sorted(glob.glob(os.path.join(glob.escape(dataset_dir), f"{split}-*-of-*")))
+    # The numbers keep the shards of a split "train-extra" out of "train".
+    pattern = os.path.join(glob.escape(dataset_dir), f"{split}-[0-9]*-of-[0-9]*")
+    files = sorted(glob.glob(pattern))
     if not files:
         raise FileNotFoundError(
             f"{dataset_dir}: no {DESCRIPTION_FILE} and no shards {split}-*-of-* there."

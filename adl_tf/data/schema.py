@@ -10,6 +10,8 @@ from adl_tf.data.description import IGNORE_LABEL
 _IMAGE = "image/encoded"
 _FILENAME = "image/filename"
 _LABEL = "image/segmentation/class/encoded"
+_HEIGHT = "image/height"
+_WIDTH = "image/width"
 
 
 def encode_example(
@@ -40,8 +42,8 @@ def encode_example(
         _IMAGE: bytes_feature(image),
         _FILENAME: bytes_feature(filename.encode()),
         "image/format": bytes_feature(image_format.encode()),
-        "image/height": int_feature(height),
-        "image/width": int_feature(width),
+        _HEIGHT: int_feature(height),
+        _WIDTH: int_feature(width),
         "image/channels": int_feature(3),
         _LABEL: bytes_feature(label),
         "image/segmentation/class/format": bytes_feature(b"png"),
@@ -105,6 +107,23 @@ def open_example(serialized, num_classes: int):
         return tf.cond(tf.io.is_jpeg(encoded), part_of_jpeg, part_of_other)
 
     return read, label
+
+
+def read_size(serialized):
+    """What one record says about its size, decoding nothing.
+
+    Args:
+      serialized: string scalar.
+
+    Returns:
+      int64 [2], height and width; 0 where the record does not say.
+
+    Raises:
+      tf.errors.InvalidArgumentError: not a record.
+    """
+    side = tf.io.FixedLenFeature([], tf.int64, default_value=0)
+    features = tf.io.parse_single_example(serialized, {_HEIGHT: side, _WIDTH: side})
+    return tf.stack([features[_HEIGHT], features[_WIDTH]])
 
 
 def cut(image, rectangle):

@@ -6,7 +6,7 @@ from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 
-from adl_tf.data.description import DatasetDescription, write_json
+from adl_tf.data.description import DatasetDescription, write_json, write_text
 from adl_tf.evaluation.metrics import class_ious, class_scores, mean_iou, pixel_accuracy
 from adl_tf.evaluation.scoreboard import Scoreboard
 from adl_tf.visualization.confusion import draw_confusion
@@ -114,7 +114,5 @@ def write_results(
         description,
         {"Worst images": worst, "Best images": best},
     )
-    with open(f"{page_file}.tmp", "w", encoding="utf-8") as file:
-        file.write(page)
-    os.replace(f"{page_file}.tmp", page_file)
+    write_text(page, page_file)
     return {"evaluation": json_file, "page": page_file}

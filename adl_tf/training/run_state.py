@@ -11,11 +11,17 @@ from absl import logging
 from adl_tf.configuration import Interrupted
 from adl_tf.data.description import write_json
 
+SCHEDULE_FILE = "schedule.json"
+
 
 def append_json_line(path: str, value: Any) -> None:
-    """Adds one line to a file of JSON lines."""
-    with open(path, "a") as file:
-        file.write(json.dumps(value) + "\n")
+    """Adds one line to a file of JSON lines, behind the half line that a kill may have left."""
+    with open(path, "ab+") as file:
+        cut = False
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            cut = file.read(1) != b"\n"
+        file.write(b"\n" * cut + json.dumps(value).encode() + b"\n")
 
 
 def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
@@ -144,7 +150,7 @@ class RunState(tf.keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._counters["step"].assign_add(1)
-        if self.step < self._steps_per_epoch:  # Else the epoch's end saves it.
+        if batch + 1 < self.params["steps"]:  # Else the epoch's end saves it.
             self._save_if(self._stop or self.step % self._every_steps == 0)
 
     def on_epoch_end(self, epoch, logs=None):

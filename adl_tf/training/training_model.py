@@ -42,6 +42,8 @@ class TrainingModel(SegmentationModel):
         self.hard_fraction = hard_fraction
         if not 0 < hard_fraction <= 1:
             raise ValueError(f"hard_fraction {hard_fraction}: it must be above 0 and at most 1.")
+        if accumulation_steps < 1:
+            raise ValueError(f"accumulation_steps {accumulation_steps}: it must be 1 or more.")
 
     def compile(self, optimizer, **kwargs):
         """Sets the optimizer; with float16, its loss is scaled.

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_dataset import BAD_RECORDS, NUM_CLASSES, encode, make_pair, write_dataset
+from tiny_dataset import (
+    BAD_RECORDS,
+    NUM_CLASSES,
+    encode,
+    make_pair,
+    write_dataset,
+    write_shards,
+)
 
 from adl_tf.data.reader import RecordReader, evaluation_stream, train_stream
 
@@ -228,6 +235,31 @@ def test_records_of_others_need_the_number_of_classes_only(dataset_dir):
     assert len(take(evaluation_stream(reader), 20)) == 10
     with pytest.raises(FileNotFoundError, match="no shards test"):
         RecordReader(dataset_dir, "test", num_classes=NUM_CLASSES)
+
+
+def test_records_of_others_are_told_apart_from_a_split_of_a_longer_name(dataset_dir):
+    write_shards(dataset_dir, "train-extra", [encode(0)] * 3)
+    (dataset_dir / "dataset.json").unlink()
+    for split, examples in (("train", 10), ("train-extra", 3)):
+        assert RecordReader(dataset_dir, split, num_classes=NUM_CLASSES).num_examples == examples
+
+
+def test_largest_size_is_read_off_records_that_nobody_described(tmp_path):
+    records = [encode(0, width=50), encode(1, height=30), BAD_RECORDS["nonsense"]]
+    write_shards(tmp_path, "val", records)
+    write_shards(tmp_path, "silent", [encode(0), encode(1, height=0)])
+    flip_byte(write_and_find(tmp_path, "damaged", [encode(0), encode(1)]), 300)
+    sizes = {
+        split: RecordReader(tmp_path, split, num_classes=NUM_CLASSES).largest_size
+        for split in ("val", "silent", "damaged")
+    }
+    assert sizes == {"val": (30, 50), "silent": None, "damaged": (24, 40)}
+
+
+def write_and_find(directory, split, records):
+    """Writes one shard; returns its path."""
+    (shard,) = write_shards(directory, split, records, num_shards=1).shards
+    return directory / shard.file
 
 
 def test_records_in_deeplabs_own_words(tmp_path):

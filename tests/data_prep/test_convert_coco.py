@@ -158,6 +158,17 @@ def test_bad_annotation_names_its_image(root, tmp_path, capsys, annotation, mess
     assert message in errors
 
 
+@pytest.mark.parametrize("part, field", [("annotations", "area"), ("images", "height")])
+def test_annotations_without_a_field_name_their_file(root, tmp_path, part, field):
+    write(root, "train", [annotate(9, 1, box(0, 0, 4, 4))])
+    path = root / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    del content[part][0][field]
+    path.write_text(json.dumps(content))
+    with pytest.raises(core.ConversionError, match=f"{path}: not the JSON .* '{field}'"):
+        convert(root, tmp_path / "out")
+
+
 def test_size_mismatch_and_missing_image(root, tmp_path, capsys):
     objects = [annotate(9, 1, box(0, 0, 4, 4)), annotate(25, 1, box(0, 0, 4, 4))]
     write(root, "train", objects, size=(31, 40))
@@ -176,6 +187,9 @@ def test_unreadable_annotations_do_not_stop_the_other_split(root, tmp_path, caps
     assert f"{path}: not the JSON of instance annotations" in capsys.readouterr().err
     path.write_text('{"images": []}')
     with pytest.raises(core.ConversionError, match="not the JSON .* 'annotations'"):
+        convert(root, tmp_path / "other")
+    path.write_text('{"images": [{}], "annotations": [], "categories": []}')
+    with pytest.raises(core.ConversionError, match="not the JSON .* 'id'"):
         convert(root, tmp_path / "other")
     (root / "annotations" / "instances_val2017.json").unlink()
     with pytest.raises(core.ConversionError, match="instances_train2017"):

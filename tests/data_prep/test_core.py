@@ -15,6 +15,7 @@ from readback import command, environment, error_line, read_records, run_program
 
 from adl_tf.data.description import load_description
 from data_prep import convert_folder, convert_synthetic, core, verify
+from data_prep.examples import BadExample, read_image
 
 
 @pytest.fixture
@@ -223,11 +224,36 @@ def test_killed_conversion_leaves_whole_shards_and_goes_on(tmp_path):
     assert not list(killed.glob(".tmp*"))
 
 
+def test_interrupted_conversion_ends_in_one_line(tmp_path):
+    """Ctrl-C reaches the whole group of processes."""
+    arguments = command("convert_synthetic", f"--output_dir={tmp_path}", "--num_train=2000")
+    process = subprocess.Popen(
+        [*arguments, "--num_shards=100", "--num_workers=2"],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: len(list(tmp_path.glob("train-*"))) >= 10)
+    workers = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert "interrupted; the same command goes on where it stopped." in errors
+    wait_for(lambda: not any(map(is_running, workers)))
+
+
 def test_two_conversions_of_one_directory_take_turns(tmp_path):
     arguments = command("convert_synthetic", f"--output_dir={tmp_path}", "--num_train=100")
     pair = [subprocess.Popen(arguments, env=environment(), stderr=subprocess.DEVNULL) for _ in "12"]
     assert [process.wait() for process in pair] == [0, 0]
     assert verify.verify(str(tmp_path)) == {"examples": 116, "bad": 0}
+
+
+def test_image_of_too_many_pixels_is_a_bad_example(folder, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(BadExample, match="0.jpg: too large .*600 pixels"):
+        read_image(str(folder / "images/train/0.jpg"))
 
 
 def test_no_space_left(tmp_path):

@@ -30,6 +30,10 @@ def test_records_of_others(dataset_dir):
         verify.verify(str(dataset_dir))
     assert verify.verify(str(dataset_dir), num_classes=8) == {"examples": 6, "bad": 0}
     assert verify.verify(str(dataset_dir), num_classes=2)["bad"] == 6
+    for shard in dataset_dir.glob("*.tfrecord"):
+        shard.unlink()
+    with pytest.raises(FileNotFoundError, match="no shards such as train-00000-of-00004 there"):
+        verify.verify(str(dataset_dir), num_classes=8)
 
 
 def test_missing_shard(dataset_dir):

@@ -9,6 +9,7 @@ from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import architecture_optimizer, weight_optimizer
+from adl_tf.training.results import StopWhenNotFinite
 
 SIZE, CLASSES = 33, 3
 SPACE = SearchSpace(
@@ -35,9 +36,9 @@ def make_batch(seed, size=4):
     }
 
 
-def fit(model, batches, steps=1):
+def fit(model, batches, steps=1, **options):
     dataset = tf.data.Dataset.from_tensors(batches).repeat()
-    return model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0)
+    return model.fit(dataset, steps_per_epoch=steps, epochs=1, verbose=0, **options)
 
 
 def values(variables):
@@ -95,6 +96,25 @@ def test_architecture_step_sees_the_other_half_only():
     for first, second in zip(outcomes[0][0], outcomes[1][0]):
         np.testing.assert_allclose(first, second, atol=1e-7)
     assert np.abs(outcomes[0][1] - outcomes[1][1]).max() > 1e-4
+
+
+def test_either_loss_that_is_no_number_stops_the_search():
+    stop = StopWhenNotFinite("runs", weight_optimizer(total_steps=10), "the rates")
+    stop.on_train_batch_end(0, {"loss": 1.0})
+    stop.on_train_batch_end(0, {"loss": 1.0, "arch_loss": 2.0})
+    for losses in ({"loss": np.inf, "arch_loss": 1.0}, {"loss": 1.0, "arch_loss": np.nan}):
+        with pytest.raises(ValueError, match="not a finite number at step 0; .* Lower the rates"):
+            stop.on_train_batch_end(0, losses)
+
+
+def test_a_search_that_diverges_is_stopped_in_fit():
+    model = make_model(batch_norm_training=False)
+    model.supernet.weight_variables[-1].assign_add(
+        np.full(model.supernet.weight_variables[-1].shape, np.nan)
+    )
+    stop = StopWhenNotFinite("runs", model.weight_optimizer, "the rates")
+    with pytest.raises(ValueError, match="not a finite number at step 1"):
+        fit(model, (make_batch(0), make_batch(1)), callbacks=[stop])
 
 
 def test_loss_is_the_mean_over_labelled_pixels():

@@ -19,6 +19,8 @@ def test_json_lines_survive_a_kill_and_a_repeat(tmp_path):
         1: 3.0,
         2: 1.5,
     }
+    append_json_line(path, {"epoch": 4, "loss": 1.0})  # Not behind the half line.
+    assert read_json_lines(path, "epoch").keys() == {1, 2, 4}
     assert read_json_lines(str(tmp_path / "missing"), "epoch") == {}
 
 
