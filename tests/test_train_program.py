@@ -135,6 +135,18 @@ def test_two_devices_share_a_run(folder, tmp_path):
     assert load_network(str(tmp_path / "run"), "last").num_classes == 8
 
 
+def small_run(folder):
+    """Arguments of `train` for a run of one step."""
+    return {
+        "genotype": str(folder / "genotype.json"),
+        "dataset_dir": str(folder / "streets"),
+        "crop_size": 33,
+        "batch_size": 2,
+        "steps": 1,
+        "filter_multiplier": 2,
+    }
+
+
 @pytest.mark.parametrize(
     "changes, message",
     [
@@ -154,15 +166,7 @@ def test_two_devices_share_a_run(folder, tmp_path):
     ],
 )
 def test_bad_input(folder, tmp_path, changes, message):
-    arguments = {
-        "genotype": str(folder / "genotype.json"),
-        "dataset_dir": str(folder / "streets"),
-        "crop_size": 33,
-        "batch_size": 2,
-        "steps": 1,
-        "filter_multiplier": 2,
-        **changes,
-    }
+    arguments = {**small_run(folder), **changes}
     model_dir = tmp_path / "run"
     with pytest.raises((ValueError, FileNotFoundError)) as error:
         train(str(model_dir), **arguments)
@@ -179,14 +183,7 @@ def test_illegal_genotypes_and_other_runs_are_one_line_of_the_program(folder, tm
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "illegal.json" in line and "illegal move from level 0 to 2" in line
     assert "Traceback" not in result.stderr
-    arguments = {
-        "genotype": str(folder / "genotype.json"),
-        "dataset_dir": str(folder / "streets"),
-        "crop_size": 33,
-        "batch_size": 2,
-        "steps": 1,
-        "filter_multiplier": 2,
-    }
+    arguments = small_run(folder)
     other = tmp_path / "other"
     claim_model_dir(
         str(other),
