@@ -34,9 +34,8 @@ from adl_tf.data.description import (
     Shard,
     Split,
     save_description,
-    write_json,
-    write_text,
 )
+from adl_tf.files import write_json, write_text
 from data_prep import examples
 from data_prep.examples import BadExample, EncodedExample, Item
 

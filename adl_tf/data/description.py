@@ -3,8 +3,9 @@
 import dataclasses
 import json
 import os
-import tempfile
 from typing import Dict, Optional, Tuple
+
+from adl_tf.files import write_json
 
 DESCRIPTION_FILE = "dataset.json"
 IGNORE_LABEL = 255
@@ -189,24 +190,6 @@ def save_description(description: DatasetDescription, dataset_dir) -> None:
         content["splits"][name]["examples"] = split.examples
         content["splits"][name]["class_frequencies"] = split.class_frequencies
     write_json(content, os.path.join(os.fspath(dataset_dir), DESCRIPTION_FILE))
-
-
-def write_json(content, path: str) -> None:
-    """Writes a JSON file, whole or not at all."""
-    write_text(json.dumps(content, indent=1) + "\n", path)
-
-
-def write_text(text: str, path: str) -> None:
-    """Writes a text file under a temporary name and renames it."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".text-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)  # mkstemp makes it private.
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _tuple(values):

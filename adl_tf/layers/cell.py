@@ -19,7 +19,8 @@ from adl_tf.layers.convolution import (
     spatial_size,
 )
 from adl_tf.layers.variables import add_kernel
-from adl_tf.space.search_space import CELL_INPUTS, NONE
+from adl_tf.space.ops import NONE
+from adl_tf.space.search_space import CELL_INPUTS
 
 
 def batch_norm_layer(name: str) -> tf.keras.layers.BatchNormalization:

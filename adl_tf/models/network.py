@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional
 
 import tensorflow as tf
 
-from adl_tf.data.description import write_json
+from adl_tf.files import write_json
 from adl_tf.models.baselines import RESNET_BLOCKS, deeplab_v3_plus
 from adl_tf.models.decoded import DecodedNetwork
 from adl_tf.space.genotype import Genotype

@@ -7,8 +7,8 @@ from typing import Dict, Sequence
 
 import tensorflow as tf
 
-from adl_tf.data.description import write_json
 from adl_tf.data.normalization import normalize
+from adl_tf.files import write_json
 from adl_tf.layers.convolution import resize
 from adl_tf.models.classes import CLASSES_FILE, Classes
 from adl_tf.serving.body import Body

@@ -5,7 +5,8 @@ from typing import Tuple
 import numpy as np
 
 from adl_tf.space.genotype import Genotype
-from adl_tf.space.search_space import MOVE_OFFSETS, NONE, SearchSpace
+from adl_tf.space.ops import NONE
+from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
 
 
 def op_probabilities(alpha: np.ndarray) -> np.ndarray:

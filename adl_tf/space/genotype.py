@@ -10,7 +10,9 @@ import operator
 import os
 from typing import Any, Dict, Tuple
 
-from adl_tf.space.search_space import CELL_INPUTS, OPS, SearchSpace
+from adl_tf.files import write_json
+from adl_tf.space.ops import OPS
+from adl_tf.space.search_space import CELL_INPUTS, SearchSpace
 
 Branch = Tuple[int, str]
 Block = Tuple[Branch, Branch]
@@ -93,11 +95,7 @@ KNOWN_PATHS = {
 
 def save_genotype(genotype: Genotype, path: str, **extra: Any) -> None:
     """Writes `genotype.json`; `extra` adds JSON fields. Replaces the file in one step."""
-    temporary = f"{path}.tmp"
-    with open(temporary, "w") as file:
-        json.dump({**genotype.to_dict(), **extra}, file, indent=1)
-        file.write("\n")
-    os.replace(temporary, path)
+    write_json({**genotype.to_dict(), **extra}, path)
 
 
 def load_genotype(name_or_path: str) -> Genotype:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from adl_tf.space.genotype import Genotype
-from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, NONE, SearchSpace
+from adl_tf.space.ops import NONE
+from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace
 
 
 def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype:

@@ -10,17 +10,7 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-NONE = "none"
-OPS = (
-    NONE,
-    "max_pool_3x3",
-    "avg_pool_3x3",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "atrous_conv_3x3",
-    "atrous_conv_5x5",
-)
+from adl_tf.space.ops import NONE, OPS
 
 # A move leads from a node of one layer to a node of the next; its index is its
 # column in beta, its offset the change of level.

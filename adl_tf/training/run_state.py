@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl import logging
 
 from adl_tf.configuration import Interrupted
-from adl_tf.data.description import write_json
+from adl_tf.files import write_json
 
 SCHEDULE_FILE = "schedule.json"
 

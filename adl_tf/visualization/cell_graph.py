@@ -13,7 +13,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from adl_tf.space.genotype import Block
-from adl_tf.space.search_space import CELL_INPUTS, NONE
+from adl_tf.space.ops import NONE
+from adl_tf.space.search_space import CELL_INPUTS
 from adl_tf.visualization.figure import TEXT
 
 # Short name and color per op; one hue per kind, darker for the larger kernel.

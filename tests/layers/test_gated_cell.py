@@ -12,7 +12,8 @@ from reference import BatchNorm, assert_close, node, randomize_moving_statistics
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM
 from adl_tf.layers.gated_cell import ALL, ARCHITECTURE, WEIGHTS, GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
-from adl_tf.space.search_space import OPS, SearchSpace
+from adl_tf.space.ops import OPS
+from adl_tf.space.search_space import SearchSpace
 
 # Sizes of the predecessors of a node of 7x6: what halves to it, or what it halves to.
 SIZE = (7, 6)

@@ -8,7 +8,7 @@ from reference import relative_error
 from adl_tf.layers.convolution import BATCH_NORM_EPSILON
 from adl_tf.layers.gated_cell import cell_packing
 from adl_tf.layers.mixed_op import MixedOp, Packing, kernel_size, mixing_weights
-from adl_tf.space.search_space import OPS
+from adl_tf.space.ops import OPS
 
 FILTERS = 2
 PACKING = Packing(OPS, True, FILTERS, edges=(3, 1))

@@ -8,7 +8,7 @@ from adl_tf.layers.cell import Cell, CellOp, ReluConvNorm
 from adl_tf.models.decoded import DecodedBackbone, DecodedNetwork
 from adl_tf.models.vision import keras_cv
 from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype
-from adl_tf.space.search_space import OPS
+from adl_tf.space.ops import OPS
 
 PAPER = PRESETS["auto_deeplab"]
 # Every op on a cell input and inside, on a path that goes up and down.

@@ -13,7 +13,8 @@ from adl_tf.space.decoding import (
     path_probability,
     strongest_cell,
 )
-from adl_tf.space.search_space import MOVE_OFFSETS, NONE, OPS, SearchSpace
+from adl_tf.space.ops import NONE, OPS
+from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
 
 
 def softmax(logits):

@@ -5,8 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from adl_tf.space.ops import NONE
 from adl_tf.space.sampling import sample_genotype
-from adl_tf.space.search_space import NONE, SearchSpace
+from adl_tf.space.search_space import SearchSpace
 
 
 def test_legal_and_repeatable():

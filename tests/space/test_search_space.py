@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from adl_tf.space.genotype import KNOWN_PATHS, PRESETS
+from adl_tf.space.ops import OPS
 from adl_tf.space.search_space import (
     MOVE_OFFSETS,
-    OPS,
     SearchSpace,
     level_stride,
     num_cells,

@@ -12,7 +12,8 @@ from PIL import Image
 
 from adl_tf.space import decoding
 from adl_tf.space.genotype import PRESETS, Genotype
-from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, OPS, SearchSpace
+from adl_tf.space.ops import OPS
+from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace
 from adl_tf.visualization.architecture import (
     PATH,
     chosen_entries,

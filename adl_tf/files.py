@@ -1,0 +1,69 @@
+"""Files that are whole or not there: written beside their place, then renamed into it."""
+
+import contextlib
+import json
+import os
+import tempfile
+from typing import Any, Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Gives the path of a temporary file that replaces `path` once the block has ended well.
+
+    If the block raises, the temporary file is removed and `path` is left as it was.
+
+    Example:
+      >>> import os, tempfile
+      >>> path = os.path.join(tempfile.mkdtemp(), "answer.txt")
+      >>> with replacing(path) as temporary, open(temporary, "w") as file:
+      ...     _ = file.write("42")
+      >>> open(path).read()
+      '42'
+
+    Args:
+      path: of the file to write; its directory exists.
+
+    Yields:
+      path of an empty file in the same directory.
+
+    Raises:
+      OSError: the directory cannot be written to.
+    """
+    handle, temporary = tempfile.mkstemp(
+        dir=os.path.dirname(path) or ".", prefix=f".{os.path.basename(path)}-", suffix=".tmp"
+    )
+    os.close(handle)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o644)  # mkstemp makes it private.
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def write_text(text: str, path: str) -> None:
+    """Writes a UTF-8 text file, whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_json(content: Any, path: str) -> None:
+    """Writes a JSON file, whole or not at all."""
+    write_text(json.dumps(content, indent=1) + "\n", path)
+
+
+def read_json(path: str) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: not JSON; the message names the file.
+    """
+    with open(path, encoding="utf-8") as file:
+        try:
+            return json.load(file)
+        except ValueError as error:
+            raise ValueError(f"{path}: not JSON ({error}).") from error
