@@ -18,17 +18,18 @@ import gin
 import tensorflow as tf
 
 from adl_tf.data.reader import RecordReader
+from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.network import (
     DECODED,
     NETWORK_FILE,
     NetworkDescription,
     build_network,
     initialize_from,
+    network_file_content,
 )
-from adl_tf.models.vision import freeze_pooled_norms, set_norm_momentum
 from adl_tf.space.genotype import load_genotype
 from adl_tf.training import runtime
-from adl_tf.training.drop_path import DropPathSchedule
+from adl_tf.training.drop_path import DropPathSchedule, HeadDropout
 from adl_tf.training.losses import median_frequency_weights
 from adl_tf.training.optimizers import training_optimizer
 from adl_tf.training.progress import ProgressBar
@@ -165,7 +166,7 @@ def train(
         check_devices(strategy, batch_size, model.accumulation_steps, jit_compile)
         model.compile(training_optimizer(total_steps=steps), jit_compile=jit_compile)
         model.build((None, *crop_size, 3))
-    claim_model_dir(model_dir, NETWORK_FILE, description.to_dict())
+    claim_model_dir(model_dir, NETWORK_FILE, network_file_content(description))
     claim_model_dir(model_dir, SCHEDULE_FILE, schedule(train_reader, seed, batch_size, epoch_steps))
     best = ResultWeights(model_dir, model)
     state = RunState(
@@ -205,6 +206,7 @@ def train(
         callbacks = [
             StopWhenNotFinite(model_dir, model.optimizer, "training_optimizer.initial_rate"),
             DropPathSchedule(built, model.optimizer, steps),
+            HeadDropout(built, model.optimizer),
             ProgressBar(note=best.describe),
             *records,
         ]

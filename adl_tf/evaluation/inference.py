@@ -14,8 +14,8 @@ class Predictor:
 
     A view is the image, resized bilinearly and mirrored where it should be; its logits are
     resized to the image's size before the softmax. A side of n pixels is scaled by s to
-    round((n - 1) * s) + 1 pixels and resizing keeps the corners, as in training. One view at a
-    time is in memory, beside the sum.
+    floor((n - 1) * s + 1) pixels, as in the reference, and resizing keeps the corners, as in
+    training. One view at a time is in memory, beside the sum.
 
     With windows, a view's logits are the mean of those of the windows that cover a pixel. They
     start every `stride` pixels, the last one ends where the view does; a view smaller than a
@@ -129,8 +129,8 @@ class Predictor:
 def _scaled(side, scale: float):
     """Length of a scaled side, an integer of one and a tensor of a tensor."""
     if isinstance(side, int):
-        return round((side - 1) * scale) + 1
-    return tf.cast(tf.round(tf.cast(side - 1, tf.float32) * scale), tf.int32) + 1
+        return int((side - 1) * scale + 1)
+    return tf.cast(tf.cast(side - 1, tf.float64) * scale + 1, tf.int32)
 
 
 def _window_starts(length, window: int, stride: int):

@@ -44,8 +44,21 @@ def _depthwise_5x5(x, kernel):
     return y, gradient
 
 
+def _padding(x: tf.Tensor, kernel: tf.Tensor, stride: int):
+    """Padding that centers the kernel on the pixels 0, stride, 2 * stride, ...
+
+    "SAME" does so where it pads both ends alike: always at stride 1, at stride 2 on odd sides.
+    On even sides it would center on the pixels 1, 3, 5, ...
+    """
+    side = kernel.shape[0]
+    if stride == 1 or all(size is not None and size % 2 for size in x.shape[1:3]):
+        return "SAME"
+    margin = [side // 2, side // 2]
+    return [[0, 0], margin, margin, [0, 0]]
+
+
 def depthwise_conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, training=True) -> tf.Tensor:
-    """Depthwise convolution, SAME padding.
+    """Depthwise convolution; at stride 2 the kernel is centered on every second pixel from 0 on.
 
     Args:
       x: [B, H, W, C].
@@ -59,11 +72,13 @@ def depthwise_conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, training=
     on_cpu = not tf.config.list_physical_devices("GPU")
     if training and stride == 1 and on_cpu and kernel.shape[0] == kernel.shape[1] == 5:
         return _depthwise_5x5(x, kernel)
-    return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], "SAME")
+    return tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], _padding(x, kernel, stride))
 
 
 def conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, rate: int = 1) -> tf.Tensor:
-    """Convolution, SAME padding, with a stride or an atrous rate.
+    """Convolution with a stride or an atrous rate.
+
+    At stride 2 the kernel is centered on every second pixel from 0 on.
 
     Args:
       x: [B, H, W, C].
@@ -74,10 +89,11 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, rate: int = 1) -> t
     Returns:
       [B, H, W, K], H and W divided by the stride and rounded up.
     """
-    # Off GPU the native gradients of atrous kernels exist in oneDNN only, not for float16.
-    if rate > 1 and x.dtype == tf.float16 and not tf.config.list_physical_devices("GPU"):
+    # Off GPU the native gradients of atrous kernels exist in oneDNN only, on every processor
+    # only for float32.
+    if rate > 1 and x.dtype != tf.float32 and not tf.config.list_physical_devices("GPU"):
         return tf.nn.convolution(x, kernel, 1, "SAME", dilations=rate)
-    return tf.nn.conv2d(x, kernel, stride, "SAME", dilations=rate)
+    return tf.nn.conv2d(x, kernel, stride, _padding(x, kernel, stride), dilations=rate)
 
 
 def in_phases(function, x: tf.Tensor, rate: int) -> tf.Tensor:

@@ -4,9 +4,10 @@ from typing import Sequence
 
 import tensorflow as tf
 
-from adl_tf.layers.convolution import BATCH_NORM_EPSILON
+from adl_tf.layers.conv_norm import BEFORE, ConvNorm
 
 
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
 class Stem(tf.keras.layers.Layer):
     """3x3 convolutions of strides 2, 1, 2, each followed by batch norm, relu between them.
 
@@ -22,18 +23,10 @@ class Stem(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = tuple(filters)
         self.convolutions = [
-            tf.keras.layers.Conv2D(
-                count,
-                3,
-                strides=stride,
-                padding="same",
-                use_bias=False,
-                kernel_initializer="he_normal",
+            ConvNorm(
+                count, 3, stride, relu=BEFORE if index else None, name=f"convolution_{index + 1}"
             )
-            for count, stride in zip(self.filters, self.STRIDES)
-        ]
-        self.norms = [
-            tf.keras.layers.BatchNormalization(epsilon=BATCH_NORM_EPSILON) for _ in self.filters
+            for index, (count, stride) in enumerate(zip(self.filters, self.STRIDES))
         ]
 
     def get_config(self):
@@ -41,18 +34,16 @@ class Stem(tf.keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        for convolution, norm in zip(self.convolutions, self.norms):
+        for convolution in self.convolutions:
             with tf.name_scope(convolution.name):
                 convolution.build((None, None, None, channels))
             channels = convolution.filters
-            with tf.name_scope(norm.name):
-                norm.build((None, None, None, channels))
         super().build(input_shape)
 
     def call(self, x, training=False):
         """[B, H, W, 3] -> (output of the second convolution, stride 2; output, stride 4)."""
         features = []
-        for convolution, norm in zip(self.convolutions, self.norms):
-            x = norm(convolution(tf.nn.relu(x) if features else x), training=training)
+        for convolution in self.convolutions:
+            x = convolution(x, training=training)
             features.append(x)
         return features[1], features[2]

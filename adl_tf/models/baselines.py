@@ -3,16 +3,20 @@
 import tensorflow as tf
 
 from adl_tf.layers.convolution import spatial_size
-from adl_tf.models.vision import SpatialPyramidPooling, keras_cv
+from adl_tf.models.aspp import SpatialPyramidPooling
+from adl_tf.models.vision import keras_cv
 
 # ResNet depth -> blocks per stack.
 RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 _FILTERS = (64, 128, 256, 512)
 # Its upsampling has fixed factors, so sides must be multiples of this.
 _STRIDE = 32
-_ASPP_RATES = (6, 12, 18)  # keras-cv's.
+# keras-cv's.
+_ASPP_RATES = (6, 12, 18)
+_EPSILON = 1e-3
 
 
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
 class _PadToStride(tf.keras.layers.Layer):
     """Pads [B, H, W, C] with zeros at the bottom and the right to multiples of the stride."""
 
@@ -21,6 +25,7 @@ class _PadToStride(tf.keras.layers.Layer):
         return tf.pad(x, [[0, 0], [0, -height % _STRIDE], [0, -width % _STRIDE], [0, 0]])
 
 
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
 class _CropLike(tf.keras.layers.Layer):
     """Cuts the first input to the size of the second."""
 
@@ -47,40 +52,55 @@ def _logits_head(num_classes: int) -> tf.keras.Sequential:
     )
 
 
-def deeplab_v3_plus(resnet: int, num_classes: int, width: float = 1.0) -> tf.keras.Model:
-    """DeepLabV3Plus with a ResNet-V2 backbone, without pretrained weights.
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
+class DeepLabV3Plus(tf.keras.Model):
+    """keras-cv's DeepLabV3Plus with a ResNet-V2 backbone, without pretrained weights.
+
+    Maps float32 images [B, H, W, 3] in [-1, 1], of any size, to float32 logits
+    [B, H, W, num_classes].
 
     Args:
       resnet: depth of the ResNet, 50 or 101.
       num_classes: number of classes.
       width: factor of the ResNet's filters.
 
-    Returns:
-      A model from float32 images [B, H, W, 3] in [-1, 1], of any size, to float32 logits
-      [B, H, W, num_classes].
-
     Raises:
       ValueError: another depth.
     """
-    if resnet not in RESNET_BLOCKS:
-        raise ValueError(f"resnet {resnet}: choose from {list(RESNET_BLOCKS)}.")
-    # The named ResNet classes look for weights on the network even when none are wanted.
-    backbone = keras_cv.models.ResNetV2Backbone(
-        stackwise_filters=[int(width * filters) for filters in _FILTERS],
-        stackwise_blocks=list(RESNET_BLOCKS[resnet]),
-        stackwise_strides=[1, 2, 2, 2],
-        include_rescaling=False,
-    )
-    network = keras_cv.models.DeepLabV3Plus(
-        backbone=backbone,
-        num_classes=num_classes,
-        spatial_pyramid_pooling=SpatialPyramidPooling(dilation_rates=_ASPP_RATES),
-        segmentation_head=_logits_head(num_classes),
-    )
-    images = tf.keras.Input((None, None, 3))
-    logits = _CropLike(name="logits", dtype="float32")(
-        (network(_PadToStride(name="pad")(images)), images)
-    )
-    model = tf.keras.Model(images, logits, name=f"deeplab_v3_plus_resnet{resnet}")
-    model.num_classes = num_classes
-    return model
+
+    def __init__(self, resnet: int, num_classes: int, width: float = 1.0, **kwargs):
+        if resnet not in RESNET_BLOCKS:
+            raise ValueError(f"resnet {resnet}: choose from {list(RESNET_BLOCKS)}.")
+        # The named ResNet classes look for weights on the network even when none are wanted.
+        backbone = keras_cv.models.ResNetV2Backbone(
+            stackwise_filters=[int(width * filters) for filters in _FILTERS],
+            stackwise_blocks=list(RESNET_BLOCKS[resnet]),
+            stackwise_strides=[1, 2, 2, 2],
+            include_rescaling=False,
+        )
+        network = keras_cv.models.DeepLabV3Plus(
+            backbone=backbone,
+            num_classes=num_classes,
+            # keras-cv's own would add up pixels in bfloat16.
+            spatial_pyramid_pooling=SpatialPyramidPooling(
+                _ASPP_RATES, epsilon=_EPSILON, name="aspp"
+            ),
+            segmentation_head=_logits_head(num_classes),
+        )
+        images = tf.keras.Input((None, None, 3))
+        logits = _CropLike(name="logits", dtype="float32")(
+            (network(_PadToStride(name="pad")(images)), images)
+        )
+        kwargs.setdefault("name", f"deeplab_v3_plus_resnet{resnet}")
+        super().__init__(images, logits, **kwargs)
+        self.resnet = resnet
+        self.num_classes = num_classes
+        self.width = width
+
+    def get_config(self):
+        names = ("name", "resnet", "num_classes", "width")
+        return {name: getattr(self, name) for name in names}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 import tensorflow as tf
 
 from adl_tf.files import write_json
-from adl_tf.models.baselines import RESNET_BLOCKS, deeplab_v3_plus
+from adl_tf.models.baselines import RESNET_BLOCKS, DeepLabV3Plus
 from adl_tf.models.decoded import DecodedNetwork
 from adl_tf.space.genotype import Genotype
 
@@ -16,6 +16,8 @@ NETWORK_FILE = "network.json"
 DECODED = "decoded"
 BASELINES = {f"deeplab_v3_plus_resnet{depth}": depth for depth in RESNET_BLOCKS}
 CHECKPOINTS = ("best", "last")
+# Raised whenever networks of the same description come to compute something else.
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +76,7 @@ def build_network(description: NetworkDescription) -> tf.keras.Model:
         return DecodedNetwork(
             description.genotype, description.filter_multiplier, description.num_classes
         )
-    return deeplab_v3_plus(
-        BASELINES[description.network], description.num_classes, description.width
-    )
+    return DeepLabV3Plus(BASELINES[description.network], description.num_classes, description.width)
 
 
 def initialize_from(
@@ -111,16 +111,24 @@ def initialize_from(
 
 def _variables(network: tf.keras.Model) -> List[tf.Variable]:
     """All variables in an order that does not depend on which of them are trainable."""
-    return [
-        variable
-        for layer in network._flatten_layers()
-        for variable in (*layer._trainable_weights, *layer._non_trainable_weights)
-    ]
+    layers = [layer for layer in network.submodules if isinstance(layer, tf.keras.layers.Layer)]
+    frozen = [layer for layer in layers if not layer.trainable]
+    for layer in frozen:
+        layer.trainable = True
+    variables = list(network.variables)
+    for layer in frozen:
+        layer.trainable = False
+    return variables
+
+
+def network_file_content(description: NetworkDescription) -> Dict[str, Any]:
+    """What `network.json` holds: the description and the format of the weights beside it."""
+    return {"format": FORMAT, **description.to_dict()}
 
 
 def save_description(description: NetworkDescription, model_dir: str) -> None:
     """Writes `network.json`."""
-    write_json(description.to_dict(), os.path.join(model_dir, NETWORK_FILE))
+    write_json(network_file_content(description), os.path.join(model_dir, NETWORK_FILE))
 
 
 def load_description(model_dir: str) -> NetworkDescription:
@@ -128,7 +136,7 @@ def load_description(model_dir: str) -> NetworkDescription:
 
     Raises:
       FileNotFoundError: not the directory of a trained network.
-      ValueError: the file is damaged.
+      ValueError: the file is damaged, or of another format.
     """
     path = os.path.join(model_dir, NETWORK_FILE)
     if not os.path.exists(path):
@@ -138,7 +146,18 @@ def load_description(model_dir: str) -> NetworkDescription:
         )
     try:
         with open(path, encoding="utf-8") as file:
-            return NetworkDescription(**json.load(file))
+            fields = json.load(file)
+        found = fields.pop("format", 1)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a network description ({error}).") from error
+    if found != FORMAT:
+        raise ValueError(
+            f"{path}: format {found}, but this version of adl_tf reads format {FORMAT}: the "
+            "weights there belong to a network that computes another function; train it again "
+            "in another --model_dir."
+        )
+    try:
+        return NetworkDescription(**fields)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a network description ({error}).") from error
 

@@ -10,11 +10,7 @@ from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, halve, resize
 from adl_tf.layers.gated_cell import ALL, GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
 from adl_tf.layers.stem import Stem
-from adl_tf.models.vision import (
-    SpatialPyramidPooling,
-    freeze_pooled_norms,
-    set_norm_momentum,
-)
+from adl_tf.models.aspp import SpatialPyramidPooling, freeze_pooled_norms, set_norm_momentum
 from adl_tf.space.search_space import ASPP_FIELD, MOVES, SearchSpace, level_stride
 
 
@@ -43,12 +39,14 @@ class Supernet(tf.keras.Model):
         last = space.levels(space.num_layers - 1)
         self.heads = [
             SpatialPyramidPooling(
-                dilation_rates=[max(1, ASPP_FIELD // level_stride(level))],
-                num_channels=space.node_filters(level),
+                [max(1, ASPP_FIELD // level_stride(level))], space.node_filters(level)
             )
             for level in last
         ]
         self.classifiers = [tf.keras.layers.Conv2D(num_classes, 1) for _ in last]
+        # Here, since `compile` notes which layers are trainable.
+        freeze_pooled_norms(self)
+        set_norm_momentum(self, BATCH_NORM_MOMENTUM)
         # Which edge, counted by the state it leaves, is which row of alpha.
         order = sorted(range(len(space.edges)), key=lambda row: space.edges[row])
         self._edge_order = np.eye(len(order), dtype=np.float32)[order]
@@ -96,8 +94,6 @@ class Supernet(tf.keras.Model):
             shape = (None, None, None, self.space.node_filters(level))
             self._build_layer(head, shape)
             self._build_layer(classifier, shape)
-        freeze_pooled_norms(self)
-        set_norm_momentum(self, BATCH_NORM_MOMENTUM)
         tf.keras.layers.Layer.build(self, input_shape)
 
     def _build_layer(self, layer, input_shape):

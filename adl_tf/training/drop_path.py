@@ -1,9 +1,10 @@
-"""ScheduledDropPath: paths are dropped more often with depth and with time."""
+"""What is dropped at random in training: paths of cells, values behind the ASPP."""
 
 import gin
 import tensorflow as tf
 
 from adl_tf.layers.cell import Cell
+from adl_tf.layers.drop import Drop
 
 
 def drop_rate(final_keep: float, depth: float, progress: float) -> float:
@@ -42,4 +43,31 @@ class DropPathSchedule(tf.keras.callbacks.Callback):
         for index, cell in enumerate(self._cells):
             depth = (index + 1) / len(self._cells)
             rate = drop_rate(self._final_keep, depth, step / self._total_steps)
-            cell.drop_path.assign([rate, step])
+            cell.drop.schedule.assign([rate, step])
+
+
+@gin.configurable
+class HeadDropout(tf.keras.callbacks.Callback):
+    """Tells the dropout behind the projection of the ASPP its rate and the step.
+
+    Args:
+      network: values are dropped in its `Drop` layer; without one (a baseline), nothing happens.
+      optimizer: counts the steps.
+      rate: share of values that are dropped; the reference has 0.1.
+
+    Raises:
+      ValueError: a rate outside [0, 1).
+    """
+
+    def __init__(self, network, optimizer, rate: float = 0.0):
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise ValueError(f"HeadDropout.rate {rate}: it must be at least 0 and below 1.")
+        self._layers = [layer for layer in network.layers if isinstance(layer, Drop)]
+        self._optimizer = optimizer
+        self._rate = rate
+
+    def on_train_batch_begin(self, batch, logs=None):
+        step = int(self._optimizer.iterations.numpy())
+        for layer in self._layers:
+            layer.schedule.assign([self._rate, step])

@@ -67,7 +67,7 @@ def plain_windows(network, image, crop_size, stride):
 def plain_probabilities(network, image, scales, flip, crop_size=None, stride=None):
     views = []
     for scale in scales:
-        size = [round((side - 1) * scale) + 1 for side in image.shape[:2]]
+        size = [int((side - 1) * scale + 1) for side in image.shape[:2]]
         for mirrored in (False, True) if flip else (False,):
             view = plain_resize(image, size).astype(np.float32)
             view = view[:, ::-1] if mirrored else view

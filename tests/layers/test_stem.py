@@ -26,10 +26,12 @@ def test_convolution_batch_norm_with_relu_between():
     randomize_moving_statistics(stem)
     expected = []
     y = x
-    for convolution, norm, stride in zip(stem.convolutions, stem.norms, (2, 1, 2)):
+    for convolution, stride in zip(stem.convolutions, (2, 1, 2)):
+        norm = convolution.norm
         if expected:
             y = tf.nn.relu(y)
-        y = tf.nn.conv2d(y, convolution.kernel, stride, "SAME")
+        # At stride 2 every second pixel of the dense convolution is kept, from 0 on.
+        y = tf.nn.conv2d(y, convolution.kernel, 1, "SAME")[:, ::stride, ::stride]
         y = tf.nn.batch_normalization(
             y, norm.moving_mean, norm.moving_variance, norm.beta, norm.gamma, BATCH_NORM_EPSILON
         )

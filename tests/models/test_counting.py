@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from adl_tf.models.baselines import deeplab_v3_plus
+from adl_tf.models.baselines import DeepLabV3Plus
 from adl_tf.models.counting import count_multi_adds, count_parameters
 from adl_tf.models.decoded import DecodedNetwork
 from adl_tf.models.supernet import Supernet
@@ -74,9 +74,9 @@ def make_supernet(num_layers):
 
 
 def test_baseline():
-    model = deeplab_v3_plus(50, 19)
+    model = DeepLabV3Plus(50, 19)
     # ResNet-50's 23.5 million, ASPP and head.
     assert count_parameters(model) / 1e6 == pytest.approx(39.15, abs=0.01)
     assert model(tf.zeros([1, 33, 70, 3])).shape == (1, 33, 70, 19)
     with pytest.raises(ValueError, match="resnet 34: choose from"):
-        deeplab_v3_plus(34, 19)
+        DeepLabV3Plus(34, 19)

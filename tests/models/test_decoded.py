@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adl_tf.layers.cell import Cell, CellOp, ReluConvNorm
+from adl_tf.layers.cell import Cell, CellOp
+from adl_tf.layers.conv_norm import ConvNorm
 from adl_tf.models.decoded import DecodedBackbone, DecodedNetwork
+from adl_tf.models.decoder import Decoder
 from adl_tf.models.vision import keras_cv
 from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype
 from adl_tf.space.ops import OPS
@@ -87,7 +89,7 @@ def test_network_comes_back_from_its_config():
     for layer in (
         Cell(ALL_OPS.cell, 4, "down"),
         CellOp("sep_conv_3x3", 4, 2),
-        ReluConvNorm(4, 3, rate=2),
+        ConvNorm(4, 3, rate=2),
     ):
         assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
 
@@ -97,33 +99,42 @@ def normalized(x):
     return x / np.sqrt(1 + 1e-3)
 
 
+def every_second(x):
+    return x[:, ::2, ::2]
+
+
 def plain_op(layer, x):
-    """A `CellOp` in inference, as textbook ops on its weights."""
-    op, stride = layer.op, layer.stride
+    """A `CellOp` in inference, as textbook ops on its weights.
+
+    A convolution of stride 2 is one of stride 1 of which every second pixel is kept.
+    """
+    op, stride = layer.op.name, layer.stride
     if op == "none":
         return 0.0
     if "pool" in op:
         kind = "MAX" if op.startswith("max") else "AVG"
-        return normalized(tf.nn.pool(x, [3, 3], kind, [stride] * 2, "SAME"))
+        return tf.nn.pool(x, [3, 3], kind, [stride] * 2, "SAME")
     if op == "skip_connect" and stride == 1:
         return x
-    if op.startswith("atrous") and stride == 2:
-        size = [-(-side // 2) for side in x.shape[1:3]]
-        x = tf.compat.v1.image.resize_bilinear(x, size, align_corners=True)
     for index, convolution in enumerate(layer.convolutions):
         x = tf.nn.relu(x)
         kernel = convolution.kernel
         if op.startswith("sep"):
             # A separable convolution is a full one with the product of its kernels.
             kernel = convolution.depthwise_kernel * convolution.kernel[0, 0]
-        strides = stride if index == 0 and not op.startswith("atrous") else 1
         if op.startswith("atrous") and stride == 1:
             # Holes by hand.
             side = kernel.shape[0]
             holes = np.zeros([2 * side - 1, 2 * side - 1, *kernel.shape[2:]], np.float32)
             holes[::2, ::2] = kernel
             kernel = holes
-        x = normalized(tf.nn.conv2d(x, kernel, strides, "SAME"))
+        if op.startswith("atrous") and stride == 2:
+            size = [-(-side // 2) for side in x.shape[1:3]]
+            x = tf.compat.v1.image.resize_bilinear(x, size, align_corners=True)
+        x = tf.nn.conv2d(x, kernel, 1, "SAME")
+        if stride == 2 and index == 0 and not op.startswith("atrous"):
+            x = every_second(x)
+        x = normalized(x)
     return x
 
 
@@ -154,26 +165,62 @@ def test_cell_against_a_plain_one(move, size):
         normalized(tf.nn.conv2d(tf.nn.relu(x), layer.kernel, 1, "SAME"))
         for x, layer in zip((previous, earlier), cell.preprocess)
     ]
-    for block, branches in zip(ALL_OPS.cell, cell.branches):
-        outputs = [plain_op(b, states[source]) for b, (source, _) in zip(branches, block)]
+    ops = iter(cell.ops)
+    for block in ALL_OPS.cell:
+        outputs = [plain_op(next(ops), states[source]) for source, _ in block]
         states.append(outputs[0] + outputs[1] + tf.zeros([1, *size, 4]))
     np.testing.assert_allclose(result, tf.concat(states[2:], -1), rtol=1e-4, atol=1e-5)
 
 
 def test_dropped_paths():
     """A dropped path is zero for its example; the kept ones grow, so that the mean stays."""
-    cell = Cell([[[0, "skip_connect"], [0, "none"]]], 2, "stay")
+    cell = Cell([[[0, "max_pool_3x3"], [0, "none"]]], 2, "stay")
     x = tf.random.stateless_normal([400, 1, 1, 2], [5, 6])
     cell((x, x))
     whole = np.asarray(cell((x, x), training=True))
-    cell.drop_path.assign([0.25, 7])
+    cell.drop.schedule.assign([0.25, 7])
     dropped = np.asarray(cell((x, x), training=True))
     kept = np.abs(dropped).sum((1, 2, 3)) > 0
     assert 0.65 < kept.mean() < 0.85
     np.testing.assert_allclose(dropped[kept], whole[kept] / 0.75, rtol=1e-4, atol=1e-5)
     # The same step drops the same; another one others; inference none.
     np.testing.assert_array_equal(dropped, cell((x, x), training=True))
-    cell.drop_path.assign([0.25, 8])
+    cell.drop.schedule.assign([0.25, 8])
     assert (kept != (np.abs(cell((x, x), training=True)).sum((1, 2, 3)) > 0)).any()
     inference = np.asarray(cell((x, x)))
     assert (np.abs(inference).sum((1, 2, 3)) > 0).sum() >= (np.abs(whole).sum((1, 2, 3)) > 0).sum()
+
+
+def test_skip_connections_are_not_dropped():
+    cell = Cell([[[0, "skip_connect"], [0, "none"]]], 2, "stay")
+    x = tf.random.stateless_normal([50, 1, 1, 2], [5, 6])
+    cell((x, x))
+    whole = np.asarray(cell((x, x), training=True))
+    cell.drop.schedule.assign([0.9, 7])
+    np.testing.assert_array_equal(cell((x, x), training=True), whole)
+
+
+def test_decoder_reads_low_level_features_without_a_relu():
+    """What a relu would hide must reach the logits."""
+    decoder = Decoder(2)
+    coarse, fine = tf.zeros([1, 3, 3, 4]), -tf.ones([1, 5, 5, 4])
+    decoder((coarse, fine))
+    decoder.projection.kernel.assign(-tf.ones_like(decoder.projection.kernel))
+    assert np.abs(decoder((coarse, fine)) - decoder((coarse, 0 * fine))).max() > 0
+    epsilons = {layer.epsilon for layer in decoder.submodules if hasattr(layer, "epsilon")}
+    assert epsilons == {1e-5}
+
+
+def test_initial_kernels_are_the_references(network):
+    """Uniform within sqrt(1 / inputs) in the encoder, Glorot's in the head."""
+    for layer in network.submodules:
+        if isinstance(layer, ConvNorm):
+            kernel = layer.kernel.numpy()
+            side, _, inputs, outputs = kernel.shape
+            in_head = layer.relu == "after"
+            fan = (inputs + outputs) / 6 if in_head else inputs
+            bound = np.sqrt(1 / (side * side * fan))
+            assert 0.5 * bound < np.abs(kernel).max() <= bound, layer.name
+    classifier = network.get_layer("decoder").classifier
+    assert 0.006 < classifier.kernel.numpy().std() < 0.012
+    assert np.abs(classifier.kernel).max() <= 0.02

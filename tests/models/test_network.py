@@ -62,9 +62,14 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(run, tmp_path):
         assert "\n" not in str(error.value)
     path = f"{directory}/network.json"
     with open(path, "w") as file:
-        json.dump({"network": "decoded", "num_classes": 3}, file)
+        json.dump({"format": 2, "network": "decoded", "num_classes": 3}, file)
     with pytest.raises(ValueError, match="needs a genotype"):
         load_network(directory)
+    with open(path, "w") as file:
+        json.dump(describe().to_dict(), file)
+    with pytest.raises(ValueError, match=r"network.json: format 1, .* train it again") as error:
+        load_network(directory)
+    assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="'resnet' is unknown; choose from"):
         NetworkDescription("resnet", 3)
 

@@ -192,7 +192,7 @@ def test_the_papers_nodes():
     assert last["0"].moves == ("stay", "up")
     assert last["1"].moves == last["2"].moves == ("down", "stay", "up")
     assert last["3"].moves == ("down", "stay")
-    assert [head.dilation_rates for head in model.heads] == [[24], [12], [6], [3]]
+    assert [head.rates for head in model.heads] == [(24,), (12,), (6,), (3,)]
     assert [head.num_channels for head in model.heads] == [40, 80, 160, 320]
 
 
@@ -249,13 +249,7 @@ def test_all_batch_norms_have_the_same_momentum(tiny):
 
 def pooling_variables(model):
     """Variables of the batch norms behind image pooling, by id."""
-    return {
-        id(variable)
-        for head in model.heads
-        for layer in head.aspp_parallel_channels[-1].layers
-        if isinstance(layer, tf.keras.layers.BatchNormalization)
-        for variable in layer.variables
-    }
+    return {id(variable) for head in model.heads for variable in head.pooled.norm.variables}
 
 
 def test_training_moves_all_statistics_and_inference_none(tiny):

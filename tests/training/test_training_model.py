@@ -165,8 +165,8 @@ def test_paths_are_dropped_more_with_depth_and_time():
         optimizer.iterations.assign(step)
         callback.on_train_batch_begin(0)
         cells = [layer for layer in network.layers if isinstance(layer, Cell)]
-        rates.append([float(cell.drop_path[0]) for cell in cells])
-        assert all(int(cell.drop_path[1]) == step for cell in cells)
+        rates.append([float(cell.drop.schedule[0]) for cell in cells])
+        assert all(int(cell.drop.schedule[1]) == step for cell in cells)
     np.testing.assert_allclose(rates, [[0, 0], [0.1, 0.2], [0.2, 0.4]], atol=1e-6)
 
 

@@ -1,0 +1,61 @@
+"""Random zeros in training that a resumed run repeats bit for bit."""
+
+import zlib
+from typing import Optional
+
+import tensorflow as tf
+
+
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
+class Drop(tf.keras.layers.Layer):
+    """Dropout whose draws follow from step, replica and place, not from a generator's state.
+
+    Args:
+      whole_examples: drop an example's whole feature map (ScheduledDropPath,
+        https://arxiv.org/abs/1707.07012, section 3), not single values.
+
+    Attributes:
+      schedule: float32 variable [2], set before each step: the share that is dropped, and the
+        number of the step, which is the seed. Nothing is dropped at first.
+    """
+
+    def __init__(self, whole_examples: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.whole_examples = whole_examples
+
+    def get_config(self):
+        return {**super().get_config(), "whole_examples": self.whole_examples}
+
+    def build(self, input_shape):
+        self.schedule = self.add_weight(
+            name="schedule",
+            shape=(2,),
+            initializer="zeros",
+            trainable=False,
+            dtype=tf.float32,
+            experimental_autocast=False,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        super().build(input_shape)
+
+    def call(self, x, place: Optional[str] = None, training=False):
+        """Drops from x; what remains is scaled up, so that its mean stays.
+
+        Args:
+          x: [B, H, W, C].
+          place: tells the draws of several calls apart; the layer's name for a single one.
+          training: False leaves x as it is.
+
+        Returns:
+          [B, H, W, C].
+        """
+        if not training:
+            return x
+        rate, step = tf.unstack(self.schedule)
+        context = tf.distribute.get_replica_context()
+        replica = context.replica_id_in_sync_group if context else 0
+        seed = [zlib.crc32((place or self.name).encode()) // 2 + replica, tf.cast(step, tf.int32)]
+        shape = [tf.shape(x)[0], 1, 1, 1] if self.whole_examples else tf.shape(x)
+        draw = tf.random.stateless_uniform(shape, seed)
+        scale = tf.where(draw < 1.0 - rate, 1.0 / (1.0 - rate), 0.0)
+        return x * tf.cast(scale, x.dtype)

@@ -1,0 +1,54 @@
+"""The decoder (DeepLabv3+, https://arxiv.org/abs/1802.02611, section 3.1)."""
+
+import tensorflow as tf
+
+from adl_tf.layers.convolution import resize, spatial_size
+from adl_tf.models.aspp import head_conv
+
+_LOW_LEVEL_FILTERS = 48
+_FILTERS = 256
+
+
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
+class Decoder(tf.keras.layers.Layer):
+    """Coarse features joined with finer ones, two 3x3 convolutions, classes.
+
+    Args:
+      num_classes: number of classes.
+    """
+
+    def __init__(self, num_classes: int, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.projection = head_conv(_LOW_LEVEL_FILTERS, 1, name="low_level")
+        self.convolutions = [head_conv(_FILTERS, 3, name=f"refine_{index}") for index in range(2)]
+        # Rounded to bfloat16, logits of 10 would be off by up to 0.03, and labels with them.
+        self.classifier = tf.keras.layers.Conv2D(
+            num_classes,
+            1,
+            kernel_initializer=tf.keras.initializers.TruncatedNormal(stddev=0.01),
+            dtype="float32",
+            name="classifier",
+        )
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes}
+
+    def call(self, inputs, training=False):
+        """(coarse [B, h, w, C], fine [B, H, W, D]) -> logits [B, H, W, classes]."""
+        coarse, fine = inputs
+        fine = self.projection(fine, training=training)
+        x = tf.concat([resize(coarse, spatial_size(fine)), fine], axis=-1)
+        for convolution in self.convolutions:
+            x = convolution(x, training=training)
+        return self.classifier(x)
+
+
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
+class ResizeLike(tf.keras.layers.Layer):
+    """Resizes the first input to the size of the second."""
+
+    def call(self, inputs):
+        """([B, h, w, C], [B, H, W, D]) -> [B, H, W, C]."""
+        x, like = inputs
+        return resize(x, spatial_size(like))
