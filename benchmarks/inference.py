@@ -40,55 +40,10 @@ COMPARED = 8  # Images whose labels are compared.
 
 def build_peer(checkout, height, width, batch, output):
     """Writes the frozen graph of the peer: images:0 float32 in 0..255, labels:0."""
-    import importlib
-    import types
-
-    import numpy as np
     import tensorflow.compat.v1 as tf
-    import tf_slim
-    from tf_slim.nets import resnet_utils
+    from peer import import_peer
 
-    class HParams(types.SimpleNamespace):
-        """As far as the peer uses the class of that name."""
-
-        def set_hparam(self, name, value):
-            setattr(self, name, value)
-
-    np.int = int  # An old name for it.
-    # What the peer imports from TensorFlow 1 is a package of its own today, in which the name
-    # of the sub-package `layers` stands for one of its modules.
-    layers = sys.modules["tf_slim.layers"]
-    training = types.ModuleType("training")
-    training.HParams = HParams
-    for name, module in {
-        "": types.ModuleType("contrib"),
-        ".slim": tf_slim,
-        ".slim.nets": types.SimpleNamespace(resnet_utils=resnet_utils),
-        ".framework": tf_slim,
-        ".layers": layers,
-        ".layers.python": tf_slim,
-        ".layers.python.layers": layers,
-        ".training": training,
-    }.items():
-        sys.modules[f"tensorflow.contrib{name}"] = module
-        if name.count(".") == 1:
-            setattr(sys.modules["tensorflow.contrib"], name[1:], module)
-    # TensorFlow 2.15 looks for these under a name that they have in no package.
-    for name in ("base", "convolutional", "core", "normalization", "pooling"):
-        module = importlib.import_module(f"keras.src.legacy_tf_layers.{name}")
-        sys.modules[f"tf_keras.legacy_tf_layers.{name}"] = module
-    sys.path[:0] = [os.path.join(checkout, "research"), os.path.join(checkout, "research", "slim")]
-    from deeplab import common, model
-
-    tf.disable_v2_behavior()
-    flags = [
-        "--model_variant=nas_hnasnet",
-        "--decoder_output_stride=4",
-        # Full convolutions in its head, as the paper counts them.
-        "--aspp_with_separable_conv=false",
-        "--decoder_use_separable_conv=false",
-    ]
-    tf.app.flags.FLAGS(["peer", *flags])
+    common, model = import_peer(checkout)
     options = common.ModelOptions(
         outputs_to_num_classes={common.OUTPUT_TYPE: CLASSES},
         crop_size=[height, width],

@@ -87,6 +87,8 @@ class DeepLabV3Plus(tf.keras.Model):
             ),
             segmentation_head=_logits_head(num_classes),
         )
+        # Without the backbone's last batch norm, which nothing reads and Keras does not save.
+        network = tf.keras.Model(network.input, network.output, name=network.name)
         images = tf.keras.Input((None, None, 3))
         logits = _CropLike(name="logits", dtype="float32")(
             (network(_PadToStride(name="pad")(images)), images)

@@ -193,7 +193,7 @@ def test_the_papers_nodes():
     assert last["1"].moves == last["2"].moves == ("down", "stay", "up")
     assert last["3"].moves == ("down", "stay")
     assert [head.rates for head in model.heads] == [(24,), (12,), (6,), (3,)]
-    assert [head.num_channels for head in model.heads] == [40, 80, 160, 320]
+    assert [head.filters for head in model.heads] == [40, 80, 160, 320]
 
 
 def test_number_of_weights(tiny):
