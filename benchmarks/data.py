@@ -160,7 +160,8 @@ def _read(dataset_dir, cache_dir, seconds):
     """Examples per second of the training stream and of decoding alone, taken in turns."""
     import tensorflow as tf
 
-    from adl_tf.data.reader import RecordReader, train_stream
+    from adl_tf.data.reader import RecordReader
+    from adl_tf.data.streams import train_stream
 
     reader = RecordReader(dataset_dir, "train", cache_dir=cache_dir)
     batch_size = 2
@@ -200,7 +201,8 @@ def _encoded_pairs(dataset_dir, reader):
 
 def _read_epoch(dataset_dir):
     """Examples per second and peak memory of one epoch."""
-    from adl_tf.data.reader import RecordReader, train_stream
+    from adl_tf.data.reader import RecordReader
+    from adl_tf.data.streams import train_stream
 
     reader = RecordReader(dataset_dir, "train")
     start = time.perf_counter()

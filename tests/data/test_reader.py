@@ -10,7 +10,8 @@ from tiny_dataset import (
     write_shards,
 )
 
-from adl_tf.data.reader import RecordReader, evaluation_stream, train_stream
+from adl_tf.data.reader import RecordReader
+from adl_tf.data.streams import evaluation_stream, train_stream
 
 OPTIONS = dict(batch_size=2, crop_size=(17, 33), seed=7, deterministic=True)
 

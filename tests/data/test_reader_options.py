@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 from tiny_dataset import BAD_RECORDS, encode, make_pair, png, write_dataset
 
-from adl_tf.data.description import Shard, load_description, save_description
-from adl_tf.data.reader import RecordReader, evaluation_stream, train_stream
+from adl_tf.data.description import Shard, read_dataset_description, write_dataset_description
+from adl_tf.data.reader import RecordReader
+from adl_tf.data.streams import evaluation_stream, train_stream
 
 OPTIONS = dict(batch_size=2, crop_size=(17, 33), seed=7, deterministic=True)
 
@@ -52,7 +53,7 @@ def test_cache_notices_new_shards(tmp_path):
 def write_unbalanced(directory, examples=40):
     """Class 4 is in example 0 only, every other class in all."""
     write_dataset(directory, train=[encode(i) for i in range(examples)])
-    description = load_description(directory)
+    description = read_dataset_description(directory)
     split = description.splits["train"]
     shards, index = [], 0
     for shard in split.shards:
@@ -60,7 +61,7 @@ def write_unbalanced(directory, examples=40):
         shards.append(Shard(shard.file, shard.examples, classes=rows))
         index += shard.examples
     description.splits["train"] = type(split)(tuple(shards))
-    save_description(description, directory)
+    write_dataset_description(description, directory)
 
 
 def count_first(reader, epochs=10, **options):
@@ -94,11 +95,11 @@ def test_balance_needs_to_know_the_classes_of_the_records(dataset_dir):
 
 def test_unlabelled_split_can_be_predicted_but_not_trained_on(tmp_path):
     write_dataset(tmp_path, test=[encode(0, label=b"")])
-    description = load_description(tmp_path)
+    description = read_dataset_description(tmp_path)
     description.splits["test"] = type(description.splits["test"])(
         description.splits["test"].shards, labelled=False
     )
-    save_description(description, tmp_path)
+    write_dataset_description(description, tmp_path)
     reader = RecordReader(tmp_path, "test")
     batches = take(evaluation_stream(reader), 5)
     assert len(batches) == 1 and (batches[0]["label"] == 255).all()
@@ -126,7 +127,8 @@ def test_two_devices_get_the_parts_of_one_batch(dataset_dir):
     """In a process of its own, since devices are divided before TensorFlow starts."""
     program = f"""
 import tensorflow as tf
-from adl_tf.data.reader import RecordReader, train_stream
+from adl_tf.data.reader import RecordReader
+from adl_tf.data.streams import train_stream
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from readback import labels_by_name, read_records
 
-from adl_tf.data.description import load_description
+from adl_tf.data.description import read_dataset_description
 from data_prep import convert_ade20k, core
 
 NAMES = {
@@ -45,7 +45,7 @@ def test_labels_are_shifted_and_other_is_ignored(archive, tmp_path):
     for split in ("train", "val"):
         for label in labels_by_name(tmp_path / "out", split).values():
             np.testing.assert_array_equal(label, expected)
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.num_classes == 150
     assert description.class_names[0] == "thing1" and description.class_names[149] == "thing150"
     assert len(set(description.colors)) == 150

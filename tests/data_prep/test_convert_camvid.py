@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from readback import labels_by_name, read_records
 
-from adl_tf.data.description import load_description
+from adl_tf.data.description import read_dataset_description
 from data_prep import convert_camvid, core
 
 
@@ -32,7 +32,7 @@ def test_conversion(tmp_path):
     assert set(labels) == {"0001TP_006690", "0016E5_00390"}
     for label in labels.values():
         np.testing.assert_array_equal(label[::3, 0], [*range(11), 255])
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.class_names[:4] == ("sky", "building", "pole", "road")
     assert description.colors[3] == (128, 64, 128)
     assert description.splits["val"].class_pixels == (3 * 48,) * 11

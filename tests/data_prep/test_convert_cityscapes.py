@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 from readback import labels_by_name, read_records
 
-from adl_tf.data.description import load_description
+from adl_tf.data.description import read_dataset_description
 from data_prep import convert_cityscapes, core
 
 NAMES = {
@@ -67,7 +67,7 @@ def test_label_ids_become_train_ids(archive, tmp_path):
 
 def test_description(archive, tmp_path):
     convert(archive, tmp_path / "out")
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.num_classes == 19
     assert description.class_names[0] == "road" and description.class_names[18] == "bicycle"
     assert description.colors[13] == (0, 0, 142)
@@ -77,7 +77,7 @@ def test_description(archive, tmp_path):
 
 def test_test_split_has_no_labels(archive, tmp_path):
     convert(archive, tmp_path / "out")
-    assert not load_description(tmp_path / "out").splits["test"].labelled
+    assert not read_dataset_description(tmp_path / "out").splits["test"].labelled
     assert labels_by_name(tmp_path / "out", "test") == {"berlin_000000_000019": None}
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from readback import labels_by_name
 
-from adl_tf.data.description import load_description
+from adl_tf.data.description import read_dataset_description
 from data_prep import convert_coco, core
 
 # The 20 of COCO's categories that VOC has, with COCO's ids, and the class ids of VOC.
@@ -86,7 +86,7 @@ def test_every_voc_class_is_found_under_its_coco_name(root, tmp_path):
     for name, (x, y) in places.items():
         expected[y : y + 2, x : x + 3] = VOC_OF_COCO[name][1]
     np.testing.assert_array_equal(labels["000000000009"], expected)
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.class_names[VOC_OF_COCO["tv"][1]] == "tvmonitor"
     assert description.num_classes == 21
 

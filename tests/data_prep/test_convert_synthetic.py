@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from readback import read_records
 
-from adl_tf.data.description import load_description
+from adl_tf.data.description import read_dataset_description
 from data_prep import convert_synthetic, core
 
 
@@ -18,7 +18,7 @@ def test_built_once(tmp_path):
 
 def test_streets_show_every_class_and_no_two_are_alike(tmp_path):
     convert_synthetic.build(tmp_path, num_train=8, num_val=8, height=64, width=96)
-    frequencies = load_description(tmp_path).splits["train"].class_frequencies
+    frequencies = read_dataset_description(tmp_path).splits["train"].class_frequencies
     assert len(frequencies) == 8 and min(frequencies) > 0.002 and max(frequencies) < 0.5
     records = read_records(tmp_path, "train") + read_records(tmp_path, "val")
     assert len({record["bytes"] for record in records}) == 16

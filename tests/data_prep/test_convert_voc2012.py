@@ -4,7 +4,7 @@ import scipy.io
 from PIL import Image
 from readback import labels_by_name
 
-from adl_tf.data.description import default_colors, load_description
+from adl_tf.data.description import default_colors, read_dataset_description
 from data_prep import convert_voc2012, core
 
 
@@ -78,7 +78,7 @@ def test_trainaug_is_both_without_val_and_prefers_voc(archive, tmp_path):
 
 def test_description(archive, tmp_path):
     convert(archive, tmp_path / "out")
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.class_names[0] == "background" and description.class_names[20] == "tvmonitor"
     assert description.colors[15] == (192, 128, 128)
     assert description.splits["val"].ignored_pixels == 3 * 40

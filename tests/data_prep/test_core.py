@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from readback import command, environment, error_line, read_records, run_program
 
-from adl_tf.data.description import load_description
+from adl_tf.data.description import read_dataset_description
 from data_prep import convert_folder, convert_synthetic, core, verify
 from data_prep.examples import BadExample, read_image
 
@@ -46,7 +46,7 @@ def contents(directory):
 def test_shards_and_description(folder, tmp_path):
     summary = convert(folder, tmp_path / "out", num_shards=4)
     assert summary == {"examples": {"train": 6, "val": 2}, "shards": 6, "skipped": 0}
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.class_names == ("sky", "big road", "car")
     assert description.colors[1] == (1, 2, 3)
     train = description.splits["train"]
