@@ -68,6 +68,13 @@ def write_dataset(directory, **splits):
     return directory
 
 
+def flip_byte(path, place):
+    """Damages a file at one place."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x55
+    path.write_bytes(content)
+
+
 BAD_RECORDS = {
     "nonsense": b"not a record",
     "no image": encode(1, image=b""),

@@ -44,6 +44,11 @@ def read_records(directory, split):
     return records
 
 
+def hidden(directory):
+    """Names of the hidden files; a conversion leaves its own folder and nothing half written."""
+    return {path.name for path in pathlib.Path(directory).glob(".*")}
+
+
 def labels_by_name(directory, split):
     return {record["name"]: record["label"] for record in read_records(directory, split)}
 

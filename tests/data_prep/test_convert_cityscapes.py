@@ -4,7 +4,9 @@ from PIL import Image
 from readback import labels_by_name, read_records
 
 from adl_tf.data.description import read_dataset_description
-from data_prep import convert_cityscapes, core
+from data_prep import convert_cityscapes
+from data_prep.errors import ConversionError
+from data_prep.run import run_conversion
 
 NAMES = {
     "train": ["aachen/aachen_000000_000019", "zurich/zurich_000121_000019"],
@@ -46,7 +48,7 @@ def archive(tmp_path):
 
 
 def convert(archive, output, max_errors=0, **options):
-    return core.run(
+    return run_conversion(
         convert_cityscapes.plan(str(archive), **options), str(output), max_errors=max_errors
     )
 
@@ -123,11 +125,11 @@ def test_bad_examples_are_named(archive, tmp_path, capsys):
 def test_size_mismatch_is_named(archive, tmp_path, half_resolution):
     label = archive / "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
     Image.fromarray(every_id(32, 60)).save(label)
-    with pytest.raises(core.ConversionError, match="the label is 32x60, the image 32x64"):
+    with pytest.raises(ConversionError, match="the label is 32x60, the image 32x64"):
         convert(archive, tmp_path / "out", half_resolution=half_resolution)
 
 
 def test_missing_archive_is_named(archive):
     (archive / "leftImg8bit/val").rename(archive / "elsewhere")
-    with pytest.raises(core.ConversionError, match="leftImg8bit/val: no CITY/"):
+    with pytest.raises(ConversionError, match="leftImg8bit/val: no CITY/"):
         convert_cityscapes.plan(str(archive))
