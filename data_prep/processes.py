@@ -87,7 +87,7 @@ def _encode_all(encode, items, num_workers):
 
 def _start_worker():
     """Leaves Ctrl-C to the parent, and ends this worker when its parent is killed, which would
-    leave it waiting for ever."""
+    leave it waiting forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sentinel = multiprocessing.parent_process().sentinel
 

@@ -1,6 +1,6 @@
 """Bad records of a stream: each is named once, and too many end it."""
 
-from typing import Callable
+from typing import Callable, Optional
 
 import tensorflow as tf
 from absl import logging
@@ -13,7 +13,9 @@ class BadRecords:
       failure: the line that a stream failed with; None before.
     """
 
-    def __init__(self, allowed: int, name: Callable[[int], str], find_fault: Callable[[int], str]):
+    def __init__(
+        self, allowed: int, name: Callable[[int], str], find_fault: Callable[[int], Optional[str]]
+    ):
         """Starts with none.
 
         Args:

@@ -5,7 +5,7 @@ from readback import environment
 
 
 def test_worker_processes_start_without_tensorflow():
-    """A worker process imports its converter anew, and what that imports."""
+    """A worker process imports its converter again, and with it what that imports."""
     program = """
 import importlib, pkgutil, sys, data_prep
 names = [module.name for module in pkgutil.iter_modules(data_prep.__path__)]
