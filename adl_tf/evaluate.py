@@ -17,7 +17,8 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from adl_tf.data.description import DESCRIPTION_FILE, Size
-from adl_tf.data.reader import RecordReader, evaluation_stream
+from adl_tf.data.reader import RecordReader
+from adl_tf.data.streams import evaluation_stream
 from adl_tf.evaluation.inference import Predictor
 from adl_tf.evaluation.prediction_writer import PredictionWriter, make_directory
 from adl_tf.evaluation.results import format_table, summarize, write_results

@@ -1,6 +1,7 @@
 """Files that are whole or not there: written beside their place, then renamed into it."""
 
 import contextlib
+import glob
 import json
 import os
 import tempfile
@@ -11,7 +12,8 @@ from typing import Any, Iterator
 def replacing(path: str) -> Iterator[str]:
     """Gives the path of a temporary file that replaces `path` once the block has ended well.
 
-    If the block raises, the temporary file is removed and `path` is left as it was.
+    If the block raises, the temporary file is removed and `path` is left as it was. A process
+    killed inside the block leaves both; see `remove_temporaries`.
 
     Example:
       >>> import os, tempfile
@@ -30,9 +32,12 @@ def replacing(path: str) -> Iterator[str]:
     Raises:
       OSError: the directory cannot be written to.
     """
-    handle, temporary = tempfile.mkstemp(
-        dir=os.path.dirname(path) or ".", prefix=f".{os.path.basename(path)}-", suffix=".tmp"
-    )
+    directory, name = os.path.split(path)
+    try:
+        handle, temporary = tempfile.mkstemp(".tmp", f".{name}-", directory or ".")
+    except OSError as error:
+        error.filename = path  # Nobody knows the temporary file by its name.
+        raise
     os.close(handle)
     try:
         yield temporary
@@ -42,6 +47,16 @@ def replacing(path: str) -> Iterator[str]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def remove_temporaries(directory: str) -> None:
+    """Removes the temporary files that killed processes left in a directory.
+
+    Those of `replacing` in processes that still run would go, too: the caller makes sure that
+    there are none.
+    """
+    for path in glob.glob(os.path.join(glob.escape(directory), ".*-????????.tmp")):
+        os.remove(path)
 
 
 def write_text(text: str, path: str) -> None:

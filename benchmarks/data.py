@@ -9,6 +9,7 @@ Draws its own street scenes of Cityscapes' size. Prints one JSON line last:
   memory: peak megabytes of converting and of reading sets of growing size.
 """
 
+import functools
 import json
 import os
 import resource
@@ -22,7 +23,9 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from data_prep import convert_cityscapes, convert_folder, convert_synthetic, core
+from data_prep import convert_cityscapes, convert_folder, processes
+from data_prep.run import run_conversion
+from data_prep.street import draw_street
 
 _SCENES = 12  # Different ones; a larger set shows them under several names.
 _CROP = (321, 321)
@@ -53,7 +56,7 @@ def draw_scenes(directory, height, width):
         names = ("image.png", "label.png", "half.jpg", "half_label.png")
         paths = [os.path.join(directory, f"{index}_{name}") for name in names]
         for shrink, (image_path, label_path) in ((1, paths[:2]), (2, paths[2:])):
-            image, label = convert_synthetic.draw_street(
+            image, label = draw_street(
                 np.random.default_rng(index), height // shrink, width // shrink
             )
             # At this quality as many bytes per pixel as photographs of streets have at 90.
@@ -100,7 +103,7 @@ def measure_conversion(directory, cityscapes):
 def measure_reading(directory, scenes, seconds):
     jpeg = os.path.join(directory, "jpeg")
     plan = convert_folder.plan(link_folder(jpeg + "_folder", scenes, 48))
-    core.run(plan, jpeg)
+    run_conversion(plan, jpeg)
     png = os.path.join(directory, "half_resolution_1")
     result = {}
     for name, dataset_dir, cache_dir in (
@@ -151,7 +154,8 @@ def _convert(plan, output, workers):
     import tensorflow  # noqa: F401  Its start is not what is measured.
 
     start = time.perf_counter()
-    summary = core.run(plan, output, num_workers=workers)
+    write = functools.partial(processes.write, num_workers=workers)
+    summary = run_conversion(plan, output, write=write)
     seconds = time.perf_counter() - start
     return sum(summary["examples"].values()) / seconds, _peak_megabytes()
 
@@ -160,7 +164,8 @@ def _read(dataset_dir, cache_dir, seconds):
     """Examples per second of the training stream and of decoding alone, taken in turns."""
     import tensorflow as tf
 
-    from adl_tf.data.reader import RecordReader, train_stream
+    from adl_tf.data.reader import RecordReader
+    from adl_tf.data.streams import train_stream
 
     reader = RecordReader(dataset_dir, "train", cache_dir=cache_dir)
     batch_size = 2
@@ -200,7 +205,8 @@ def _encoded_pairs(dataset_dir, reader):
 
 def _read_epoch(dataset_dir):
     """Examples per second and peak memory of one epoch."""
-    from adl_tf.data.reader import RecordReader, train_stream
+    from adl_tf.data.reader import RecordReader
+    from adl_tf.data.streams import train_stream
 
     reader = RecordReader(dataset_dir, "train")
     start = time.perf_counter()

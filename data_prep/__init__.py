@@ -1,1 +1,6 @@
-"""From the archives of data sets to TFRecords: one converter per data set over one core."""
+"""From the archives of data sets to TFRecords.
+
+Each `convert_NAME.py` lists one data set as a `conversion.Conversion` and hands it to
+`program.main`, its command line. `run.py` runs a conversion; `shards.py`, `processes.py` and
+`beam.py` are how. `verify.py` checks what was written.
+"""

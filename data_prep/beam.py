@@ -8,18 +8,20 @@ from typing import Sequence
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from data_prep import core
+from data_prep.conversion import Conversion
+from data_prep.errors import ConversionError, ErrorCount
+from data_prep.shards import ShardPlan, read_state, write_shard
 
 
 def write(
-    conversion: core.Conversion,
+    conversion: Conversion,
     output_dir: str,
-    plans: Sequence[core.ShardPlan],
-    errors: core.ErrorCount,
+    plans: Sequence[ShardPlan],
+    errors: ErrorCount,
     *,
     options: Sequence[str],
 ) -> None:
-    """Writes the shards, see `core.run_with`.
+    """Writes the shards on the workers of a runner.
 
     Args:
       conversion: what to convert.
@@ -33,18 +35,18 @@ def write(
     """
     encode, num_classes = conversion.encode, len(conversion.class_names)
 
-    def write_shard(plan):
-        core.write_shard(output_dir, plan, map(encode, plan.items), num_classes)
+    def write_plan(plan):
+        write_shard(output_dir, plan, map(encode, plan.items), num_classes)
 
     try:
         with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
-            _ = pipeline | beam.Create(plans) | beam.Reshuffle() | beam.Map(write_shard)
+            _ = pipeline | beam.Create(plans) | beam.Reshuffle() | beam.Map(write_plan)
     except Exception as error:  # A runner raises whatever it likes.
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise core.ConversionError(
-            f"the Beam pipeline failed ({reason[0]}); start the same command again: it goes on "
+        raise ConversionError(
+            f"the Beam pipeline failed ({reason[0]}); run the same command again: it resumes "
             "where it stopped."
         ) from error
     for plan in plans:
-        for message in core.load_state(output_dir, plan.file)["skipped"]:
+        for message in read_state(output_dir, plan)["skipped"]:
             errors.add(message)

@@ -8,15 +8,19 @@ import os
 
 from absl import flags
 
-from adl_tf.data.description import default_colors
-from data_prep import core
-from data_prep.examples import Example, Item, map_ids, read_image, read_label, shrink
+from adl_tf.data.description import IGNORE_LABEL, default_colors
+from data_prep import program
+from data_prep.conversion import Conversion
+from data_prep.errors import ConversionError
+from data_prep.examples import Example, Item, shrink
+from data_prep.images import map_ids, read_image, read_label
+from data_prep.listing import list_pairs
 
 _NUM_CLASSES = 150
-_IDS = {0: core.IGNORE_LABEL, **{label: label - 1 for label in range(1, _NUM_CLASSES + 1)}}
+_IDS = {0: IGNORE_LABEL, **{label: label - 1 for label in range(1, _NUM_CLASSES + 1)}}
 
 
-def plan(input_dir: str, *, short_side: int = 0) -> core.Conversion:
+def plan(input_dir: str, *, short_side: int = 0) -> Conversion:
     """Lists train and val.
 
     Args:
@@ -27,15 +31,13 @@ def plan(input_dir: str, *, short_side: int = 0) -> core.Conversion:
       ConversionError: a part is missing, or the list of classes is not understood.
     """
     root = os.path.join(input_dir, "ADEChallengeData2016")
-    splits = {}
-    for split, folder in (("train", "training"), ("val", "validation")):
+
+    def pairs(folder):
         images, labels = (os.path.join(root, kind, folder) for kind in ("images", "annotations"))
-        splits[split] = []
-        for file in core.list_files(images, (".jpg",)):
-            name = os.path.splitext(file)[0]
-            label = os.path.join(labels, name + ".png")
-            splits[split].append(Item(name, os.path.join(images, file), label))
-    return core.Conversion(
+        return list_pairs(images, labels, (".jpg",))
+
+    splits = {"train": pairs("training"), "val": pairs("validation")}
+    return Conversion(
         name="ade20k",
         class_names=_read_names(os.path.join(root, "objectInfo150.txt")),
         colors=default_colors(_NUM_CLASSES + 1)[1:],
@@ -62,15 +64,15 @@ def _read_names(path):
         with open(path, encoding="utf-8") as file:
             rows = [line.rstrip("\n").split("\t") for line in file if line.strip()][1:]
     except FileNotFoundError:
-        raise core.ConversionError(f"{path}: missing; is the archive unpacked there?") from None
+        raise ConversionError(f"{path}: missing; is the archive unpacked there?") from None
     if len(rows) != _NUM_CLASSES or any(len(row) < 2 for row in rows):
-        raise core.ConversionError(
+        raise ConversionError(
             f"{path}: not the table of {_NUM_CLASSES} classes with columns between tabs; "
-            "fetch it again."
+            "download it again."
         )
     return tuple(row[-1].split(",")[0].strip() for row in rows)
 
 
 if __name__ == "__main__":
     flags.DEFINE_integer("short_side", 0, "Shrink images whose short side is longer; 0: none.", 0)
-    core.main(plan, options=("short_side",))
+    program.main(plan, options=("short_side",))

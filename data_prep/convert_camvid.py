@@ -2,8 +2,12 @@
 
 import os
 
-from data_prep import core
-from data_prep.examples import Example, Item, map_ids, read_image, read_label
+from adl_tf.data.description import IGNORE_LABEL
+from data_prep import program
+from data_prep.conversion import Conversion
+from data_prep.examples import Example, Item
+from data_prep.images import map_ids, read_image, read_label
+from data_prep.listing import list_pairs
 
 _CLASSES = {
     "sky": (128, 128, 128),
@@ -18,10 +22,10 @@ _CLASSES = {
     "pedestrian": (64, 64, 0),
     "bicyclist": (0, 128, 192),
 }
-_IDS = {**{label: label for label in range(11)}, 11: core.IGNORE_LABEL}
+_IDS = {**{label: label for label in range(11)}, 11: IGNORE_LABEL}
 
 
-def plan(input_dir: str) -> core.Conversion:
+def plan(input_dir: str) -> Conversion:
     """Lists train, val and, where there is one, test.
 
     Raises:
@@ -32,12 +36,8 @@ def plan(input_dir: str) -> core.Conversion:
         images, labels = os.path.join(input_dir, split), os.path.join(input_dir, split + "annot")
         if split == "test" and not os.path.isdir(images):
             continue
-        splits[split] = []
-        for file in core.list_files(images, (".png", ".jpg")):
-            name = os.path.splitext(file)[0]
-            label = os.path.join(labels, name + ".png")
-            splits[split].append(Item(name, os.path.join(images, file), label))
-    return core.Conversion(
+        splits[split] = list_pairs(images, labels, (".png", ".jpg"))
+    return Conversion(
         name="camvid",
         class_names=tuple(_CLASSES),
         colors=tuple(_CLASSES.values()),
@@ -54,4 +54,4 @@ def convert(item: Item) -> Example:
 
 
 if __name__ == "__main__":
-    core.main(plan)
+    program.main(plan)

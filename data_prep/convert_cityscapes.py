@@ -10,8 +10,12 @@ import os
 
 from absl import flags
 
-from data_prep import core
-from data_prep.examples import Example, Item, map_ids, read_image, read_label, shrink
+from adl_tf.data.description import IGNORE_LABEL
+from data_prep import program
+from data_prep.conversion import Conversion
+from data_prep.errors import ConversionError
+from data_prep.examples import Example, Item, shrink
+from data_prep.images import map_ids, read_image, read_label
 
 _CLASSES = {  # Name: label id in the files, color. The order is that of the train ids.
     "road": (7, (128, 64, 128)),
@@ -35,15 +39,15 @@ _CLASSES = {  # Name: label id in the files, color. The order is that of the tra
     "bicycle": (33, (119, 11, 32)),
 }
 _LABEL_IDS = {
-    **{label: core.IGNORE_LABEL for label in range(34)},
+    **{label: IGNORE_LABEL for label in range(34)},
     **{label: train_id for train_id, (label, _) in enumerate(_CLASSES.values())},
 }
-_TRAIN_IDS = {**{label: label for label in range(len(_CLASSES))}, 255: core.IGNORE_LABEL}
+_TRAIN_IDS = {**{label: label for label in range(len(_CLASSES))}, 255: IGNORE_LABEL}
 _IMAGE_SUFFIX = "_leftImg8bit.png"
 _LABELS = {"train": "gtFine", "val": "gtFine", "test": None, "train_extra": "gtCoarse"}
 
 
-def plan(input_dir: str, *, half_resolution: bool = False) -> core.Conversion:
+def plan(input_dir: str, *, half_resolution: bool = False) -> Conversion:
     """Lists train and val, and test and train_extra where their images are.
 
     Args:
@@ -58,7 +62,7 @@ def plan(input_dir: str, *, half_resolution: bool = False) -> core.Conversion:
         images = os.path.join(input_dir, "leftImg8bit", split)
         if split in ("train", "val") or os.path.isdir(images):
             splits[split] = _list_split(input_dir, images, labels and f"{labels}/{split}")
-    return core.Conversion(
+    return Conversion(
         name="cityscapes",
         class_names=tuple(_CLASSES),
         colors=tuple(color for _, color in _CLASSES.values()),
@@ -85,7 +89,7 @@ def convert(item: Item, *, half_resolution: bool) -> Example:
 def _list_split(input_dir, images, labels):
     files = sorted(glob.glob(os.path.join(glob.escape(images), "*", "*" + _IMAGE_SUFFIX)))
     if not files:
-        raise core.ConversionError(
+        raise ConversionError(
             f"{images}: no CITY/*{_IMAGE_SUFFIX} there; is the archive unpacked there?"
         )
     items = []
@@ -105,4 +109,4 @@ def _list_split(input_dir, images, labels):
 
 if __name__ == "__main__":
     flags.DEFINE_bool("half_resolution", False, "Store 512x1024, for the architecture search.")
-    core.main(plan, options=("half_resolution",))
+    program.main(plan, options=("half_resolution",))

@@ -11,10 +11,13 @@ import os
 import numpy as np
 from PIL import Image, ImageDraw
 
-from adl_tf.data.description import default_colors
-from data_prep import core
+from adl_tf.data.description import IGNORE_LABEL, default_colors
+from data_prep import program
+from data_prep.conversion import Conversion
 from data_prep.convert_voc2012 import CLASSES
-from data_prep.examples import BadExample, Example, Item, read_image
+from data_prep.errors import BadExample, ConversionError
+from data_prep.examples import Example, Item
+from data_prep.images import read_image
 
 _VOC_NAMES = {
     "airplane": "aeroplane",
@@ -27,7 +30,7 @@ _VOC_NAMES = {
 _SUBPIXELS = 4  # Outlines are drawn larger and sampled at the centers of pixels.
 
 
-def plan(input_dir: str) -> core.Conversion:
+def plan(input_dir: str) -> Conversion:
     """Reads the annotations of train and val.
 
     Raises:
@@ -41,8 +44,8 @@ def plan(input_dir: str) -> core.Conversion:
         except BadExample as fault:
             faults.append(fault)
     if not splits:
-        raise core.ConversionError(str(faults[0]))
-    return core.Conversion(
+        raise ConversionError(str(faults[0]))
+    return Conversion(
         name="coco",
         class_names=CLASSES,
         colors=default_colors(len(CLASSES)),
@@ -70,11 +73,13 @@ def convert(item: Item) -> Example:
                 ImageDraw.Draw(canvas).polygon(corners, fill=label)
     except (KeyError, TypeError, ValueError) as error:
         raise BadExample(
-            item.image, f"its annotation cannot be drawn ({error})", "fetch the annotations again"
+            item.image,
+            f"its annotation cannot be drawn ({error})",
+            "download the annotations again",
         ) from None
     center = slice(_SUBPIXELS // 2, None, _SUBPIXELS)
     label = np.array(np.asarray(canvas)[center, center])
-    label[crowd & (label == 0)] = core.IGNORE_LABEL
+    label[crowd & (label == 0)] = IGNORE_LABEL
     return Example(*read_image(item.image), label)
 
 
@@ -86,7 +91,7 @@ def _list_split(path, images):
         raise BadExample(path, "the annotations are missing", "unpack the archive there") from None
     except (KeyError, TypeError, ValueError) as error:
         reason = f"not the JSON of instance annotations ({type(error).__name__}: {error})"
-        raise BadExample(path, reason, "fetch it again") from None
+        raise BadExample(path, reason, "download it again") from None
 
 
 def _list_items(content, folder):
@@ -124,4 +129,4 @@ def _decode_runs(segmentation, height, width):
 
 
 if __name__ == "__main__":
-    core.main(plan)
+    program.main(plan)

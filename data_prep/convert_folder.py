@@ -12,14 +12,18 @@ import re
 
 from absl import flags
 
-from adl_tf.data.description import default_colors
-from data_prep import core
-from data_prep.examples import Example, Item, read_image, read_label
+from adl_tf.data.description import IGNORE_LABEL, default_colors
+from data_prep import program
+from data_prep.conversion import Conversion
+from data_prep.errors import ConversionError
+from data_prep.examples import Example, Item
+from data_prep.images import read_image, read_label
+from data_prep.listing import list_pairs
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm")
 
 
-def plan(input_dir: str, *, val_fraction: float = 0.2, seed: int = 0) -> core.Conversion:
+def plan(input_dir: str, *, val_fraction: float = 0.2, seed: int = 0) -> Conversion:
     """Lists the pairs.
 
     Args:
@@ -45,7 +49,7 @@ def plan(input_dir: str, *, val_fraction: float = 0.2, seed: int = 0) -> core.Co
             "train": [item for i, item in enumerate(items) if i not in val],
             "val": [item for i, item in enumerate(items) if i in val],
         }
-    return core.Conversion(
+    return Conversion(
         name=os.path.basename(os.path.abspath(input_dir)),
         class_names=names,
         colors=colors,
@@ -63,33 +67,28 @@ def convert(item: Item) -> Example:
 def _list_pairs(input_dir, split):
     images = os.path.join(input_dir, "images", split)
     masks = os.path.join(input_dir, "masks", split)
-    items = []
-    for file in core.list_files(images, _IMAGES):
-        name = os.path.splitext(file)[0]
-        label = os.path.join(masks, name + ".png")
-        items.append(Item(name, os.path.join(images, file), label))
-    return items
+    return list_pairs(images, masks, _IMAGES)
 
 
 def _read_classes(path):
     if not os.path.exists(path):
-        raise core.ConversionError(f"{path}: missing; write one class name per line.")
+        raise ConversionError(f"{path}: missing; write one class name per line.")
     with open(path, encoding="utf-8") as file:
         lines = [line.strip() for line in file if line.strip()]
     parts = [re.fullmatch(r"(.*?)(?:\s+(\d+)\s+(\d+)\s+(\d+))?", line).groups() for line in lines]
-    if not 0 < len(lines) <= core.IGNORE_LABEL:
-        raise core.ConversionError(f"{path}: {len(lines)} classes; give 1 to {core.IGNORE_LABEL}.")
+    if not 0 < len(lines) <= IGNORE_LABEL:
+        raise ConversionError(f"{path}: {len(lines)} classes; give 1 to {IGNORE_LABEL}.")
     colors = [
         tuple(map(int, color)) if color[0] else default
         for (_, *color), default in zip(parts, default_colors(len(lines)))
     ]
     for line, color in zip(lines, colors):
         if max(color) > 255:
-            raise core.ConversionError(f"{path}: {line!r}: a color has three values in 0..255.")
+            raise ConversionError(f"{path}: {line!r}: a color has three values in 0..255.")
     return tuple(name for name, *_ in parts), tuple(colors)
 
 
 if __name__ == "__main__":
     flags.DEFINE_float("val_fraction", 0.2, "Share of val without subfolders.", 0, 1)
     flags.DEFINE_integer("seed", 0, "Of the choice of val.")
-    core.main(plan, options=("val_fraction", "seed"))
+    program.main(plan, options=("val_fraction", "seed"))

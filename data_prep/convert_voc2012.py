@@ -10,8 +10,11 @@ import numpy as np
 import scipy.io
 
 from adl_tf.data.description import default_colors
-from data_prep import core
-from data_prep.examples import BadExample, Example, Item, read_image, read_label
+from data_prep import program
+from data_prep.conversion import Conversion
+from data_prep.errors import BadExample, ConversionError
+from data_prep.examples import Example, Item
+from data_prep.images import read_image, read_label
 
 CLASSES = (
     "background",
@@ -38,7 +41,7 @@ CLASSES = (
 )
 
 
-def plan(input_dir: str) -> core.Conversion:
+def plan(input_dir: str) -> Conversion:
     """Lists train and val; test and trainaug where they are.
 
     Raises:
@@ -65,7 +68,7 @@ def plan(input_dir: str) -> core.Conversion:
     if os.path.exists(os.path.join(lists, "test.txt")):
         test = _read_list(os.path.join(lists, "test.txt"))
         splits["test"] = [item(name, None) for name in test]
-    return core.Conversion(
+    return Conversion(
         name="voc2012",
         class_names=CLASSES,
         colors=default_colors(len(CLASSES)),
@@ -89,7 +92,7 @@ def _read_list(path):
         with open(path, encoding="utf-8") as file:
             return file.read().split()
     except FileNotFoundError:
-        raise core.ConversionError(
+        raise ConversionError(
             f"{path}: this list of images is missing; is the archive unpacked there?"
         ) from None
 
@@ -102,8 +105,8 @@ def _read_mat(path):
         return np.ascontiguousarray(content["GTcls"].Segmentation, np.uint8)
     except Exception as error:  # A damaged file fails in as many ways as it has bytes.
         reason = " ".join(str(error).split())
-        raise BadExample(path, f"not a label map of SBD ({reason})", "fetch it again") from None
+        raise BadExample(path, f"not a label map of SBD ({reason})", "download it again") from None
 
 
 if __name__ == "__main__":
-    core.main(plan)
+    program.main(plan)

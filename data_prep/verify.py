@@ -1,6 +1,5 @@
 """Re-reads a data set of TFRecords and names each bad record: python -m data_prep.verify DIR."""
 
-import glob
 import json
 import os
 import sys
@@ -9,8 +8,9 @@ from typing import Dict, Optional
 from absl import app, flags
 from tqdm import tqdm
 
-from adl_tf.data.description import DESCRIPTION_FILE, load_description
-from data_prep import core
+from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
+from adl_tf.data.foreign_records import list_foreign_splits
+from data_prep.shards import checksum
 
 
 def verify(dataset_dir: str, num_classes: Optional[int] = None) -> Dict[str, int]:
@@ -39,7 +39,7 @@ def verify(dataset_dir: str, num_classes: Optional[int] = None) -> Dict[str, int
         reader = RecordReader(dataset_dir, split, num_classes)
         for shard in reader.description.splits[split].shards:
             path = os.path.join(dataset_dir, shard.file)
-            if shard.sha256 and core.checksum(path) != shard.sha256:
+            if shard.sha256 and checksum(path) != shard.sha256:
                 faults += report(path, "not the file that the converter wrote, by its checksum")
         for record in tqdm(range(reader.num_examples), desc=split, unit="image", file=sys.stderr):
             examples += 1
@@ -51,11 +51,8 @@ def verify(dataset_dir: str, num_classes: Optional[int] = None) -> Dict[str, int
 
 def _splits(dataset_dir, num_classes):
     if num_classes is None or os.path.exists(os.path.join(dataset_dir, DESCRIPTION_FILE)):
-        return list(load_description(dataset_dir).splits)
-    shards = glob.glob(os.path.join(glob.escape(dataset_dir), "*-[0-9]*-of-[0-9]*"))
-    if not shards:
-        raise FileNotFoundError(f"{dataset_dir}: no shards such as train-00000-of-00004 there.")
-    return sorted({os.path.basename(shard).rsplit("-", 3)[0] for shard in shards})
+        return list(read_dataset_description(dataset_dir).splits)
+    return list_foreign_splits(dataset_dir)
 
 
 def main(argv):

@@ -10,8 +10,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from adl_tf.data.description import load_description
-from adl_tf.data.reader import RecordReader, evaluation_stream
+from adl_tf.data.description import read_dataset_description
+from adl_tf.data.reader import RecordReader
+from adl_tf.data.streams import evaluation_stream
 from adl_tf.evaluate import evaluate
 from adl_tf.evaluation.inference import Predictor
 from adl_tf.evaluation.metrics import class_ious, count_pixels, pixel_accuracy
@@ -56,7 +57,7 @@ def make_run(directory, num_classes=CLASSES):
 def model_dir(dataset, tmp_path_factory):
     """A run that says what it was trained on."""
     directory = make_run(tmp_path_factory.mktemp("run"))
-    write_run(str(directory), dataset, load_description(dataset))
+    write_run(str(directory), dataset, read_dataset_description(dataset))
     return directory
 
 
@@ -129,7 +130,7 @@ def test_bad_input_is_one_line(model_dir, tmp_path):
 def test_data_that_does_not_belong_to_the_network_is_named(dataset, model_dir, tmp_path):
     with pytest.raises(ValueError, match="does not say which data set .* give --dataset_dir=DIR"):
         evaluate(str(make_run(tmp_path / "unknown")))
-    description = load_description(dataset)
+    description = read_dataset_description(dataset)
     names = ("ocean", *description.class_names[1:])
     run_dir = make_run(tmp_path / "other")
     write_run(str(run_dir), dataset, dataclasses.replace(description, class_names=names))

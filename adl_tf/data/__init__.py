@@ -1,4 +1,7 @@
-"""From TFRecords to batches: schema, data set descriptions, reading, augmentation.
+"""From TFRecords to batches.
+
+`records` finds the records in the shards, `schema` decodes one, `reader` reads a split by record
+number, and `streams` makes batches of it, in the `order` and with the `augmentation` of training.
 
 Kept free of imports: `description` is plain Python, and the converters' worker processes
 load it without paying for TensorFlow.

@@ -4,13 +4,13 @@ One file per shard, records in the same order, pixels as they are in memory. The
 system keeps in memory what fits there.
 """
 
-import contextlib
 import os
-import tempfile
 from typing import Sequence
 
 import tensorflow as tf
 from absl import logging
+
+from adl_tf.files import replacing
 
 _FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
@@ -77,20 +77,13 @@ def _write(path, dataset):
     def bytes_feature(value):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
 
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".cache-")
-    os.close(handle)
-    try:
-        with tf.io.TFRecordWriter(temporary) as writer:
-            for image, label, filename, valid in dataset.as_numpy_iterator():
-                features = {
-                    "image": bytes_feature(image.tobytes()),
-                    "label": bytes_feature(label.tobytes()),
-                    "size": tf.train.Feature(int64_list=tf.train.Int64List(value=label.shape)),
-                    "filename": bytes_feature(filename),
-                }
-                example = tf.train.Example(features=tf.train.Features(feature=features))
-                writer.write(example.SerializeToString() if valid else b"")
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
+    with replacing(path) as temporary, tf.io.TFRecordWriter(temporary) as writer:
+        for image, label, filename, valid in dataset.as_numpy_iterator():
+            features = {
+                "image": bytes_feature(image.tobytes()),
+                "label": bytes_feature(label.tobytes()),
+                "size": tf.train.Feature(int64_list=tf.train.Int64List(value=label.shape)),
+                "filename": bytes_feature(filename),
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString() if valid else b"")

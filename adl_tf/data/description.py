@@ -131,7 +131,7 @@ def default_colors(num_classes: int) -> Tuple[Color, ...]:
     return tuple(tuple(channel(label, c) for c in range(3)) for label in range(num_classes))
 
 
-def load_description(dataset_dir) -> DatasetDescription:
+def read_dataset_description(dataset_dir) -> DatasetDescription:
     """Reads `dataset.json`.
 
     Raises:
@@ -183,7 +183,7 @@ def load_description(dataset_dir) -> DatasetDescription:
         ) from error
 
 
-def save_description(description: DatasetDescription, dataset_dir) -> None:
+def write_dataset_description(description: DatasetDescription, dataset_dir) -> None:
     """Writes `dataset.json`, whole or not at all."""
     content = dataclasses.asdict(description)
     for name, split in description.splits.items():

@@ -1,7 +1,7 @@
 """TFRecord shards as one array: where each record lies, and reading one by its number.
 
 Reading by number is what makes everything above it simple: a shuffled order is a permutation,
-a subset is a selection, and to resume is to go on counting.
+a subset is a selection, and to resume is to continue counting.
 """
 
 import os

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from adl_tf.data.description import DatasetDescription
+from adl_tf.files import replacing
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -59,9 +60,9 @@ class PredictionWriter:
         image = Image.fromarray(self._ids[np.asarray(prediction)])
         image.putpalette(self._palette)
         path = os.path.join(self._directory, stem + ".png")
-        # The palette makes up for little; the default level takes twice as long.
-        image.save(f"{path}.tmp", format="PNG", compress_level=3)
-        os.replace(f"{path}.tmp", path)
+        with replacing(path) as temporary:
+            # The palette makes up for little; the default level takes twice as long.
+            image.save(temporary, format="PNG", compress_level=3)
         return path
 
 

@@ -10,7 +10,8 @@ import gin
 import tensorflow as tf
 
 from adl_tf.data.description import IGNORE_LABEL, DatasetDescription
-from adl_tf.data.reader import RecordReader, evaluation_stream, train_stream
+from adl_tf.data.reader import RecordReader
+from adl_tf.data.streams import evaluation_stream, train_stream
 from adl_tf.files import write_json, write_text
 from adl_tf.models.classes import CLASSES_FILE
 from data_prep import convert_synthetic

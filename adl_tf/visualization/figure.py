@@ -9,6 +9,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm, to_rgb
 from matplotlib.figure import Figure
 
+from adl_tf.files import replacing
+
 TEXT = "#30363d"
 PROBABILITY_TICKS = (0.0, 0.05, 0.2, 0.5, 1.0)
 
@@ -81,6 +83,5 @@ def figure_to_image(figure: Figure) -> np.ndarray:
 
 def save_figure(figure: Figure, path) -> None:
     """Writes a PNG file, in one step so that a reader never meets half of it."""
-    temporary = f"{os.fspath(path)}.tmp"
-    figure.savefig(temporary, format="png")
-    os.replace(temporary, path)
+    with replacing(os.fspath(path)) as temporary:
+        figure.savefig(temporary, format="png")

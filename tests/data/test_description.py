@@ -7,8 +7,8 @@ from adl_tf.data.description import (
     Shard,
     Split,
     default_colors,
-    load_description,
-    save_description,
+    read_dataset_description,
+    write_dataset_description,
 )
 
 
@@ -31,18 +31,18 @@ def make_description():
 
 
 def test_saved_description_loads_equal(tmp_path):
-    save_description(make_description(), tmp_path)
-    assert load_description(tmp_path) == make_description()
+    write_dataset_description(make_description(), tmp_path)
+    assert read_dataset_description(tmp_path) == make_description()
     assert json.loads((tmp_path / "dataset.json").read_text())["splits"]["train"]["examples"] == 7
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
 
 
 def test_description_of_before_there_were_official_ids_loads(tmp_path):
-    save_description(make_description(), tmp_path)
+    write_dataset_description(make_description(), tmp_path)
     content = json.loads((tmp_path / "dataset.json").read_text())
     assert content.pop("official_ids") == [23, 7]
     (tmp_path / "dataset.json").write_text(json.dumps(content))
-    assert load_description(tmp_path).official_ids == ()
+    assert read_dataset_description(tmp_path).official_ids == ()
 
 
 @pytest.mark.parametrize("ids", [(1,), (1, 1), (0, 256), (-1, 0)])
@@ -60,16 +60,16 @@ def test_counts_follow_from_the_parts():
 
 def test_missing_directory_and_file_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such data set directory"):
-        load_description(tmp_path / "nowhere")
+        read_dataset_description(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"no dataset\.json there"):
-        load_description(tmp_path)
+        read_dataset_description(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"splits": {"train": {}}}'])
 def test_broken_description_is_one_clear_line(tmp_path, content):
     (tmp_path / "dataset.json").write_text(content)
     with pytest.raises(ValueError, match="not a data set description") as error:
-        load_description(tmp_path)
+        read_dataset_description(tmp_path)
     assert "\n" not in str(error.value)
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from PIL import Image
 
 from adl_tf.data import schema
-from adl_tf.data.description import DatasetDescription, Shard, Split, save_description
+from adl_tf.data.description import DatasetDescription, Shard, Split, write_dataset_description
 
 NUM_CLASSES = 5
 
@@ -64,8 +64,15 @@ def write_dataset(directory, **splits):
         colors=tuple((i, i, i) for i in range(NUM_CLASSES)),
         splits={name: write_shards(directory, name, records) for name, records in splits.items()},
     )
-    save_description(description, directory)
+    write_dataset_description(description, directory)
     return directory
+
+
+def flip_byte(path, place):
+    """Damages a file at one place."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x55
+    path.write_bytes(content)
 
 
 BAD_RECORDS = {

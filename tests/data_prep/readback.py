@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 import data_prep
-from adl_tf.data.description import load_description
+from adl_tf.data.description import read_dataset_description
 
 ROOT = pathlib.Path(data_prep.__file__).parents[1]
 
@@ -20,7 +20,7 @@ ROOT = pathlib.Path(data_prep.__file__).parents[1]
 def read_records(directory, split):
     """One dict per record in order: name, image bytes, image [H, W, 3], label [H, W] or None."""
     records = []
-    for shard in load_description(directory).splits[split].shards:
+    for shard in read_dataset_description(directory).splits[split].shards:
         for serialized in tf.data.TFRecordDataset(str(pathlib.Path(directory) / shard.file)):
             example = tf.train.Example.FromString(serialized.numpy())
             feature = {key: value for key, value in example.features.feature.items()}
@@ -42,6 +42,11 @@ def read_records(directory, split):
                 }
             )
     return records
+
+
+def hidden(directory):
+    """Names of the hidden files; a conversion leaves its own folder and nothing half written."""
+    return {path.name for path in pathlib.Path(directory).glob(".*")}
 
 
 def labels_by_name(directory, split):

@@ -1,5 +1,6 @@
 """Beam is an extra; where it is installed, the same records must come out of it."""
 
+import functools
 import subprocess
 import sys
 
@@ -7,7 +8,9 @@ import pytest
 from readback import environment, error_line, run_program
 from test_convert_folder import make_folder
 
-from data_prep import convert_folder, core, verify
+from data_prep import convert_folder, verify
+from data_prep.errors import ConversionError
+from data_prep.run import run_conversion
 
 OPTIONS = ["--num_train=12", "--num_val=3", "--height=32", "--width=64", "--num_shards=3"]
 
@@ -38,14 +41,15 @@ def test_bad_examples_are_counted(tmp_path):
     (tmp_path / "in/masks/4.png").unlink()
 
     def convert(max_errors):
-        def write(*arguments):
-            beam.write(*arguments, options=["--runner=DirectRunner"])
+        return run_conversion(
+            convert_folder.plan(folder),
+            str(tmp_path / "out"),
+            write=functools.partial(beam.write, options=["--runner=DirectRunner"]),
+            num_shards=2,
+            max_errors=max_errors,
+        )
 
-        plan = convert_folder.plan(folder)
-        output = str(tmp_path / "out")
-        return core.run_with(write, plan, output, num_shards=2, max_errors=max_errors)
-
-    with pytest.raises(core.ConversionError, match=r"masks/4\.png: the label is missing"):
+    with pytest.raises(ConversionError, match=r"masks/4\.png: the label is missing"):
         convert(max_errors=0)
     assert not (tmp_path / "out/dataset.json").exists()
     assert convert(max_errors=1)["skipped"] == 1

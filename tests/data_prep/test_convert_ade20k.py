@@ -3,8 +3,10 @@ import pytest
 from PIL import Image
 from readback import labels_by_name, read_records
 
-from adl_tf.data.description import load_description
-from data_prep import convert_ade20k, core
+from adl_tf.data.description import read_dataset_description
+from data_prep import convert_ade20k
+from data_prep.errors import ConversionError
+from data_prep.run import run_conversion
 
 NAMES = {
     "training": ["ADE_train_00000001", "ADE_train_00000002"],
@@ -33,7 +35,7 @@ def archive(tmp_path):
 
 
 def convert(archive, output, max_errors=0, **options):
-    return core.run(
+    return run_conversion(
         convert_ade20k.plan(str(archive), **options), str(output), max_errors=max_errors
     )
 
@@ -45,7 +47,7 @@ def test_labels_are_shifted_and_other_is_ignored(archive, tmp_path):
     for split in ("train", "val"):
         for label in labels_by_name(tmp_path / "out", split).values():
             np.testing.assert_array_equal(label, expected)
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.num_classes == 150
     assert description.class_names[0] == "thing1" and description.class_names[149] == "thing150"
     assert len(set(description.colors)) == 150
@@ -64,15 +66,15 @@ def test_short_side_is_shrunk_and_never_stretched(archive, tmp_path, short_side,
 def test_unknown_id_is_named(archive, tmp_path):
     path = archive / "ADEChallengeData2016/annotations/validation/ADE_val_00000001.png"
     Image.new("L", (90, 60), 151).save(path)
-    with pytest.raises(core.ConversionError, match="unknown label id 151 in 5400 pixels"):
+    with pytest.raises(ConversionError, match="unknown label id 151 in 5400 pixels"):
         convert(archive, tmp_path / "out")
 
 
 def test_table_of_classes_is_checked(archive):
     path = archive / "ADEChallengeData2016" / "objectInfo150.txt"
     path.write_text("<html>")
-    with pytest.raises(core.ConversionError, match="not the table of 150 classes"):
+    with pytest.raises(ConversionError, match="not the table of 150 classes"):
         convert_ade20k.plan(str(archive))
     path.unlink()
-    with pytest.raises(core.ConversionError, match=r"objectInfo150\.txt: missing"):
+    with pytest.raises(ConversionError, match=r"objectInfo150\.txt: missing"):
         convert_ade20k.plan(str(archive))

@@ -3,8 +3,10 @@ import pytest
 from PIL import Image
 from readback import labels_by_name, read_records
 
-from adl_tf.data.description import load_description
-from data_prep import convert_camvid, core
+from adl_tf.data.description import read_dataset_description
+from data_prep import convert_camvid
+from data_prep.errors import ConversionError
+from data_prep.run import run_conversion
 
 
 def make_archive(path, splits=("train", "val")):
@@ -26,13 +28,13 @@ def make_archive(path, splits=("train", "val")):
 
 def test_conversion(tmp_path):
     archive = make_archive(tmp_path / "camvid")
-    summary = core.run(convert_camvid.plan(archive), str(tmp_path / "out"))
+    summary = run_conversion(convert_camvid.plan(archive), str(tmp_path / "out"))
     assert summary["examples"] == {"train": 2, "val": 1}
     labels = labels_by_name(tmp_path / "out", "train")
     assert set(labels) == {"0001TP_006690", "0016E5_00390"}
     for label in labels.values():
         np.testing.assert_array_equal(label[::3, 0], [*range(11), 255])
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.class_names[:4] == ("sky", "building", "pole", "road")
     assert description.colors[3] == (128, 64, 128)
     assert description.splits["val"].class_pixels == (3 * 48,) * 11
@@ -40,14 +42,14 @@ def test_conversion(tmp_path):
 
 def test_test_split_is_taken_where_there_is_one(tmp_path):
     archive = make_archive(tmp_path / "camvid", ("train", "val", "test"))
-    core.run(convert_camvid.plan(archive), str(tmp_path / "out"))
+    run_conversion(convert_camvid.plan(archive), str(tmp_path / "out"))
     assert [r["name"] for r in read_records(tmp_path / "out", "test")] == ["Seq05VD_f00000"]
 
 
 def test_missing_and_empty_folders_are_named(tmp_path):
-    with pytest.raises(core.ConversionError, match="camvid/train: no such directory"):
+    with pytest.raises(ConversionError, match="camvid/train: no such directory"):
         convert_camvid.plan(str(tmp_path / "camvid"))
     make_archive(tmp_path / "camvid", ("train",))
     (tmp_path / "camvid" / "val").mkdir()
-    with pytest.raises(core.ConversionError, match=r"camvid/val: no \.png or \.jpg files there"):
+    with pytest.raises(ConversionError, match=r"camvid/val: no \.png or \.jpg files there"):
         convert_camvid.plan(str(tmp_path / "camvid"))

@@ -3,8 +3,10 @@ import pytest
 from PIL import Image
 from readback import labels_by_name, read_records
 
-from adl_tf.data.description import load_description
-from data_prep import convert_cityscapes, core
+from adl_tf.data.description import read_dataset_description
+from data_prep import convert_cityscapes
+from data_prep.errors import ConversionError
+from data_prep.run import run_conversion
 
 NAMES = {
     "train": ["aachen/aachen_000000_000019", "zurich/zurich_000121_000019"],
@@ -46,7 +48,7 @@ def archive(tmp_path):
 
 
 def convert(archive, output, max_errors=0, **options):
-    return core.run(
+    return run_conversion(
         convert_cityscapes.plan(str(archive), **options), str(output), max_errors=max_errors
     )
 
@@ -67,7 +69,7 @@ def test_label_ids_become_train_ids(archive, tmp_path):
 
 def test_description(archive, tmp_path):
     convert(archive, tmp_path / "out")
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.num_classes == 19
     assert description.class_names[0] == "road" and description.class_names[18] == "bicycle"
     assert description.colors[13] == (0, 0, 142)
@@ -77,7 +79,7 @@ def test_description(archive, tmp_path):
 
 def test_test_split_has_no_labels(archive, tmp_path):
     convert(archive, tmp_path / "out")
-    assert not load_description(tmp_path / "out").splits["test"].labelled
+    assert not read_dataset_description(tmp_path / "out").splits["test"].labelled
     assert labels_by_name(tmp_path / "out", "test") == {"berlin_000000_000019": None}
 
 
@@ -123,11 +125,11 @@ def test_bad_examples_are_named(archive, tmp_path, capsys):
 def test_size_mismatch_is_named(archive, tmp_path, half_resolution):
     label = archive / "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
     Image.fromarray(every_id(32, 60)).save(label)
-    with pytest.raises(core.ConversionError, match="the label is 32x60, the image 32x64"):
+    with pytest.raises(ConversionError, match="the label is 32x60, the image 32x64"):
         convert(archive, tmp_path / "out", half_resolution=half_resolution)
 
 
 def test_missing_archive_is_named(archive):
     (archive / "leftImg8bit/val").rename(archive / "elsewhere")
-    with pytest.raises(core.ConversionError, match="leftImg8bit/val: no CITY/"):
+    with pytest.raises(ConversionError, match="leftImg8bit/val: no CITY/"):
         convert_cityscapes.plan(str(archive))

@@ -5,8 +5,10 @@ import pytest
 from PIL import Image
 from readback import labels_by_name
 
-from adl_tf.data.description import load_description
-from data_prep import convert_coco, core
+from adl_tf.data.description import read_dataset_description
+from data_prep import convert_coco
+from data_prep.errors import ConversionError
+from data_prep.run import run_conversion
 
 # The 20 of COCO's categories that VOC has, with COCO's ids, and the class ids of VOC.
 VOC_OF_COCO = {
@@ -63,7 +65,7 @@ def root(tmp_path):
 
 
 def convert(root, output, **options):
-    return core.run(convert_coco.plan(str(root)), str(output), **options)
+    return run_conversion(convert_coco.plan(str(root)), str(output), **options)
 
 
 def convert_train(root, tmp_path, *annotations, **options):
@@ -86,7 +88,7 @@ def test_every_voc_class_is_found_under_its_coco_name(root, tmp_path):
     for name, (x, y) in places.items():
         expected[y : y + 2, x : x + 3] = VOC_OF_COCO[name][1]
     np.testing.assert_array_equal(labels["000000000009"], expected)
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.class_names[VOC_OF_COCO["tv"][1]] == "tvmonitor"
     assert description.num_classes == 21
 
@@ -165,7 +167,7 @@ def test_annotations_without_a_field_name_their_file(root, tmp_path, part, field
     content = json.loads(path.read_text())
     del content[part][0][field]
     path.write_text(json.dumps(content))
-    with pytest.raises(core.ConversionError, match=f"{path}: not the JSON .* '{field}'"):
+    with pytest.raises(ConversionError, match=f"{path}: not the JSON .* '{field}'"):
         convert(root, tmp_path / "out")
 
 
@@ -186,11 +188,11 @@ def test_unreadable_annotations_do_not_stop_the_other_split(root, tmp_path, caps
     assert summary == {"examples": {"val": 1}, "shards": 1, "skipped": 1}
     assert f"{path}: not the JSON of instance annotations" in capsys.readouterr().err
     path.write_text('{"images": []}')
-    with pytest.raises(core.ConversionError, match="not the JSON .* 'annotations'"):
+    with pytest.raises(ConversionError, match="not the JSON .* 'annotations'"):
         convert(root, tmp_path / "other")
     path.write_text('{"images": [{}], "annotations": [], "categories": []}')
-    with pytest.raises(core.ConversionError, match="not the JSON .* 'id'"):
+    with pytest.raises(ConversionError, match="not the JSON .* 'id'"):
         convert(root, tmp_path / "other")
     (root / "annotations" / "instances_val2017.json").unlink()
-    with pytest.raises(core.ConversionError, match="instances_train2017"):
+    with pytest.raises(ConversionError, match="instances_train2017"):
         convert_coco.plan(str(root))

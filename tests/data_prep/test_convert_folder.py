@@ -3,7 +3,9 @@ import pytest
 from PIL import Image
 from readback import labels_by_name
 
-from data_prep import convert_folder, core
+from data_prep import convert_folder
+from data_prep.errors import ConversionError
+from data_prep.run import run_conversion
 
 
 def make_folder(path, count=10, classes="sky\nroad\n"):
@@ -36,7 +38,7 @@ def test_label_maps(tmp_path):
     palette.putpalette([9, 9, 9, 200, 100, 50] + [0] * 762)
     palette.save(tmp_path / "in/masks/4.png")
     Image.new("RGB", (3, 4)).save(tmp_path / "in/images/4.JPG")
-    core.run(convert_folder.plan(folder), str(tmp_path / "out"))
+    run_conversion(convert_folder.plan(folder), str(tmp_path / "out"))
     labels = {
         **labels_by_name(tmp_path / "out", "train"),
         **labels_by_name(tmp_path / "out", "val"),
@@ -52,11 +54,11 @@ def test_label_maps(tmp_path):
 )
 def test_classes_not_understood(tmp_path, classes, message):
     folder = make_folder(tmp_path / "in", classes=classes)
-    with pytest.raises(core.ConversionError, match=message):
+    with pytest.raises(ConversionError, match=message):
         convert_folder.plan(folder)
 
 
 def test_whole_set_as_val_leaves_no_train(tmp_path):
     plan = convert_folder.plan(make_folder(tmp_path / "in"), val_fraction=1.0)
-    with pytest.raises(core.ConversionError, match="split 'train' has no examples"):
-        core.run(plan, str(tmp_path / "out"))
+    with pytest.raises(ConversionError, match="split 'train' has no examples"):
+        run_conversion(plan, str(tmp_path / "out"))

@@ -4,8 +4,10 @@ import scipy.io
 from PIL import Image
 from readback import labels_by_name
 
-from adl_tf.data.description import default_colors, load_description
-from data_prep import convert_voc2012, core
+from adl_tf.data.description import default_colors, read_dataset_description
+from data_prep import convert_voc2012
+from data_prep.errors import ConversionError
+from data_prep.run import run_conversion
 
 
 def voc_label(seed):
@@ -54,7 +56,7 @@ def archive(tmp_path):
 
 
 def convert(archive, output, **options):
-    return core.run(convert_voc2012.plan(str(archive)), str(output), **options)
+    return run_conversion(convert_voc2012.plan(str(archive)), str(output), **options)
 
 
 def test_palette_and_border(archive, tmp_path):
@@ -78,7 +80,7 @@ def test_trainaug_is_both_without_val_and_prefers_voc(archive, tmp_path):
 
 def test_description(archive, tmp_path):
     convert(archive, tmp_path / "out")
-    description = load_description(tmp_path / "out")
+    description = read_dataset_description(tmp_path / "out")
     assert description.class_names[0] == "background" and description.class_names[20] == "tvmonitor"
     assert description.colors[15] == (192, 128, 128)
     assert description.splits["val"].ignored_pixels == 3 * 40
@@ -110,5 +112,5 @@ def test_bad_examples_are_named(archive, tmp_path, capsys):
 
 
 def test_missing_archive_is_named(tmp_path):
-    with pytest.raises(core.ConversionError, match=r"Segmentation/train\.txt: this list of images"):
+    with pytest.raises(ConversionError, match=r"Segmentation/train\.txt: this list of images"):
         convert_voc2012.plan(str(tmp_path))

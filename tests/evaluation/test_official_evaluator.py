@@ -11,7 +11,8 @@ from cityscapesscripts.helpers.labels import trainId2label
 from PIL import Image
 
 from adl_tf import evaluate as program
-from data_prep import convert_cityscapes, core
+from data_prep import convert_cityscapes
+from data_prep.run import run_conversion
 
 CLASSES = 19
 BUS, TRUCK, TRAIN = 15, 14, 16
@@ -76,7 +77,7 @@ def archive(tmp_path_factory):
 @pytest.fixture(scope="module")
 def records(archive, tmp_path_factory):
     directory = str(tmp_path_factory.mktemp("records"))
-    core.run(convert_cityscapes.plan(str(archive)), directory)
+    run_conversion(convert_cityscapes.plan(str(archive)), directory)
     return directory
 
 

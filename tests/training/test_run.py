@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from adl_tf.data.description import DESCRIPTION_FILE, load_description
+from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
 from adl_tf.data.reader import RecordReader
 from adl_tf.training.run import check_devices, crop_sides, require_positive, validation_stream
 from data_prep import convert_synthetic
@@ -48,7 +48,7 @@ def test_validation_on_two_devices_takes_the_images_asked_for(tmp_path, describe
 
 def test_records_of_others_are_scored_at_one_size(tmp_path):
     convert_synthetic.build(tmp_path, num_train=1, num_val=2, height=32, width=48)
-    classes = load_description(tmp_path).num_classes
+    classes = read_dataset_description(tmp_path).num_classes
     (tmp_path / DESCRIPTION_FILE).unlink()
     stream = validation_stream(RecordReader(tmp_path, "val", classes))
     assert stream.element_spec["image"].shape == (1, 32, 48, 3)

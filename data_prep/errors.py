@@ -1,0 +1,55 @@
+"""What stops a conversion, and the bad examples that need not."""
+
+import sys
+
+from tqdm import tqdm
+
+
+class ConversionError(ValueError):
+    """Why a conversion cannot continue, in one line."""
+
+
+class BadExample(Exception):
+    """An example that cannot be converted.
+
+    Attributes:
+      file: what to look at.
+      reason: what is wrong with it.
+      fix: what to do about it.
+    """
+
+    def __init__(self, file: str, reason: str, fix: str):
+        super().__init__(file, reason, fix)  # All three, so that it can be pickled.
+        self.file, self.reason, self.fix = file, reason, fix
+
+    def __str__(self):
+        return f"{self.file}: {self.reason}; {self.fix}."
+
+
+class ErrorCount:
+    """Names each bad example on stderr and fails at one too many.
+
+    Attributes:
+      count: bad examples so far.
+    """
+
+    def __init__(self, allowed: int):
+        self.count = 0
+        self._allowed = allowed
+
+    def add(self, message: str) -> None:
+        """Counts one bad example.
+
+        Args:
+          message: which one, and what is wrong with it; one line.
+
+        Raises:
+          ConversionError: more than allowed.
+        """
+        self.count += 1
+        if self.count > self._allowed:
+            raise ConversionError(
+                f"{message} That makes {self.count} bad examples, {self._allowed} allowed: fix "
+                "them or raise --max_errors."
+            )
+        tqdm.write(f"skipped: {message}", file=sys.stderr)

@@ -1,0 +1,67 @@
+"""The directory that a conversion writes: one conversion at a time, of one set of inputs."""
+
+import contextlib
+import fcntl
+import glob
+import hashlib
+import os
+from typing import Iterator, Sequence
+
+from absl import logging
+
+from adl_tf.files import remove_temporaries, write_text
+from data_prep.conversion import Conversion
+from data_prep.errors import ConversionError
+from data_prep.shards import STATE_DIR, ShardPlan
+
+
+@contextlib.contextmanager
+def exclusive(output_dir: str) -> Iterator[None]:
+    """Waits until no other conversion writes there; removes what a killed one left half written.
+
+    Args:
+      output_dir: made when missing.
+
+    Raises:
+      OSError: it cannot be made or written to.
+    """
+    state_dir = os.path.join(output_dir, STATE_DIR)
+    os.makedirs(state_dir, exist_ok=True)
+    with open(os.path.join(state_dir, "lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.info("%s: waiting for another conversion to finish.", output_dir)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        for directory in (output_dir, state_dir):
+            remove_temporaries(directory)
+        yield
+
+
+def claim(output_dir: str, conversion: Conversion, plans: Sequence[ShardPlan]) -> None:
+    """Makes sure that what lies in the directory was made from the same inputs and options.
+
+    Args:
+      output_dir: of the shards.
+      conversion: what is to be converted.
+      plans: all shards of it.
+
+    Raises:
+      ConversionError: the directory holds shards of another conversion.
+    """
+    digest = hashlib.sha256()
+    options = sorted(conversion.options.items())
+    for part in (conversion.name, conversion.class_names, options, *plans):
+        digest.update(repr(part).encode())
+    fingerprint = digest.hexdigest()
+    file = os.path.join(output_dir, STATE_DIR, "fingerprint")
+    if os.path.exists(file):
+        with open(file) as stream:
+            if stream.read() == fingerprint:
+                return
+    if os.path.exists(file) or glob.glob(os.path.join(glob.escape(output_dir), "*.tfrecord")):
+        raise ConversionError(
+            f"{output_dir}: holds shards of other inputs or options; delete the directory or "
+            "choose another."
+        )
+    write_text(fingerprint, file)

@@ -1,0 +1,154 @@
+"""One shard: what goes into it, writing it, and the note of what it holds.
+
+A shard appears under its name when it is whole. What it holds is then noted in a hidden folder
+beside it, where the next run of the same conversion finds it.
+"""
+
+import dataclasses
+import hashlib
+import os
+from typing import Dict, Iterable, List, Tuple, Union
+
+import numpy as np
+
+from adl_tf.data.description import IGNORE_LABEL
+from adl_tf.files import read_json, replacing, write_json
+from data_prep.conversion import Splits
+from data_prep.errors import BadExample
+from data_prep.examples import EncodedExample, Item
+
+STATE_DIR = ".conversion"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardPlan:
+    """One shard to be written.
+
+    Attributes:
+      split: it belongs to.
+      file: its name.
+      items: what goes into it.
+    """
+
+    split: str
+    file: str
+    items: Tuple[Item, ...]
+
+
+def plan_shards(splits: Splits, num_shards: int) -> List[ShardPlan]:
+    """Divides each split into shards of equal size, give or take one item.
+
+    Args:
+      splits: the items of each split, at least one.
+      num_shards: per split, fewer where a split has fewer items.
+    """
+    plans = []
+    for split, items in splits.items():
+        count = min(num_shards, len(items))
+        bounds = [len(items) * shard // count for shard in range(count + 1)]
+        for shard, (start, end) in enumerate(zip(bounds, bounds[1:])):
+            file = f"{split}-{shard:05d}-of-{count:05d}.tfrecord"
+            plans.append(ShardPlan(split, file, tuple(items[start:end])))
+    return plans
+
+
+def write_shard(
+    output_dir: str,
+    plan: ShardPlan,
+    results: Iterable[Union[EncodedExample, BadExample]],
+    num_classes: int,
+) -> None:
+    """Writes one shard and the note of what it holds, each whole or not at all.
+
+    Args:
+      output_dir: of the shards.
+      plan: the shard.
+      results: of its items, in order.
+      num_classes: of the data set.
+
+    Raises:
+      OSError: the shard cannot be written.
+    """
+    import tensorflow as tf  # Here, so that worker processes start without it.
+
+    from adl_tf.data import schema
+
+    path = os.path.join(output_dir, plan.file)
+    written, skipped = [], []
+    pixels = np.zeros(256, np.int64)
+    try:
+        with replacing(path) as temporary:
+            with tf.io.TFRecordWriter(temporary) as writer:
+                for result in results:
+                    if isinstance(result, BadExample):
+                        skipped.append(str(result))
+                        continue
+                    record = schema.encode_example(
+                        filename=result.name,
+                        image=result.image,
+                        image_format=result.image_format,
+                        height=result.size[0],
+                        width=result.size[1],
+                        label=result.label,
+                    )
+                    writer.write(record)
+                    shown = np.flatnonzero(result.pixels[:num_classes])
+                    written.append((result.size, " ".join(map(str, shown))))
+                    pixels += result.pixels
+            size, sha256 = os.path.getsize(temporary), checksum(temporary)
+    except tf.errors.OpError as error:
+        raise OSError(0, schema.describe_error(error), path) from error
+    sizes = [image_size for image_size, _ in written]
+    state = {
+        "skipped": skipped,
+        "bytes": size,
+        "sha256": sha256,
+        "classes": [classes for _, classes in written],
+        "min_size": np.min(sizes, axis=0).tolist() if sizes else None,
+        "max_size": np.max(sizes, axis=0).tolist() if sizes else None,
+        "class_pixels": pixels[:num_classes].tolist(),
+        "ignored_pixels": int(pixels[IGNORE_LABEL]),
+    }
+    write_json(state, _state_file(output_dir, plan))
+
+
+def read_state(output_dir: str, plan: ShardPlan) -> Dict[str, object]:
+    """What `write_shard` noted about a shard.
+
+    Returns:
+      skipped: one message per bad example.
+      bytes: size of the file.
+      sha256: checksum of the file.
+      classes: the label ids in each record, as "0 2 7".
+      min_size: smallest (height, width), each over all images; None without records.
+      max_size: largest (height, width).
+      class_pixels: number of label pixels per class.
+      ignored_pixels: number of label pixels with the ignore label.
+
+    Raises:
+      FileNotFoundError: the shard was not written.
+    """
+    return read_json(_state_file(output_dir, plan))
+
+
+def is_finished(output_dir: str, plan: ShardPlan) -> bool:
+    """Whether a shard is there, as it was written and without an example skipped."""
+    try:
+        state = read_state(output_dir, plan)
+        size = os.path.getsize(os.path.join(output_dir, plan.file))
+    except FileNotFoundError:
+        return False
+    return size == state["bytes"] and not state["skipped"]
+
+
+def checksum(path: str) -> str:
+    """SHA-256 of a file in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _state_file(output_dir, plan):
+    return os.path.join(output_dir, STATE_DIR, plan.file + ".json")

@@ -1,0 +1,126 @@
+"""Converters as programs: stopped, killed, two at once, on a full disk, with wrong arguments."""
+
+import json
+import os
+import pathlib
+import resource
+import signal
+import subprocess
+import time
+
+from readback import command, environment, error_line, hidden, run_program
+
+from data_prep import convert_synthetic, verify
+
+
+def wait_for(condition, seconds=60):
+    end = time.time() + seconds
+    while not condition():
+        assert time.time() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+def children(pid):
+    listed = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in listed]
+
+
+def is_running(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_killed_conversion_leaves_whole_shards_and_resumes(tmp_path):
+    options = ["--num_train=300", "--num_val=1", "--num_shards=10", "--num_workers=2"]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    arguments = command("convert_synthetic", f"--output_dir={killed}", *options)
+    process = subprocess.Popen(arguments, env=environment(), stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(list(killed.glob("train-*"))) >= 2)
+    workers = children(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not any(map(is_running, workers)))
+    survivors = {p: p.stat().st_mtime_ns for p in killed.glob("train-*")}
+    assert 2 <= len(survivors) < 11 and not (killed / "dataset.json").exists()
+
+    resumed, summary = run_program("convert_synthetic", f"--output_dir={killed}", *options)
+    assert resumed.returncode == 0, resumed.stderr
+    assert summary["examples"] == {"train": 300, "val": 1}
+    # The last survivor may have been renamed and not yet noted when the signal came.
+    kept = [p for p, mtime in survivors.items() if p.stat().st_mtime_ns == mtime]
+    assert len(kept) >= len(survivors) - 1
+    convert_synthetic.build(whole, num_train=300, num_val=1)
+    keys = ("class_pixels", "ignored_pixels", "examples")
+    train = [
+        json.loads((d / "dataset.json").read_text())["splits"]["train"] for d in (killed, whole)
+    ]
+    assert all(train[0][key] == train[1][key] for key in keys)
+    assert verify.verify(str(killed)) == {"examples": 301, "bad": 0}
+    assert hidden(killed) == {".conversion"}
+
+
+def test_interrupted_conversion_ends_in_one_line(tmp_path):
+    """Ctrl-C reaches the whole group of processes."""
+    arguments = command("convert_synthetic", f"--output_dir={tmp_path}", "--num_train=2000")
+    process = subprocess.Popen(
+        [*arguments, "--num_shards=100", "--num_workers=2"],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: len(list(tmp_path.glob("train-*"))) >= 10)
+    workers = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert "interrupted; the same command resumes where it stopped." in errors
+    wait_for(lambda: not any(map(is_running, workers)))
+
+
+def test_two_conversions_of_one_directory_take_turns(tmp_path):
+    arguments = command("convert_synthetic", f"--output_dir={tmp_path}", "--num_train=100")
+    pair = [subprocess.Popen(arguments, env=environment(), stderr=subprocess.DEVNULL) for _ in "12"]
+    assert [process.wait() for process in pair] == [0, 0]
+    assert verify.verify(str(tmp_path)) == {"examples": 116, "bad": 0}
+
+
+def test_no_space_left(tmp_path):
+    """A limit on the size of files, in place of a full disk."""
+    arguments = [f"--output_dir={tmp_path}", "--num_workers=1", "--num_shards=2"]
+    process, _ = run_program(
+        "convert_synthetic",
+        *arguments,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
+    )
+    line = error_line(process)
+    assert "train-00000-of-00002.tfrecord: cannot be written" in line and "make room" in line
+    assert not list(tmp_path.glob("*.tfrecord")) and hidden(tmp_path) == {".conversion"}
+    process, summary = run_program("convert_synthetic", *arguments)
+    assert process.returncode == 0 and summary["examples"] == {"train": 64, "val": 16}
+
+
+def test_command_line(folder, tmp_path):
+    arguments = [f"--input_dir={folder}", f"--output_dir={tmp_path / 'out'}", "--num_workers=1"]
+    process, summary = run_program("convert_folder", *arguments)
+    assert process.returncode == 0 and len(process.stdout.splitlines()) == 1
+    assert summary == {"examples": {"train": 6, "val": 2}, "shards": 6, "skipped": 0}
+    assert "8/8" in process.stderr  # The progress bar.
+
+    process, summary = run_program("verify", tmp_path / "out")
+    assert process.returncode == 0 and summary == {"examples": 8, "bad": 0}
+
+
+def test_command_line_names_what_is_wrong(folder, tmp_path):
+    process, _ = run_program("convert_folder", f"--input_dir={tmp_path / 'x'}", "--output_dir=y")
+    assert "x/classes.txt: missing; write one class name per line." in error_line(process)
+    (folder / "masks/train/3.png").unlink()
+    arguments = [f"--input_dir={folder}", f"--output_dir={tmp_path / 'out'}"]
+    process, _ = run_program("convert_folder", *arguments)
+    assert "masks/train/3.png: the label is missing" in error_line(process)
+    process, _ = run_program("verify", tmp_path / "nowhere")
+    assert "no such data set directory" in error_line(process)
+    process, _ = run_program("convert_folder")
+    assert process.returncode != 0 and "input_dir" in process.stderr
