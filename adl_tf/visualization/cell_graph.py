@@ -155,6 +155,11 @@ def draw_cell(axes: Axes, cell: Sequence[Block]) -> None:
             zorder=2,
         )
     )
+    _draw_arcs(axes, cell, top)
+
+
+def _draw_arcs(axes: Axes, cell: Sequence[Block], top: float) -> None:
+    """Draws the branches, from and to boxes whose tops lie at a height in inches."""
     for arc in cell_arcs(cell):
         op = get_op(arc.op)
         # The top of a cubic with level control points lies at 3/4 of their height.

@@ -113,7 +113,7 @@ def trellis_size(space: SearchSpace) -> Tuple[float, float]:
 
 
 def _rows(space: SearchSpace) -> range:
-    """Levels that are reached at all: the last layer's."""
+    """Levels that any path reaches: those of the last layer."""
     return space.levels(space.num_layers - 1)
 
 
