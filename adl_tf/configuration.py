@@ -47,6 +47,11 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
         logging.set_verbosity(verbosity)
 
 
+def say(text: str) -> None:
+    """Prints a line for the user, on stderr: stdout is for the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False) -> None:
     """Runs a program and prints its result as one JSON line on stdout, the last one.
 

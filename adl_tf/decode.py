@@ -19,12 +19,9 @@ from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import save_genotype
 from adl_tf.space.search_space import SearchSpace, level_stride
 from adl_tf.training.search_log import SPACE_FILE, architecture_history
-from adl_tf.visualization.architecture import (
-    draw_alpha_history,
-    draw_architecture,
-    draw_beta_history,
-)
+from adl_tf.visualization.architecture import draw_architecture
 from adl_tf.visualization.figure import save_figure
+from adl_tf.visualization.history import draw_alpha_history, draw_beta_history
 
 _VARIABLE = "supernet/{}/.ATTRIBUTES/VARIABLE_VALUE"
 

@@ -82,3 +82,17 @@ def read_json(path: str) -> Any:
             return json.load(file)
         except ValueError as error:
             raise ValueError(f"{path}: not JSON ({error}).") from error
+
+
+def make_directory(path: str) -> None:
+    """Makes a directory and those above it.
+
+    Raises:
+      ValueError: it cannot be made.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{path}: this directory cannot be made ({error.strerror}); choose another."
+        ) from error

@@ -5,7 +5,7 @@ python -m adl_tf.profile --genotype=FILE-or-preset --filter_multiplier=F --num_c
 """
 
 import sys
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 from absl import flags
 
@@ -16,27 +16,13 @@ import gin
 from adl_tf.models.counting import count_multi_adds, count_parameters
 from adl_tf.models.network import BASELINES, DECODED, NetworkDescription, build_network
 from adl_tf.models.supernet import Supernet
+from adl_tf.sizes import parse_image_size
 from adl_tf.space.genotype import load_genotype
 from adl_tf.space.search_space import SearchSpace
 
 SUPERNET = "supernet"
 
 _configured_space = gin.external_configurable(SearchSpace)
-
-
-def parse_image_size(text) -> Tuple[int, int]:
-    """("1025", "2049") -> (1025, 2049).
-
-    Raises:
-      ValueError: not two positive integers.
-    """
-    try:
-        height, width = map(int, text)
-    except ValueError:
-        height = width = 0
-    if min(height, width) < 1:
-        raise ValueError(f"image size {','.join(text)!r}: give height,width such as 1025,2049.")
-    return height, width
 
 
 def main() -> Dict[str, Any]:

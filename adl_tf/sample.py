@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from adl_tf.models.counting import count_multi_adds
 from adl_tf.models.decoded import DecodedNetwork
-from adl_tf.profile import parse_image_size
+from adl_tf.sizes import parse_image_size
 from adl_tf.space.genotype import save_genotype
 from adl_tf.space.sampling import sample_genotype
 from adl_tf.space.search_space import SearchSpace

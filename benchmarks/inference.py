@@ -95,9 +95,9 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer, folder):
     import tensorflow as tf
 
     from adl_tf.data.normalization import normalize
-    from adl_tf.export import export_network
     from adl_tf.models.network import NetworkDescription, build_network, load_network
     from adl_tf.serving.body import Body
+    from adl_tf.serving.export import export_network
 
     v1 = tf.compat.v1
     batches = read_batches(folder, height, width, batch)

@@ -13,9 +13,9 @@ from PIL import Image
 from adl_tf.data.description import read_dataset_description
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream
-from adl_tf.evaluate import evaluate
 from adl_tf.evaluation.inference import Predictor
 from adl_tf.evaluation.metrics import class_ious, count_pixels, pixel_accuracy
+from adl_tf.evaluation.network_evaluation import evaluate_network
 from adl_tf.models.network import (
     NetworkDescription,
     build_network,
@@ -23,8 +23,8 @@ from adl_tf.models.network import (
     save_description,
     save_weights,
 )
+from adl_tf.models.trained_on import write_run
 from adl_tf.space.genotype import Genotype
-from adl_tf.training.run import write_run
 from data_prep import convert_synthetic
 
 CLASSES, HEIGHT, WIDTH, IMAGES = 8, 48, 65, 3
@@ -101,7 +101,7 @@ def test_every_option_at_once(dataset, model_dir, tmp_path):
         model_dir,
         f"--dataset_dir={dataset}/",
         *("--split=train", "--scales=0.5,1,1.25", "--flip", "--crop_size=33,40", "--stride=20"),
-        *("--batch_size=2", "--max_images=1", "--gin_param=evaluate.num_pictures = 0"),
+        *("--batch_size=2", "--max_images=1", "--gin_param=evaluate_network.num_pictures = 0"),
         f"--save_predictions={tmp_path / 'maps'}",
         f"--output_dir={tmp_path / 'out'}",
     )
@@ -129,13 +129,13 @@ def test_bad_input_is_one_line(model_dir, tmp_path):
 
 def test_data_that_does_not_belong_to_the_network_is_named(dataset, model_dir, tmp_path):
     with pytest.raises(ValueError, match="does not say which data set .* give --dataset_dir=DIR"):
-        evaluate(str(make_run(tmp_path / "unknown")))
+        evaluate_network(str(make_run(tmp_path / "unknown")))
     description = read_dataset_description(dataset)
     names = ("ocean", *description.class_names[1:])
     run_dir = make_run(tmp_path / "other")
     write_run(str(run_dir), dataset, dataclasses.replace(description, class_names=names))
     with pytest.raises(ValueError, match="class 0 is 'sky', but .* trained with 'ocean' there"):
-        evaluate(str(run_dir))
+        evaluate_network(str(run_dir))
 
 
 def test_images_smaller_than_the_strides_work(model_dir):

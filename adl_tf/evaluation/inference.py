@@ -21,6 +21,19 @@ class Predictor:
     start every `stride` pixels, the last one ends where the view does; a view smaller than a
     window is filled up with the mean color, as crops are in training.
 
+    Example:
+      >>> import tensorflow as tf
+      >>> from adl_tf.models.network import NetworkDescription, build_network
+      >>> from adl_tf.space.genotype import Genotype
+      >>> genotype = Genotype(path=(0,), cell=(((0, "skip_connect"), (1, "skip_connect")),))
+      >>> network = build_network(NetworkDescription("decoded", 5, genotype, filter_multiplier=1))
+      >>> predictor = Predictor(network, scales=(0.5, 1.0), flip=True)
+      >>> predictor(tf.zeros([1, 33, 47, 3])).shape
+      TensorShape([1, 33, 47])
+
+    Reference:
+      section 4.2 of https://arxiv.org/abs/1901.02985, multi-scale inputs during evaluation.
+
     Args:
       network: maps float32 [B, h, w, 3] in [-1, 1] to logits [B, h, w, classes], when called
         as network(images, training=False); has `num_classes`.

@@ -97,7 +97,7 @@ def pixel_accuracy(counts: np.ndarray) -> float:
 
 
 def class_scores(counts: np.ndarray) -> Dict[str, np.ndarray]:
-    """What there is to say about each class; nan where nothing of it was seen.
+    """The scores of each class; nan where nothing of it was seen.
 
     Args:
       counts: [classes, classes] pixel counts by (true, predicted).

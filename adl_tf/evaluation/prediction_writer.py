@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 
 from adl_tf.data.description import DatasetDescription
-from adl_tf.files import replacing
+from adl_tf.files import make_directory, replacing
 
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class PredictionWriter:
@@ -50,7 +50,7 @@ class PredictionWriter:
           ValueError: no name, or a name that was written already.
         """
         stem, suffix = os.path.splitext(os.path.basename(name))
-        stem = stem if suffix.lower() in _IMAGE_SUFFIXES else stem + suffix
+        stem = stem if suffix.lower() in IMAGE_SUFFIXES else stem + suffix
         if not stem or stem in self._written:
             raise ValueError(
                 f"image {name!r}: {'its name is taken' if stem else 'it has no name'}, so its "
@@ -64,17 +64,3 @@ class PredictionWriter:
             # The palette makes up for little; the default level takes twice as long.
             image.save(temporary, format="PNG", compress_level=3)
         return path
-
-
-def make_directory(path: str) -> None:
-    """Makes a directory and those above it.
-
-    Raises:
-      ValueError: it cannot be made.
-    """
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"{path}: this directory cannot be made ({error.strerror}); choose another."
-        ) from error

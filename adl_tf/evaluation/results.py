@@ -99,7 +99,7 @@ def write_results(
     for name, images in (("worst", worst), ("best", best)):
         if images:
             figures[name] = draw_images(images, description)
-        else:  # Those of an evaluation before would look like this one's.
+        else:  # One left by an earlier evaluation would look like this one's.
             with contextlib.suppress(FileNotFoundError):
                 os.remove(os.path.join(output_dir, f"{name}.png"))
     for name, figure in figures.items():

@@ -65,7 +65,7 @@ def predict(
 
     Raises:
       OSError: no answer.
-      ValueError: the server's error, or an answer that is none of a server of models.
+      ValueError: the server's error, or an answer that no model server gives.
     """
     request = urllib.request.Request(f"{url}:predict", build_request(images))
     try:

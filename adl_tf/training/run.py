@@ -1,42 +1,24 @@
 """What the programs that train have in common around `fit`."""
 
-import contextlib
-import json
 import os
-import sys
 from typing import Any, Dict, Optional, Tuple
 
 import gin
 import tensorflow as tf
 
-from adl_tf.data.description import IGNORE_LABEL, DatasetDescription
+from adl_tf.configuration import say  # noqa: F401
+from adl_tf.data.dataset_dir import find_dataset  # noqa: F401
+from adl_tf.data.description import IGNORE_LABEL
+from adl_tf.data.failures import one_line_failures  # noqa: F401
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream, train_stream
-from adl_tf.files import write_json, write_text
-from adl_tf.models.classes import CLASSES_FILE
-from data_prep import convert_synthetic
+from adl_tf.files import write_text
+from adl_tf.models.trained_on import write_run  # noqa: F401
 
-SYNTHETIC = "synthetic"
 CONFIG_FILE = "operative_config.gin"
-RUN_FILE = "run.json"
 
 # The module of the reader knows nothing of gin.
 configured_stream = gin.external_configurable(train_stream)
-
-
-def say(text: str) -> None:
-    """Prints a line for the user, on stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def find_dataset(name: str) -> str:
-    """The directory of a data set; the one named "synthetic" is made the first time."""
-    if name != SYNTHETIC:
-        return os.path.expanduser(name)
-    cache = os.environ.get("XDG_CACHE_HOME", os.path.join(os.path.expanduser("~"), ".cache"))
-    directory = os.path.join(cache, "adl_tf", SYNTHETIC)
-    convert_synthetic.build(directory)
-    return directory
 
 
 def crop_sides(crop_size: Any) -> Tuple[int, int]:
@@ -149,33 +131,3 @@ def validation_stream(
 def write_config(model_dir: str) -> None:
     """Writes the gin configuration that is in force: of all that was called so far."""
     write_text(gin.operative_config_str(), os.path.join(model_dir, CONFIG_FILE))
-
-
-def write_run(model_dir: str, dataset_dir: str, description: DatasetDescription) -> None:
-    """Writes which data set a network is trained on, and its classes, for later programs."""
-    write_json({"dataset_dir": os.path.abspath(dataset_dir)}, os.path.join(model_dir, RUN_FILE))
-    write_json(
-        {"class_names": description.class_names, "colors": description.colors},
-        os.path.join(model_dir, CLASSES_FILE),
-    )
-
-
-def read_run(model_dir: str) -> Dict[str, Any]:
-    """What `write_run` wrote: `dataset_dir`; empty if there is nothing."""
-    path = os.path.join(model_dir, RUN_FILE)
-    if not os.path.exists(path):
-        return {}
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
-
-
-@contextlib.contextmanager
-def one_line_failures(*readers: RecordReader):
-    """Turns the failure of a stream into the one line that its reader has for it."""
-    try:
-        yield
-    except tf.errors.OpError:
-        for reader in readers:
-            if reader.failure:
-                raise ValueError(reader.failure) from None
-        raise

@@ -12,7 +12,9 @@ from adl_tf.space.decoding import decode, move_probabilities, op_probabilities
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.run_log import RunLog
 from adl_tf.training.run_state import append_json_line, read_json_lines
-from adl_tf.visualization.architecture import draw_alpha, draw_architecture, draw_beta
+from adl_tf.visualization.alpha_map import draw_alpha
+from adl_tf.visualization.architecture import draw_architecture
+from adl_tf.visualization.beta_map import draw_beta
 
 SPACE_FILE = "space.json"
 ARCHITECTURE_FILE = "architecture.jsonl"

@@ -13,21 +13,10 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from adl_tf.space.genotype import Block
-from adl_tf.space.ops import NONE
-from adl_tf.space.search_space import CELL_INPUTS
+from adl_tf.space.ops import get_op
+from adl_tf.space.search_space import CELL_INPUTS, SearchSpace
 from adl_tf.visualization.figure import TEXT
 
-# Short name and color per op; one hue per kind, darker for the larger kernel.
-OP_STYLES = {
-    NONE: ("none", "#9aa0a6"),
-    "max_pool_3x3": ("max 3x3", "#3f9142"),
-    "avg_pool_3x3": ("avg 3x3", "#7aa52c"),
-    "skip_connect": ("skip", "#8455b8"),
-    "sep_conv_3x3": ("sep 3x3", "#3b8fd4"),
-    "sep_conv_5x5": ("sep 5x5", "#1b4f9c"),
-    "atrous_conv_3x3": ("atr 3x3", "#e8891c"),
-    "atrous_conv_5x5": ("atr 5x5", "#c0471b"),
-}
 INPUT_NAMES = ("H(l-1)", "H(l-2)")
 
 # Inches.
@@ -62,6 +51,13 @@ class CellArc:
 def state_name(state: int) -> str:
     """What a state is called in pictures."""
     return INPUT_NAMES[state] if state < CELL_INPUTS else f"block {state - CELL_INPUTS + 1}"
+
+
+def edge_names(space: SearchSpace) -> List[str]:
+    """What each row of alpha is called in pictures."""
+    return [
+        f"{state_name(state)} → {state_name(block + CELL_INPUTS)}" for state, block in space.edges
+    ]
 
 
 def state_center(state: int) -> float:
@@ -159,8 +155,13 @@ def draw_cell(axes: Axes, cell: Sequence[Block]) -> None:
             zorder=2,
         )
     )
+    _draw_arcs(axes, cell, top)
+
+
+def _draw_arcs(axes: Axes, cell: Sequence[Block], top: float) -> None:
+    """Draws the branches, from and to boxes whose tops lie at a height in inches."""
     for arc in cell_arcs(cell):
-        name, color = OP_STYLES[arc.op]
+        op = get_op(arc.op)
         # The top of a cubic with level control points lies at 3/4 of their height.
         control = top + arc.height / 0.75
         curve = Path(
@@ -172,7 +173,7 @@ def draw_cell(axes: Axes, cell: Sequence[Block]) -> None:
                 path=curve,
                 arrowstyle="-|>,head_length=7,head_width=3.5",
                 mutation_scale=1,
-                color=color,
+                color=op.color,
                 lw=1.8,
                 zorder=2,
             )
@@ -180,12 +181,12 @@ def draw_cell(axes: Axes, cell: Sequence[Block]) -> None:
         axes.text(
             (arc.start + arc.end) / 2,
             top + arc.height,
-            name,
+            op.label,
             ha="center",
             va="center",
             fontsize=9,
-            color=color,
+            color=op.color,
             weight="bold",
             zorder=5,
-            bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": color, "lw": 1},
+            bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": op.color, "lw": 1},
         )

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from adl_tf.data.description import DatasetDescription
 from adl_tf.visualization.figure import (
+    MARGIN,
     add_axes,
     check_shape,
     ink,
@@ -13,7 +14,6 @@ from adl_tf.visualization.figure import (
 )
 
 # Inches.
-MARGIN = 0.2
 LETTER = 0.075
 CELL = 0.38
 # With more classes than this numbers would be too small to read; cells shrink then.

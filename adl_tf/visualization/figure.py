@@ -12,7 +12,13 @@ from matplotlib.figure import Figure
 from adl_tf.files import replacing
 
 TEXT = "#30363d"
+# Marks what decoding prefers.
+STRONGEST = "#f0932b"
 PROBABILITY_TICKS = (0.0, 0.05, 0.2, 0.5, 1.0)
+
+# Inches.
+MARGIN = 0.2
+TITLE = 0.45
 
 
 def probability_colors() -> ScalarMappable:

@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from adl_tf.data.description import IGNORE_LABEL, Color, DatasetDescription
-from adl_tf.visualization.figure import TEXT, inch_axes
+from adl_tf.visualization.figure import MARGIN, TEXT, inch_axes
 
 # Light gray: none of the usual palettes has it, and black is a class of PASCAL VOC.
 IGNORE_COLOR = (224, 224, 224)
@@ -22,7 +22,6 @@ SMALL_SIDE = 384
 
 # Inches. Four images of SMALL_SIDE fill the gallery pixel by pixel.
 GALLERY_WIDTH = 15.88
-MARGIN = 0.2
 LINE = 0.21
 LEGEND_MARK = 0.7
 LETTER = 0.085
@@ -56,6 +55,19 @@ def colorize(
             f"ignore label {ignore_label}."
         )
     return np.asarray([*colors, IGNORE_COLOR], np.uint8)[classes]
+
+
+def overlay(image: np.ndarray, colored: np.ndarray) -> np.ndarray:
+    """A painted label map over its image.
+
+    Args:
+      image: uint8 [H, W, 3].
+      colored: uint8 [H, W, 3], see `colorize`.
+
+    Returns:
+      uint8 [H, W, 3], `OPACITY` of which is the label map.
+    """
+    return np.rint((1 - OPACITY) * image + OPACITY * colored).astype(np.uint8)
 
 
 def prediction_panel(
@@ -92,8 +104,8 @@ def prediction_panel(
             f"{list(maps[1].shape[:2])} differ in size."
         )
     line = np.full((image.shape[0], SEPARATOR, 3), 255, np.uint8)
-    overlay = np.rint((1 - OPACITY) * image + OPACITY * maps[1]).astype(np.uint8)
-    return np.concatenate([image, line, maps[0], line, maps[1], line, overlay], axis=1)
+    parts = [image, line, maps[0], line, maps[1], line, overlay(image, maps[1])]
+    return np.concatenate(parts, axis=1)
 
 
 def shrink_example(
@@ -143,8 +155,8 @@ def prediction_gallery(
       captions: what is written over each row.
 
     Raises:
-      ValueError: no images, another number of labels, predictions or captions, or a panel's
-        faults.
+      ValueError: no images, another number of labels, predictions or captions, or what
+        `prediction_panel` raises.
     """
     if not len(images) or not len(images) == len(labels) == len(predictions):
         raise ValueError(
@@ -160,10 +172,8 @@ def prediction_gallery(
         (description.class_names[label], description.colors[label])
         for label in classes_present([*labels, *predictions], description)
     ] + [("ignored", IGNORE_COLOR)]
+    legend_columns, legend_height = _legend_size(entries)
     panel_width = GALLERY_WIDTH - 2 * MARGIN
-    entry_width = LEGEND_MARK + LETTER * max(len(name) for name, _ in entries)
-    legend_columns = min(len(entries), max(1, int(panel_width / entry_width)))
-    legend_height = LINE * -(-len(entries) // legend_columns) + MARGIN
     heights = [panel_width * panel.shape[0] / panel.shape[1] for panel in panels]
     gap = MARGIN / 2
     caption_height = LINE if captions else 0.0
@@ -172,26 +182,11 @@ def prediction_gallery(
 
     figure = Figure(figsize=(GALLERY_WIDTH, height))
     top = height - MARGIN - LINE
-    for column, title in enumerate(PANEL_TITLES):
-        x = MARGIN + panel_width * (column + 0.5) / len(PANEL_TITLES)
-        figure.text(
-            x / GALLERY_WIDTH,
-            (top + LINE / 2) / height,
-            title,
-            ha="center",
-            va="center",
-            weight="bold",
-            color=TEXT,
-        )
+    _draw_titles(figure, (top + LINE / 2) / height)
     for row, (panel, panel_height) in enumerate(zip(panels, heights)):
         if captions:
-            figure.text(
-                MARGIN / GALLERY_WIDTH,
-                (top - caption_height / 2) / height,
-                captions[row],
-                va="center",
-                color=TEXT,
-            )
+            x, y = MARGIN / GALLERY_WIDTH, (top - caption_height / 2) / height
+            figure.text(x, y, captions[row], va="center", color=TEXT)
             top -= caption_height
         axes = inch_axes(figure, MARGIN, top - panel_height, panel_width, panel_height)
         # Nearest: blending label colors would paint classes that are not there.
@@ -202,16 +197,36 @@ def prediction_gallery(
             interpolation="nearest",
         )
         top -= panel_height + gap
+    _draw_legend(figure, entries, legend_columns, legend_height / height)
+    return figure
+
+
+def _draw_titles(figure: Figure, y: float) -> None:
+    """What the parts of the panels are, above the first one."""
+    panel_width = GALLERY_WIDTH - 2 * MARGIN
+    for column, title in enumerate(PANEL_TITLES):
+        x = (MARGIN + panel_width * (column + 0.5) / len(PANEL_TITLES)) / GALLERY_WIDTH
+        figure.text(x, y, title, ha="center", va="center", weight="bold", color=TEXT)
+
+
+def _legend_size(entries) -> Tuple[int, float]:
+    """Columns of a legend with these (name, color), and its height in inches."""
+    entry_width = LEGEND_MARK + LETTER * max(len(name) for name, _ in entries)
+    columns = min(len(entries), max(1, int((GALLERY_WIDTH - 2 * MARGIN) / entry_width)))
+    return columns, LINE * -(-len(entries) // columns) + MARGIN
+
+
+def _draw_legend(figure: Figure, entries, columns: int, top: float) -> None:
+    """Each (name, color), below `top`, a share of the figure's height."""
     figure.legend(
         handles=[
             Patch(fc=np.divide(color, 255), ec="#8d96a3", lw=0.5, label=name)
             for name, color in entries
         ],
         loc="upper center",
-        bbox_to_anchor=(0.5, legend_height / height),
-        ncols=legend_columns,
+        bbox_to_anchor=(0.5, top),
+        ncols=columns,
         frameon=False,
         borderaxespad=0,
         labelspacing=0.4,
     )
-    return figure

@@ -82,6 +82,9 @@ def trellis_arrows(
 def visit_probabilities(space: SearchSpace, probabilities: np.ndarray) -> np.ndarray:
     """Probability that a path drawn move by move passes each node.
 
+    Reference:
+      section 3.3 of https://arxiv.org/abs/1901.02985: beta as probabilities of moves.
+
     Args:
       space: the search space.
       probabilities: [layers - 1, levels, moves], as `move_probabilities` returns them.
@@ -110,7 +113,7 @@ def trellis_size(space: SearchSpace) -> Tuple[float, float]:
 
 
 def _rows(space: SearchSpace) -> range:
-    """Levels that are reached at all: the last layer's."""
+    """Levels that any path reaches: those of the last layer."""
     return space.levels(space.num_layers - 1)
 
 

@@ -10,7 +10,8 @@ from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as offic
 from cityscapesscripts.helpers.labels import trainId2label
 from PIL import Image
 
-from adl_tf import evaluate as program
+from adl_tf.evaluation import network_evaluation
+from adl_tf.evaluation.network_evaluation import evaluate_network
 from data_prep import convert_cityscapes
 from data_prep.run import run_conversion
 
@@ -83,7 +84,8 @@ def records(archive, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def stub(monkeypatch):
-    monkeypatch.setattr(program, "load_network", lambda model_dir, checkpoint: RedIsTheClass())
+    network = RedIsTheClass()
+    monkeypatch.setattr(network_evaluation, "load_network", lambda *_: network)
 
 
 def official_scores(archive, predictions):
@@ -98,7 +100,7 @@ def official_scores(archive, predictions):
 
 def test_scores_are_those_of_the_official_evaluator(archive, records, tmp_path, capsys):
     predictions = str(tmp_path / "predictions")
-    result = program.evaluate(
+    result = evaluate_network(
         str(tmp_path), dataset_dir=records, save_predictions=predictions, num_pictures=1
     )
     expected = official_scores(archive, predictions)
@@ -128,7 +130,7 @@ def test_scores_are_those_of_the_official_evaluator(archive, records, tmp_path, 
 
 def test_a_split_without_labels_is_predicted(archive, records, tmp_path):
     predictions = tmp_path / "predictions"
-    result = program.evaluate(
+    result = evaluate_network(
         str(tmp_path / "run"),
         dataset_dir=records,
         split="test",
@@ -146,12 +148,12 @@ def test_a_split_without_labels_is_predicted(archive, records, tmp_path):
 
 
 def test_first_images_only(records, tmp_path):
-    result = program.evaluate(str(tmp_path), dataset_dir=records, max_images=2)
+    result = evaluate_network(str(tmp_path), dataset_dir=records, max_images=2)
     assert result["images"] == 2
     files = {path.name for path in (tmp_path / "evaluation").iterdir()}
     assert files == {"evaluation.json", "index.html", "confusion.png", "worst.png"}
     # Another one in its place leaves nothing of it; sides of squares, as gin may give them.
-    result = program.evaluate(
+    result = evaluate_network(
         str(tmp_path), dataset_dir=records, max_images=1, num_pictures=0, crop_size=33, stride=20
     )
     assert result["crop_size"] == (33, 33)
@@ -171,10 +173,10 @@ def test_first_images_only(records, tmp_path):
 )
 def test_bad_options_are_named(records, tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        program.evaluate(str(tmp_path), dataset_dir=records, **options)
+        evaluate_network(str(tmp_path), dataset_dir=records, **options)
 
 
 def test_other_classes_are_named(records, tmp_path, monkeypatch):
     monkeypatch.setattr(RedIsTheClass, "num_classes", 21)
     with pytest.raises(ValueError, match="has 19 classes, but the network was trained with 21"):
-        program.evaluate(str(tmp_path), dataset_dir=records)
+        evaluate_network(str(tmp_path), dataset_dir=records)

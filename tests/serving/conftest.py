@@ -3,8 +3,8 @@
 import pytest
 from tiny_network import write_network
 
-from adl_tf.export import export_network
 from adl_tf.models.network import load_network
+from adl_tf.serving.export import export_network
 
 
 @pytest.fixture(scope="session")

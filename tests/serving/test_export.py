@@ -13,13 +13,13 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tiny_network import CLASSES, COLORS, POOL_NORMS, jpeg, png, random_image
 
 from adl_tf.data.normalization import normalize
-from adl_tf.export import export_network
 from adl_tf.layers.convolution import resize
 from adl_tf.models.classes import read_classes
 from adl_tf.models.network import load_network
-from adl_tf.predict import predict_images
 from adl_tf.serving.body import Body, precision
+from adl_tf.serving.export import export_network
 from adl_tf.serving.grpc_client import bytes_request, tensor_request
+from adl_tf.serving.prediction import predict_images
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.warmup import WARMUP_FILE
 
@@ -212,7 +212,7 @@ def test_versions_added_by_others_meanwhile_stay(model_dir, tmp_path, monkeypatc
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "theirs").touch()
     seen = iter([[], [1]])
-    monkeypatch.setattr("adl_tf.export.versions", lambda _: next(seen))
+    monkeypatch.setattr("adl_tf.serving.versions.versions", lambda _: next(seen))
     assert export_network(model_dir, str(tmp_path))["version"] == 2
     assert os.listdir(tmp_path / "1") == ["theirs"]
 

@@ -12,7 +12,8 @@ from PIL import Image
 from tiny_network import COLORS, jpeg, png, random_image
 
 from adl_tf.data.normalization import normalize
-from adl_tf.predict import find_export, find_images, predict_images
+from adl_tf.serving.prediction import find_images, predict_images
+from adl_tf.serving.versions import find_export
 
 
 def run(*arguments, cwd=None):

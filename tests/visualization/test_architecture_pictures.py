@@ -12,20 +12,14 @@ from PIL import Image
 
 from adl_tf.space import decoding
 from adl_tf.space.genotype import PRESETS, Genotype
-from adl_tf.space.ops import OPS
+from adl_tf.space.ops import OPS, get_op
 from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace
-from adl_tf.visualization.architecture import (
-    PATH,
-    chosen_entries,
-    draw_alpha,
-    draw_alpha_history,
-    draw_architecture,
-    draw_beta,
-    draw_beta_history,
-    edge_names,
-)
-from adl_tf.visualization.cell_graph import OP_STYLES, cell_arcs, state_center
+from adl_tf.visualization.alpha_map import chosen_entries, draw_alpha
+from adl_tf.visualization.architecture import PATH, draw_architecture
+from adl_tf.visualization.beta_map import draw_beta
+from adl_tf.visualization.cell_graph import cell_arcs, edge_names, state_center
 from adl_tf.visualization.figure import figure_to_image, save_figure
+from adl_tf.visualization.history import draw_alpha_history, draw_beta_history
 from adl_tf.visualization.trellis import end_arrows, trellis_arrows, visit_probabilities
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -152,7 +146,7 @@ def test_cell_labels_are_the_genotypes_ops():
     texts = [text.get_text() for text in draw_architecture(genotype).findobj(Text)]
     for op in OPS:
         expected = sum(branch[1] == op for block in genotype.cell for branch in block)
-        assert texts.count(OP_STYLES[op][0]) == expected
+        assert texts.count(get_op(op).label) == expected
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,224 @@
+"""Scores a trained network on a data set: opens both, predicts, counts, reports."""
+
+import os
+import sys
+import time
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+import gin
+import tensorflow as tf
+from tqdm import tqdm
+
+from adl_tf.configuration import say
+from adl_tf.data.dataset_dir import find_dataset
+from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription, Size
+from adl_tf.data.failures import one_line_failures
+from adl_tf.data.reader import RecordReader
+from adl_tf.data.streams import evaluation_stream
+from adl_tf.evaluation.inference import Predictor
+from adl_tf.evaluation.prediction_writer import PredictionWriter
+from adl_tf.evaluation.results import format_table, summarize, write_results
+from adl_tf.evaluation.scoreboard import Scoreboard
+from adl_tf.files import make_directory
+from adl_tf.models.classes import CLASSES_FILE, read_classes
+from adl_tf.models.network import load_network
+from adl_tf.models.trained_on import read_run
+from adl_tf.sizes import crop_sides
+
+
+@gin.configurable
+def evaluate_network(
+    model_dir: str,
+    dataset_dir: Optional[str] = None,
+    split: str = "val",
+    checkpoint: str = "best",
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+    crop_size: Optional[Size] = None,
+    stride: Optional[Size] = None,
+    batch_size: int = 1,
+    save_predictions: Optional[str] = None,
+    output_dir: Optional[str] = None,
+    max_images: Optional[int] = None,
+    num_pictures: int = 4,
+    max_bad_records: int = 0,
+) -> Dict[str, Any]:
+    """Predicts every image of a split and scores what has labels.
+
+    Args:
+      model_dir: directory of a trained network.
+      dataset_dir: directory of TFRecords; None for those of the training.
+      split: of the data set.
+      checkpoint: "best", "last", or a path.
+      scales, flip: see `Predictor`.
+      crop_size: (height, width) of windows in pixels, or one side; None for whole images.
+      stride: (y, x) distance of the windows in pixels, or one number for both.
+      batch_size: images at a time, where all have the same size.
+      save_predictions: directory of label maps in the data set's official ids.
+      output_dir: of what is written; `evaluation` in the model directory by default.
+      max_images: only so many, the first ones.
+      num_pictures: how many of the worst and of the best images are shown.
+      max_bad_records: bad records to skip before failing.
+
+    Returns:
+      miou, pixel_accuracy, average, per_class (see `summarize`); images; the settings
+      dataset_dir, split, checkpoint, scales, flip, crop_size; predictions (directory);
+      seconds; with labels, evaluation and page (files).
+
+    Raises:
+      ValueError, FileNotFoundError: bad configuration, network or data set.
+    """
+    # With TensorFlow's own threads: a network on a whole image is a few large kernels.
+    start = time.time()
+    crop_size, stride = (sides and crop_sides(sides) for sides in (crop_size, stride))
+    network = load_network(model_dir, checkpoint)
+    dataset_dir = dataset_dir or _training_dataset(model_dir)
+    reader = _open_split(dataset_dir, split, model_dir, network.num_classes, max_bad_records)
+    _check_possible(reader, batch_size, save_predictions)
+    views = {"scales": list(scales), "flip": flip, "crop_size": crop_size}
+    predictor = Predictor(network, **views, stride=stride, image_size=_common_size(reader))
+    writer = PredictionWriter(save_predictions, reader.description) if save_predictions else None
+    scoreboard = Scoreboard(network.num_classes, num_pictures) if reader.labelled else None
+    output_dir = output_dir or os.path.join(model_dir, "evaluation")
+    if scoreboard:
+        make_directory(output_dir)
+
+    stream, count = _first_images(reader, batch_size, max_images)
+    with one_line_failures(reader):
+        images = _predict(stream, count, predictor, writer, scoreboard)
+
+    result = {
+        **summarize(scoreboard and scoreboard.counts, reader.description.class_names),
+        "images": images,
+        "dataset_dir": dataset_dir,
+        "split": split,
+        "checkpoint": checkpoint,
+        **views,
+        "predictions": save_predictions,
+        "seconds": round(time.time() - start, 1),
+    }
+    if scoreboard:
+        result.update(_report(output_dir, model_dir, result, scoreboard, reader.description))
+    return result
+
+
+def _training_dataset(model_dir: str) -> str:
+    """The data set that a network was trained on."""
+    dataset_dir = read_run(model_dir).get("dataset_dir")
+    if not dataset_dir:
+        raise ValueError(
+            f"{model_dir} does not say which data set its network was trained on; give "
+            "--dataset_dir=DIR."
+        )
+    return dataset_dir
+
+
+def _open_split(
+    dataset_dir: str, split: str, model_dir: str, num_classes: int, max_bad_records: int
+) -> RecordReader:
+    """The split's reader, whose classes are the network's."""
+    directory = find_dataset(dataset_dir)
+    described = os.path.exists(os.path.join(directory, DESCRIPTION_FILE))
+    reader = RecordReader(directory, split, None if described else num_classes, max_bad_records)
+    if reader.num_classes != num_classes:
+        raise ValueError(
+            f"{directory} has {reader.num_classes} classes, but the network was trained with "
+            f"{num_classes}: give the --dataset_dir or the --model_dir that belongs to the other."
+        )
+    trained_names = _trained_class_names(model_dir, num_classes)
+    for label, (found, wanted) in enumerate(zip(reader.description.class_names, trained_names)):
+        if described and found != wanted:
+            raise ValueError(
+                f"{directory}: class {label} is {found!r}, but the network was trained with "
+                f"{wanted!r} there: give the --dataset_dir or the --model_dir that belongs to the "
+                "other."
+            )
+    return reader
+
+
+def _trained_class_names(model_dir: str, num_classes: int) -> Tuple[str, ...]:
+    """Names of the classes that a network was trained with; none where they are unknown."""
+    if not os.path.exists(os.path.join(model_dir, CLASSES_FILE)):
+        return ()
+    return read_classes(model_dir, num_classes).class_names
+
+
+def _common_size(reader: RecordReader) -> Optional[Size]:
+    """(height, width) of the images where all have the same; None where they differ."""
+    split = reader.description.splits[reader.split]
+    return split.max_size if split.max_size == split.min_size else None
+
+
+def _check_possible(reader: RecordReader, batch_size: int, save_predictions: Optional[str]) -> None:
+    """Makes sure that the images form batches, and that there is something to do with them."""
+    if batch_size > 1 and _common_size(reader) is None:
+        raise ValueError(
+            f"batch_size={batch_size}: the images of split {reader.split!r} differ in size, or "
+            f"{DESCRIPTION_FILE} does not say; leave batch_size at 1."
+        )
+    if not reader.labelled and not save_predictions:
+        raise ValueError(
+            f"split {reader.split!r} has no label maps to score against; give "
+            "--save_predictions=DIR to predict it."
+        )
+
+
+def _first_images(
+    reader: RecordReader, batch_size: int, max_images: Optional[int]
+) -> Tuple[tf.data.Dataset, int]:
+    """The stream of the first images, or of all, and how many there are."""
+    stream = evaluation_stream(reader, batch_size=batch_size, size=_common_size(reader))
+    if not max_images:
+        return stream, reader.num_examples
+    stream = stream.unbatch().take(max_images).batch(batch_size)
+    return stream, min(max_images, reader.num_examples)
+
+
+def _predict(
+    stream: tf.data.Dataset,
+    count: int,
+    predictor: Predictor,
+    writer: Optional[PredictionWriter],
+    scoreboard: Optional[Scoreboard],
+) -> int:
+    """Predicts, writes and scores image by image; returns how many there were."""
+    try:
+        with tqdm(total=count, unit="image", mininterval=0.5, file=sys.stderr) as bar:
+            for batch in stream:
+                predictions = predictor(batch["image"])
+                for index, name in enumerate(batch["filename"].numpy()):
+                    image, label = batch["image"][index], batch["label"][index]
+                    if writer:
+                        writer.write(name.decode(), predictions[index].numpy())
+                    if scoreboard:
+                        scoreboard.add(name.decode(), image, label, predictions[index])
+                if scoreboard:
+                    miou = float(scoreboard.matrix.result())
+                    bar.set_postfix_str(f"mIoU {100 * miou:.2f} %", refresh=False)
+                bar.update(len(predictions))
+        return bar.n
+    except tf.errors.ResourceExhaustedError:
+        raise ValueError(
+            "out of memory: predict by windows (--crop_size), fewer images at a time "
+            "(--batch_size) or at smaller scales."
+        ) from None
+
+
+def _report(
+    output_dir: str,
+    model_dir: str,
+    result: Dict[str, Any],
+    scoreboard: Scoreboard,
+    description: DatasetDescription,
+) -> Dict[str, str]:
+    """Prints the table and writes the files; returns the paths of these, see `write_results`."""
+    say(format_table(scoreboard.counts, description.class_names))
+    facts = [os.path.abspath(model_dir), f"checkpoint {result['checkpoint']}"]
+    if result["scales"] != [1.0]:
+        facts.append(f"scales {', '.join(f'{scale:g}' for scale in result['scales'])}")
+    if result["flip"]:
+        facts.append("with flips")
+    size = result["crop_size"]
+    facts.append("windows of {}x{}".format(*size) if size else "whole images")
+    title = f"{description.name}, {result['split']}"
+    return write_results(output_dir, result, title, facts, scoreboard, description)

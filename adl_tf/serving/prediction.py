@@ -1,0 +1,143 @@
+"""Segments image files with an export, without a server."""
+
+import os
+import sys
+import time
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tqdm import tqdm
+
+from adl_tf.data.description import Color, DatasetDescription
+from adl_tf.evaluation.prediction_writer import IMAGE_SUFFIXES, PredictionWriter
+from adl_tf.files import make_directory, replacing
+from adl_tf.serving.versions import find_export
+from adl_tf.visualization.predictions import colorize, overlay
+
+
+def predict_images(export_dir: str, output_dir: str, paths: Sequence[str]) -> Dict[str, Any]:
+    """Segments images; one that cannot be read is reported on stderr and left out.
+
+    Args:
+      export_dir: an export, or a directory with versions of it.
+      output_dir: of the results: `labels`, see `PredictionWriter`, and `overlays`.
+      paths: image files and folders.
+
+    Returns:
+      images, how many were segmented; seconds; failed, the paths of the others; export_dir,
+      output_dir.
+
+    Raises:
+      FileNotFoundError: no export or no such image.
+      ValueError: no images, or none that can be read.
+    """
+    export_dir = find_export(export_dir)
+    images = find_images(paths)
+    segment, description = _load_export(export_dir)
+    labels = PredictionWriter(os.path.join(output_dir, "labels"), description)
+    overlays = os.path.join(output_dir, "overlays")
+    make_directory(overlays)
+    failed, start = [], time.monotonic()
+    for path in tqdm(images, unit="image", file=sys.stderr):
+        try:
+            with open(path, "rb") as file:
+                content = file.read()
+            prediction = segment(content)
+        except (OSError, tf.errors.InvalidArgumentError) as error:
+            failed.append(path)
+            tqdm.write(f"{path}: left out, {_cause(error)}", file=sys.stderr)
+            continue
+        name = os.path.basename(labels.write(path, prediction))
+        _write_overlay(os.path.join(overlays, name), content, prediction, description.colors)
+    if len(failed) == len(images):
+        raise ValueError(f"none of {len(images)} images could be read; the lines above say why.")
+    return {
+        "images": len(images) - len(failed),
+        "seconds": round(time.monotonic() - start, 3),
+        "failed": failed,
+        "export_dir": export_dir,
+        "output_dir": output_dir,
+    }
+
+
+def find_images(paths: Sequence[str]) -> List[str]:
+    """Files as they are, folders as the JPEG and PNG files in them, by name.
+
+    Raises:
+      FileNotFoundError: no such file or folder.
+      ValueError: no images, or two that would have label maps of one name.
+    """
+    images: List[str] = []
+    for path in map(os.path.expanduser, paths):
+        if os.path.isdir(path):
+            names = sorted(
+                name for name in os.listdir(path) if name.lower().endswith(IMAGE_SUFFIXES)
+            )
+            images += [os.path.join(path, name) for name in names]
+        elif os.path.exists(path):
+            images.append(path)
+        else:
+            raise FileNotFoundError(f"{path}: no such image or folder.")
+    if not images:
+        raise ValueError(
+            f"no images in {', '.join(paths) or 'the command'}: name files, or folders with "
+            f"{', '.join(IMAGE_SUFFIXES)} files."
+        )
+    seen: Dict[str, str] = {}
+    for image in images:
+        name = os.path.splitext(os.path.basename(image))[0]
+        if name in seen:
+            raise ValueError(
+                f"{image}: its label map would have the name of that of {seen[name]}; segment "
+                "them in two runs with an --output_dir each."
+            )
+        seen[name] = image
+    return images
+
+
+def _load_export(export_dir: str) -> Tuple[Callable[[bytes], np.ndarray], DatasetDescription]:
+    """A function from an image file's content to its labels, uint8 [H, W], and the classes."""
+    try:
+        served = tf.saved_model.load(export_dir)
+        inputs = served.signatures["serving_default"].structured_input_signature[1]
+        classes = {name: value.numpy() for name, value in served.signatures["classes"]().items()}
+    except (KeyError, OSError, tf.errors.OpError) as error:
+        raise ValueError(f"{export_dir}: not an export of adl_tf.export ({error}).") from error
+    batch_size = inputs["image_bytes"].shape[0]
+    if batch_size not in (None, 1):
+        raise ValueError(
+            f"{export_dir} takes {batch_size} images at a time, and this program sends one; export "
+            "without --batch_size."
+        )
+
+    def segment(content: bytes) -> np.ndarray:
+        # Through the model: a signature alone would not keep its weights.
+        outputs = served.signatures["serving_default"](image_bytes=tf.constant([content]))
+        return outputs["labels"].numpy()[0]
+
+    description = DatasetDescription(
+        name=export_dir,
+        class_names=tuple(name.decode() for name in classes["names"]),
+        colors=tuple(map(tuple, classes["colors"].tolist())),
+        splits={},
+    )
+    return segment, description
+
+
+def _write_overlay(
+    path: str, content: bytes, prediction: np.ndarray, colors: Sequence[Color]
+) -> None:
+    """Writes a PNG file with the prediction over its image, whole or not at all."""
+    image = tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
+    picture = Image.fromarray(overlay(image, colorize(prediction, colors)))
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG", compress_level=3)
+
+
+def _cause(error: Exception) -> str:
+    """The line of a message that says what is wrong; TensorFlow's have others before it."""
+    lines = str(error).splitlines()
+    causes = [line for line in lines if "assertion failed: " in line or "Invalid" in line]
+    return (causes or lines)[0].replace("assertion failed: ", "")
