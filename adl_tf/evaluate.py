@@ -10,27 +10,25 @@ from typing import Any, Dict, Optional, Sequence
 
 from absl import flags
 
-from adl_tf.configuration import define_gin_flags, parse_gin, run_program  # isort: skip
+from adl_tf.configuration import define_gin_flags, parse_gin, run_program, say  # isort: skip
 
 import gin
 import tensorflow as tf
 from tqdm import tqdm
 
+from adl_tf.data.dataset_dir import find_dataset
 from adl_tf.data.description import DESCRIPTION_FILE, Size
+from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader, evaluation_stream
 from adl_tf.evaluation.inference import Predictor
 from adl_tf.evaluation.prediction_writer import PredictionWriter, make_directory
 from adl_tf.evaluation.results import format_table, summarize, write_results
 from adl_tf.evaluation.scoreboard import Scoreboard
-from adl_tf.models.classes import CLASSES_FILE, read_classes
+from adl_tf.model_directory import CLASSES_FILE
+from adl_tf.models.classes import read_classes
 from adl_tf.models.network import load_network
-from adl_tf.training.run import (
-    crop_sides,
-    find_dataset,
-    one_line_failures,
-    read_run,
-    say,
-)
+from adl_tf.models.trained_on import read_run
+from adl_tf.sizes import crop_sides
 
 _OPTIONS = (
     "dataset_dir",

@@ -24,12 +24,12 @@ def main(argv):
 
     from adl_tf.models.counting import count_multi_adds, count_parameters
     from adl_tf.models.network import build_network
-    from adl_tf.training import runtime
+    from adl_tf.training.devices import configure_runtime
     from adl_tf.training.optimizers import training_optimizer
     from adl_tf.training.training_model import TrainingModel
 
     options = flags.FLAGS
-    runtime.configure()
+    configure_runtime()
     crop, batch_size = options.crop_size, options.batch_size
     batch = {
         "image": tf.random.normal([batch_size, crop, crop, 3]),

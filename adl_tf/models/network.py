@@ -1,21 +1,24 @@
 """Networks by description: which one a model directory holds, how to build and load it."""
 
 import dataclasses
-import json
 import os
 from typing import Any, Dict, List, Optional
 
 import tensorflow as tf
 
-from adl_tf.files import write_json
+from adl_tf.model_directory import (
+    CHECKPOINTS,
+    NETWORK_FILE,
+    read_versioned,
+    weights_path,
+    write_versioned,
+)
 from adl_tf.models.baselines import RESNET_BLOCKS, deeplab_v3_plus
 from adl_tf.models.decoded import DecodedNetwork
 from adl_tf.space.genotype import Genotype
 
-NETWORK_FILE = "network.json"
 DECODED = "decoded"
 BASELINES = {f"deeplab_v3_plus_resnet{depth}": depth for depth in RESNET_BLOCKS}
-CHECKPOINTS = ("best", "last")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +123,7 @@ def _variables(network: tf.keras.Model) -> List[tf.Variable]:
 
 def save_description(description: NetworkDescription, model_dir: str) -> None:
     """Writes `network.json`."""
-    write_json(description.to_dict(), os.path.join(model_dir, NETWORK_FILE))
+    write_versioned(description.to_dict(), os.path.join(model_dir, NETWORK_FILE))
 
 
 def load_description(model_dir: str) -> NetworkDescription:
@@ -128,7 +131,7 @@ def load_description(model_dir: str) -> NetworkDescription:
 
     Raises:
       FileNotFoundError: not the directory of a trained network.
-      ValueError: the file is damaged.
+      ValueError: the file is damaged, or of another version.
     """
     path = os.path.join(model_dir, NETWORK_FILE)
     if not os.path.exists(path):
@@ -136,16 +139,16 @@ def load_description(model_dir: str) -> NetworkDescription:
             f"{model_dir}: no {NETWORK_FILE} there, so it holds no trained network; train one "
             "with python -m adl_tf.train."
         )
+    content = read_versioned(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            return NetworkDescription(**json.load(file))
+        return NetworkDescription(**content)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a network description ({error}).") from error
 
 
 def save_weights(network: tf.keras.Model, model_dir: str, name: str) -> None:
     """Writes the network's weights as checkpoint "best" or "last"."""
-    tf.train.Checkpoint(network=network).write(os.path.join(model_dir, name, "weights"))
+    tf.train.Checkpoint(network=network).write(weights_path(model_dir, name))
 
 
 def load_network(model_dir: str, checkpoint: str = "best") -> tf.keras.Model:
@@ -165,7 +168,7 @@ def load_network(model_dir: str, checkpoint: str = "best") -> tf.keras.Model:
     description = load_description(model_dir)
     path = checkpoint
     if checkpoint in CHECKPOINTS:
-        path = os.path.join(model_dir, checkpoint, "weights")
+        path = weights_path(model_dir, checkpoint)
     if not os.path.exists(f"{path}.index"):
         raise FileNotFoundError(
             f"{path}: no such checkpoint; a training run writes {' and '.join(CHECKPOINTS)} "

@@ -1,0 +1,27 @@
+"""What a network was trained on: `run.json` and `classes.json` of a model directory."""
+
+import os
+from typing import Any, Dict
+
+from adl_tf.data.description import DatasetDescription
+from adl_tf.files import write_json
+from adl_tf.model_directory import CLASSES_FILE, RUN_FILE, read_object
+
+
+def write_run(model_dir: str, dataset_dir: str, description: DatasetDescription) -> None:
+    """Writes which data set a network is trained on, and its classes, for later programs."""
+    write_json({"dataset_dir": os.path.abspath(dataset_dir)}, os.path.join(model_dir, RUN_FILE))
+    write_json(
+        {"class_names": description.class_names, "colors": description.colors},
+        os.path.join(model_dir, CLASSES_FILE),
+    )
+
+
+def read_run(model_dir: str) -> Dict[str, Any]:
+    """What `write_run` wrote: `dataset_dir`; empty if there is nothing.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    path = os.path.join(model_dir, RUN_FILE)
+    return read_object(path) if os.path.exists(path) else {}
