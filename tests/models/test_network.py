@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adl_tf.model_directory import FORMAT
 from adl_tf.models.network import (
     NetworkDescription,
     build_network,
@@ -62,7 +63,7 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(run, tmp_path):
         assert "\n" not in str(error.value)
     path = f"{directory}/network.json"
     with open(path, "w") as file:
-        json.dump({"network": "decoded", "num_classes": 3}, file)
+        json.dump({"format": FORMAT, "network": "decoded", "num_classes": 3}, file)
     with pytest.raises(ValueError, match="needs a genotype"):
         load_network(directory)
     with pytest.raises(ValueError, match="'resnet' is unknown; choose from"):
