@@ -22,8 +22,8 @@ from adl_tf.models.network import (
     save_description,
     save_weights,
 )
+from adl_tf.models.trained_on import write_run
 from adl_tf.space.genotype import Genotype
-from adl_tf.training.run import write_run
 from data_prep import convert_synthetic
 
 CLASSES, HEIGHT, WIDTH, IMAGES = 8, 48, 65, 3

@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from adl_tf.model_directory import BEST, LAST
 from adl_tf.models.network import save_weights
 from adl_tf.training.training_model import TrainingModel
 
@@ -30,7 +31,7 @@ class ResultWeights(tf.keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         with self._training_model.averaged_weights():
             network = self._training_model.network
-            save_weights(network, self._model_dir, "last")
+            save_weights(network, self._model_dir, LAST)
             if logs["val_miou"] > float(self.best):
                 self.best.assign(logs["val_miou"])
-                save_weights(network, self._model_dir, "best")
+                save_weights(network, self._model_dir, BEST)
