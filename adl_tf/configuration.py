@@ -11,7 +11,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import gin  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
+from adl_tf.space.search_space import SearchSpace  # noqa: E402
+
 CONFIG_DIR = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gin_configs")
+
+# What gin raises for bad files and bindings, and for modules that they import.
+_INVALID = (OSError, ValueError, SyntaxError, RuntimeError, NameError, AttributeError, ImportError)
+
+# The space itself knows nothing of gin.
+configured_space = gin.external_configurable(SearchSpace)
 
 
 class Interrupted(Exception):
@@ -32,7 +40,7 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
     """Reads files, then single bindings.
 
     Raises:
-      ValueError: a file that does not exist, or a binding that nothing takes.
+      ValueError: a file or module that does not exist, or a binding that nothing takes.
     """
     gin.clear_config()
     gin.add_config_file_search_path(CONFIG_DIR)
@@ -41,7 +49,7 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
     logging.set_verbosity(logging.FATAL)
     try:
         gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
-    except (OSError, ValueError, SyntaxError, RuntimeError, NameError, AttributeError) as error:
+    except _INVALID as error:
         raise ValueError(f"gin: {' '.join(str(error).split())}") from error
     finally:
         logging.set_verbosity(verbosity)

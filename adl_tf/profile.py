@@ -4,25 +4,24 @@ python -m adl_tf.profile --genotype=FILE-or-preset --filter_multiplier=F --num_c
     --image_size=H,W [--table]
 """
 
-import sys
 from typing import Any, Dict
 
 from absl import flags
 
-from adl_tf.configuration import define_gin_flags, parse_gin, run_program  # isort: skip
-
-import gin
-
-from adl_tf.models.counting import count_multi_adds, count_parameters
-from adl_tf.models.network import BASELINES, DECODED, NetworkDescription, build_network
+from adl_tf.configuration import (
+    configured_space,
+    define_gin_flags,
+    parse_gin,
+    run_program,
+    say,
+)
+from adl_tf.models.profiling import profile_network
+from adl_tf.models.registry import BASELINES, DECODED, NetworkDescription, build_network
 from adl_tf.models.supernet import Supernet
 from adl_tf.sizes import parse_image_size
 from adl_tf.space.genotype import load_genotype
-from adl_tf.space.search_space import SearchSpace
 
 SUPERNET = "supernet"
-
-_configured_space = gin.external_configurable(SearchSpace)
 
 
 def main() -> Dict[str, Any]:
@@ -31,11 +30,11 @@ def main() -> Dict[str, Any]:
     parse_gin(options.gin_file, options.gin_param)
     image_size = parse_image_size(options.image_size)
     if options.network == SUPERNET:
-        model = Supernet(_configured_space(), options.num_classes)
-        model.build((None, *image_size, 3))
+        network = Supernet(configured_space(), options.num_classes)
+        network.build((None, *image_size, 3))
     else:
         genotype = load_genotype(options.genotype) if options.network == DECODED else None
-        model = build_network(
+        network = build_network(
             NetworkDescription(
                 options.network,
                 options.num_classes,
@@ -44,16 +43,14 @@ def main() -> Dict[str, Any]:
                 options.width,
             )
         )
-    layers = count_multi_adds(model, image_size)
-    total = sum(layers.values())
+    profile = profile_network(network, image_size)
     if options.table:
-        for name, multi_adds in layers.items():
-            print(f"{multi_adds:>16,} {multi_adds / total:7.2%}  {name}", file=sys.stderr)
+        say(profile.table())
     return {
         "network": options.network,
         "image_size": list(image_size),
-        "params": count_parameters(model),
-        "multi_adds": total,
+        "params": profile.parameters,
+        "multi_adds": profile.multi_adds,
     }
 
 

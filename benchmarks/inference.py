@@ -95,7 +95,7 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer, folder):
     import tensorflow as tf
 
     from adl_tf.data.normalization import normalize
-    from adl_tf.models.network import NetworkDescription, build_network, load_network
+    from adl_tf.models.registry import NetworkDescription, build_network, load_network
     from adl_tf.serving.body import Body
     from adl_tf.serving.export import export_network
 
@@ -196,16 +196,16 @@ def profile(run, images, most=8):
 
 def random_network(model_dir):
     """Writes S of the paper with random weights."""
-    from adl_tf.models.network import (
+    from adl_tf.models.registry import (
         NetworkDescription,
         build_network,
-        save_description,
         save_weights,
+        write_network_description,
     )
     from adl_tf.space.genotype import PRESETS
 
     description = NetworkDescription("decoded", CLASSES, PRESETS["auto_deeplab"], 20)
-    save_description(description, model_dir)
+    write_network_description(description, model_dir)
     save_weights(build_network(description), model_dir, "best")
 
 

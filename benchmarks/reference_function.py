@@ -172,7 +172,7 @@ def run_ours(genotype, filters, classes, size):
     import numpy as np
     import tensorflow as tf
 
-    from adl_tf.models.decoded import DecodedNetwork
+    from adl_tf.models.auto_deeplab import DecodedNetwork
     from adl_tf.space.genotype import Genotype
 
     tf.keras.backend.clear_session()

@@ -44,10 +44,11 @@ def measure_ours(crop, repeats, separable_atrous):
 
     from adl_tf.models.supernet import Supernet
     from adl_tf.space.search_space import SearchSpace
-    from adl_tf.training import optimizers, runtime
+    from adl_tf.training import optimizers
     from adl_tf.training.alternating_model import AlternatingModel
+    from adl_tf.training.devices import configure_runtime
 
-    runtime.configure(small_kernels=True)
+    configure_runtime(small_kernels=True)
     model = AlternatingModel(Supernet(SearchSpace(separable_atrous=separable_atrous), CLASSES))
     model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer())
     model.build((None, crop, crop, 3))

@@ -23,13 +23,13 @@ def main(argv):
     import tensorflow as tf
 
     from adl_tf.models.counting import count_multi_adds, count_parameters
-    from adl_tf.models.network import build_network
-    from adl_tf.training import runtime
+    from adl_tf.models.registry import build_network
+    from adl_tf.training.devices import configure_runtime
     from adl_tf.training.optimizers import training_optimizer
     from adl_tf.training.training_model import TrainingModel
 
     options = flags.FLAGS
-    runtime.configure()
+    configure_runtime()
     crop, batch_size = options.crop_size, options.batch_size
     batch = {
         "image": tf.random.normal([batch_size, crop, crop, 3]),
@@ -70,7 +70,7 @@ def main(argv):
 
 def describe(text, num_classes):
     """ "auto_deeplab:8" -> NetworkDescription."""
-    from adl_tf.models.network import BASELINES, DECODED, NetworkDescription
+    from adl_tf.models.registry import BASELINES, DECODED, NetworkDescription
     from adl_tf.space.genotype import load_genotype
 
     name, _, size = text.rpartition(":")

@@ -6,8 +6,8 @@ import gin
 import pytest
 from processes import run
 
-import adl_tf.search  # noqa: F401  Its configurables are what the configs bind.
-import adl_tf.train  # noqa: F401
+import adl_tf.runs.search_run  # noqa: F401  Its configurables are what the configs bind.
+import adl_tf.runs.training_run  # noqa: F401
 from adl_tf.configuration import CONFIG_DIR, parse_gin
 
 SIZES = ("auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l")
@@ -24,8 +24,9 @@ def test_config(config):
     try:
         parse_gin([config], ["SEED = 7"])
         assert gin.query_parameter("SEED/gin.macro.value") == 7
-        program = "search" if "search" in config else "train"
-        assert gin.query_parameter(f"{program}.dataset_dir") is not None
+        length = "run_search.epochs" if "search" in config else "run_training.steps"
+        for binding in ("RunData.dataset_dir", length):
+            assert gin.query_parameter(binding) is not None
     finally:
         gin.clear_config()
 

@@ -16,12 +16,12 @@ from adl_tf.data.streams import evaluation_stream
 from adl_tf.evaluation.inference import Predictor
 from adl_tf.evaluation.metrics import class_ious, count_pixels, pixel_accuracy
 from adl_tf.evaluation.network_evaluation import evaluate_network
-from adl_tf.models.network import (
+from adl_tf.models.registry import (
     NetworkDescription,
     build_network,
     load_network,
-    save_description,
     save_weights,
+    write_network_description,
 )
 from adl_tf.models.trained_on import write_run
 from adl_tf.space.genotype import Genotype
@@ -48,7 +48,7 @@ def make_run(directory, num_classes=CLASSES):
         # As after training: untrained statistics let no signal through.
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.moving_variance.assign(tf.fill(layer.moving_variance.shape, 1e-2))
-    save_description(description, str(directory))
+    write_network_description(description, str(directory))
     save_weights(network, str(directory), "best")
     return directory
 

@@ -30,9 +30,9 @@ def command(dataset, model_dir, *parameters):
         "ARCH_START_EPOCH = 1",
         "NUM_LAYERS = 2",
         "NUM_BLOCKS = 1",
-        "search.deterministic = True",
-        f"search.steps_per_epoch = {STEPS}",
-        "search.checkpoint_steps = 3",
+        "RunData.deterministic = True",
+        f"run_search.steps_per_epoch = {STEPS}",
+        "run_search.checkpoint_steps = 3",
         *parameters,
     )
     return [
@@ -94,12 +94,12 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        (["search.no_such_parameter = 1"], "no_such_parameter"),
+        (["run_search.no_such_parameter = 1"], "no_such_parameter"),
         (["DATASET_DIR = '/no/such/folder'"], "/no/such/folder: no such data set directory"),
-        (["BATCH_SIZE = 100", "search.steps_per_epoch = None"], "lower BATCH_SIZE"),
+        (["BATCH_SIZE = 100", "run_search.steps_per_epoch = None"], "lower BATCH_SIZE"),
         (["SearchSpace.ops = ['conv_9x9']"], "unknown ops"),
         (["BATCH_SIZE = 0"], "batch_size = 0: it must be a whole number"),
-        (["search.val_split = 'dev'"], "no split 'dev'"),
+        (["RunData.val_split = 'dev'"], "no split 'dev'"),
     ],
 )
 def test_bad_input_is_one_line(dataset, tmp_path, parameters, message):

@@ -1,5 +1,6 @@
 """The training program as real processes: run, kill, resume, start from another run."""
 
+import inspect
 import json
 import os
 import signal
@@ -8,15 +9,17 @@ import numpy as np
 import pytest
 from processes import run, start_and_signal, tensors
 
-from adl_tf.models.network import (
+from adl_tf.model_directory import SCHEDULE_FILE, claim_model_dir
+from adl_tf.models.registry import (
     NetworkDescription,
-    load_description,
     load_network,
-    save_description,
+    read_network_description,
+    write_network_description,
 )
+from adl_tf.runs.data import RunData
+from adl_tf.runs.network import RunNetwork
+from adl_tf.runs.training_run import run_training
 from adl_tf.space.genotype import Genotype
-from adl_tf.train import train
-from adl_tf.training.run_state import SCHEDULE_FILE, claim_model_dir
 from data_prep import convert_synthetic
 
 STEPS = 50
@@ -41,9 +44,9 @@ def command(folder, model_dir, *parameters, flags=()):
         "BATCH_SIZE = 2",
         f"STEPS = {STEPS}",
         "FILTER_MULTIPLIER = 2",
-        "train.deterministic = True",
-        "train.validate_every = 20",
-        "train.checkpoint_steps = 3",
+        "RunData.deterministic = True",
+        "run_training.validate_every = 20",
+        "run_training.checkpoint_steps = 3",
         "training_optimizer.average_decay = 0.9",
         "DropPathSchedule.final_keep = 0.5",
         *parameters,
@@ -64,7 +67,7 @@ def test_goes_on_bit_for_bit_after_being_killed(folder, tmp_path):
     assert 0 <= summary["val_miou"] <= summary["best_val_miou"] <= 1
     for name in ("best", "last"):
         network = load_network(whole, name)
-    assert network.num_classes == load_description(whole).num_classes
+    assert network.num_classes == read_network_description(whole).num_classes
     with open(os.path.join(whole, "operative_config.gin")) as file:
         config = file.read()
     assert "DropPathSchedule.final_keep = 0.5" in config and "train_stream.max_scale" in config
@@ -120,13 +123,13 @@ runpy.run_module("adl_tf.train", run_name="__main__", alter_sys=True)
 def test_two_devices_share_a_run(folder, tmp_path):
     """With averaged weights, parts of batches and class weights as well."""
     parameters = (
-        "strategy.devices = ['CPU:0', 'CPU:1']",
-        "train.deterministic = False",
-        "train.class_balanced_loss = True",
+        "distribution_strategy.devices = ['CPU:0', 'CPU:1']",
+        "RunData.deterministic = False",
+        "run_training.class_balanced_loss = True",
         "TrainingModel.accumulation_steps = 2",
         "BATCH_SIZE = 4",
         "STEPS = 3",
-        "train.validate_every = 2",
+        "run_training.validate_every = 2",
     )
     _, _, *flags = command(folder, tmp_path / "run", *parameters)
     result = run(["-c", TWO_DEVICES, *flags], tmp_path)
@@ -135,16 +138,24 @@ def test_two_devices_share_a_run(folder, tmp_path):
     assert load_network(str(tmp_path / "run"), "last").num_classes == 8
 
 
-def small_run(folder):
-    """Arguments of `train` for a run of one step."""
-    return {
+def small_run(folder, model_dir, **changes):
+    """Trains for one step; the changes are arguments of `run_training` and what it is given."""
+    values = {
         "genotype": str(folder / "genotype.json"),
         "dataset_dir": str(folder / "streets"),
         "crop_size": 33,
         "batch_size": 2,
         "steps": 1,
         "filter_multiplier": 2,
+        **changes,
     }
+
+    def take(function):
+        names = inspect.signature(function).parameters
+        return {name: values.pop(name) for name in list(values) if name in names}
+
+    data, network = RunData(**take(RunData)), RunNetwork(**take(RunNetwork))
+    return run_training(str(model_dir), data, network, **values)
 
 
 @pytest.mark.parametrize(
@@ -166,10 +177,9 @@ def small_run(folder):
     ],
 )
 def test_bad_input(folder, tmp_path, changes, message):
-    arguments = {**small_run(folder), **changes}
     model_dir = tmp_path / "run"
     with pytest.raises((ValueError, FileNotFoundError)) as error:
-        train(str(model_dir), **arguments)
+        small_run(folder, model_dir, **changes)
     assert message in str(error.value)
     assert not model_dir.exists()
 
@@ -183,7 +193,6 @@ def test_illegal_genotypes_and_other_runs_are_one_line_of_the_program(folder, tm
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "illegal.json" in line and "illegal move from level 0 to 2" in line
     assert "Traceback" not in result.stderr
-    arguments = small_run(folder)
     other = tmp_path / "other"
     claim_model_dir(
         str(other),
@@ -191,9 +200,9 @@ def test_illegal_genotypes_and_other_runs_are_one_line_of_the_program(folder, tm
         {"seed": 0, "batch_size": 4, "steps_per_epoch": 1, "examples": 12},
     )
     with pytest.raises(ValueError, match=r"another schedule.json \(batch_size 4 -> 2\)"):
-        train(str(other), **arguments)
-    save_description(
+        small_run(folder, other)
+    write_network_description(
         NetworkDescription("decoded", 8, Genotype(**GENOTYPE), filter_multiplier=4), str(tmp_path)
     )
     with pytest.raises(ValueError, match=r"another network.json \(filter_multiplier 4 -> 2\)"):
-        train(str(tmp_path), **arguments)
+        small_run(folder, tmp_path)

@@ -23,7 +23,7 @@ class Predictor:
 
     Example:
       >>> import tensorflow as tf
-      >>> from adl_tf.models.network import NetworkDescription, build_network
+      >>> from adl_tf.models.registry import NetworkDescription, build_network
       >>> from adl_tf.space.genotype import Genotype
       >>> genotype = Genotype(path=(0,), cell=(((0, "skip_connect"), (1, "skip_connect")),))
       >>> network = build_network(NetworkDescription("decoded", 5, genotype, filter_multiplier=1))

@@ -21,7 +21,7 @@ from adl_tf.evaluation.results import format_table, summarize, write_results
 from adl_tf.evaluation.scoreboard import Scoreboard
 from adl_tf.files import make_directory
 from adl_tf.models.classes import CLASSES_FILE, read_classes
-from adl_tf.models.network import load_network
+from adl_tf.models.registry import load_network
 from adl_tf.models.trained_on import read_run
 from adl_tf.sizes import crop_sides
 

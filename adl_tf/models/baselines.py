@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from adl_tf.layers.convolution import spatial_size
 from adl_tf.models.aspp import SpatialPyramidPooling
-from adl_tf.models.vision import keras_cv
+from adl_tf.models.keras_cv_import import keras_cv
 
 # ResNet depth -> blocks per stack.
 RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}

@@ -6,8 +6,7 @@ import os
 from typing import Tuple
 
 from adl_tf.data.description import Color, default_colors
-
-CLASSES_FILE = "classes.json"
+from adl_tf.model_directory import CLASSES_FILE
 
 
 @dataclasses.dataclass(frozen=True)

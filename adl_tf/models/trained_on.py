@@ -4,10 +4,8 @@ import os
 from typing import Any, Dict
 
 from adl_tf.data.description import DatasetDescription
-from adl_tf.files import read_json, write_json
-from adl_tf.models.classes import CLASSES_FILE
-
-RUN_FILE = "run.json"
+from adl_tf.files import write_json
+from adl_tf.model_directory import CLASSES_FILE, RUN_FILE, read_object
 
 
 def write_run(model_dir: str, dataset_dir: str, description: DatasetDescription) -> None:
@@ -26,4 +24,4 @@ def read_run(model_dir: str) -> Dict[str, Any]:
       ValueError: the file is damaged.
     """
     path = os.path.join(model_dir, RUN_FILE)
-    return read_json(path) if os.path.exists(path) else {}
+    return read_object(path) if os.path.exists(path) else {}

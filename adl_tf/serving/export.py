@@ -13,7 +13,7 @@ from adl_tf.configuration import say
 from adl_tf.data.description import Size
 from adl_tf.files import make_directory
 from adl_tf.models.classes import read_classes
-from adl_tf.models.network import load_network
+from adl_tf.models.registry import load_network
 from adl_tf.serving.body import Body, precision
 from adl_tf.serving.lite import write_lite
 from adl_tf.serving.servable import MAX_PIXELS, OUTPUTS, Servable

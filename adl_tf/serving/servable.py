@@ -10,7 +10,8 @@ import tensorflow as tf
 from adl_tf.data.normalization import normalize
 from adl_tf.files import write_json
 from adl_tf.layers.convolution import resize
-from adl_tf.models.classes import CLASSES_FILE, Classes
+from adl_tf.model_directory import CLASSES_FILE
+from adl_tf.models.classes import Classes
 from adl_tf.serving.body import Body
 from adl_tf.serving.images import decode_batch
 

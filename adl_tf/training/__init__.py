@@ -1,1 +1,1 @@
-"""Training loops: the alternating search and what surrounds it."""
+"""Keras models that `fit` trains, their losses and optimizers, and what `fit` runs on."""

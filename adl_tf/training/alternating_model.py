@@ -1,6 +1,6 @@
 """Bilevel search as alternating gradient steps (paper, section 4.1; first order)."""
 
-from typing import List
+from typing import Callable, List
 
 import gin
 import tensorflow as tf
@@ -8,6 +8,7 @@ import tensorflow as tf
 from adl_tf.layers.gated_cell import ARCHITECTURE, WEIGHTS
 from adl_tf.models.supernet import Supernet
 from adl_tf.training.losses import segmentation_loss
+from adl_tf.training.optimizers import Optimizer, create_variables
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
@@ -45,11 +46,25 @@ class AlternatingModel(SegmentationModel):
         self.batch_norm_training = batch_norm_training
         self.arch_loss_mean = tf.keras.metrics.Mean("arch_loss")
 
-    def compile(self, weight_optimizer, architecture_optimizer, **kwargs):
-        """Sets the two optimizers; further arguments are those of `tf.keras.Model.compile`."""
+    def compile(
+        self,
+        weight_optimizer: Optimizer,
+        architecture_optimizer: Optimizer,
+        loss: Callable[..., tf.Tensor] = segmentation_loss,
+        **kwargs,
+    ):
+        """Sets the two optimizers and their loss.
+
+        Args:
+          weight_optimizer: of all but alpha and beta.
+          architecture_optimizer: of alpha and beta.
+          loss: a function with the arguments and the result of `segmentation_loss`.
+          **kwargs: of `tf.keras.Model.compile`.
+        """
         super().compile(**kwargs)
         self.weight_optimizer = weight_optimizer
         self.architecture_optimizer = architecture_optimizer
+        self._loss_function = loss
 
     @property
     def metrics(self) -> List[tf.keras.metrics.Metric]:
@@ -60,8 +75,8 @@ class AlternatingModel(SegmentationModel):
         graph, and only the first may create any."""
         self.supernet.build(input_shape)
         tf.keras.layers.Layer.build(self, input_shape)
-        self.weight_optimizer._create_all_weights(self.supernet.weight_variables)
-        self.architecture_optimizer._create_all_weights(self.supernet.architecture_variables)
+        create_variables(self.weight_optimizer, self.supernet.weight_variables)
+        create_variables(self.architecture_optimizer, self.supernet.architecture_variables)
 
     def _step(self, batch, variables, optimizer, decay, wanted):
         """One gradient step on a batch. Returns (global loss, logits)."""
@@ -69,7 +84,7 @@ class AlternatingModel(SegmentationModel):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             logits = self.supernet(batch["image"], training=self.batch_norm_training, wanted=wanted)
-            loss = segmentation_loss(batch["label"], logits, self.ignore_label)
+            loss = self._loss_function(batch["label"], logits, self.ignore_label)
         gradients = tape.gradient(loss, variables)
         loss, gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, (loss, gradients))
         gradients = [g + decay * v for g, v in zip(gradients, variables)]

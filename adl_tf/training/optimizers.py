@@ -1,6 +1,6 @@
 """Optimizers and schedules of the search and of the training from scratch (paper, section 4)."""
 
-from typing import Optional
+from typing import Optional, Sequence, Union
 
 import gin
 import tensorflow as tf
@@ -12,7 +12,7 @@ from adl_tf.training.addons import MovingAverage
 _SGD = tf.keras.optimizers.legacy.SGD
 _Adam = tf.keras.optimizers.legacy.Adam
 
-Optimizer = tf.keras.optimizers.legacy.Optimizer
+Optimizer = Union[tf.keras.optimizers.legacy.Optimizer, tf.keras.optimizers.Optimizer]
 
 
 @gin.configurable
@@ -63,6 +63,15 @@ def training_optimizer(
     return MovingAverage(optimizer, average_decay=average_decay, dynamic_decay=True)
 
 
+def create_variables(optimizer: Optimizer, variables: Sequence[tf.Variable]) -> None:
+    """Creates the variables of an optimizer, which would else come with its first step."""
+    if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
+        optimizer._create_all_weights(variables)
+    else:
+        optimizer.build(variables)
+
+
 def current_rate(optimizer: Optimizer) -> float:
     """The learning rate of the next step."""
-    return float(optimizer.learning_rate(optimizer.iterations))
+    rate = optimizer.learning_rate
+    return float(rate(optimizer.iterations) if callable(rate) else rate)

@@ -1,13 +1,14 @@
 """Training from scratch: gradient steps of one network (paper, section 4.2)."""
 
 import contextlib
-from typing import Optional, Sequence
+from typing import Callable, Optional, Sequence, Tuple
 
 import gin
 import tensorflow as tf
 
 from adl_tf.training.addons import MovingAverage
 from adl_tf.training.losses import weighted_loss
+from adl_tf.training.optimizers import Optimizer, create_variables
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
@@ -45,19 +46,28 @@ class TrainingModel(SegmentationModel):
         if accumulation_steps < 1:
             raise ValueError(f"accumulation_steps {accumulation_steps}: it must be 1 or more.")
 
-    def compile(self, optimizer, **kwargs):
-        """Sets the optimizer; with float16, its loss is scaled.
+    def compile(
+        self,
+        optimizer: Optimizer,
+        loss: Callable[..., Tuple[tf.Tensor, tf.Tensor]] = weighted_loss,
+        **kwargs,
+    ):
+        """Sets the optimizer and the loss, which is scaled with float16.
 
-        Further arguments are those of `tf.keras.Model.compile`.
+        Args:
+          optimizer: of all trainable variables.
+          loss: a function with the arguments and the results of `weighted_loss`.
+          **kwargs: of `tf.keras.Model.compile`.
         """
         if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
             optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
         super().compile(optimizer, **kwargs)
+        self._loss_function = loss
 
     def build(self, input_shape):
         """Creates the optimizer's variables before anything is restored."""
         tf.keras.layers.Layer.build(self, input_shape)
-        self._inner_optimizer._create_all_weights(self.network.trainable_variables)
+        create_variables(self._inner_optimizer, self.network.trainable_variables)
 
     @property
     def _scales_loss(self) -> bool:
@@ -135,7 +145,7 @@ class TrainingModel(SegmentationModel):
     def _gradients(self, images, labels, variables):
         with tf.GradientTape() as tape:
             logits = self.network(images, training=True)
-            loss, weight = weighted_loss(
+            loss, weight = self._loss_function(
                 labels, logits, self.ignore_label, self.class_weights, self.hard_fraction
             )
             scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss

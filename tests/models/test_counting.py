@@ -3,9 +3,9 @@
 import pytest
 import tensorflow as tf
 
+from adl_tf.models.auto_deeplab import DecodedNetwork
 from adl_tf.models.baselines import DeepLabV3Plus
 from adl_tf.models.counting import count_multi_adds, count_parameters
-from adl_tf.models.decoded import DecodedNetwork
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.genotype import PRESETS
 from adl_tf.space.search_space import SearchSpace

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adl_tf.models.auto_deeplab import DecodedBackbone, DecodedNetwork
 from adl_tf.models.baselines import DeepLabV3Plus
-from adl_tf.models.decoded import DecodedBackbone, DecodedNetwork
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import SearchSpace

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from adl_tf.models.network import (
+from adl_tf.models.registry import (
     NetworkDescription,
     build_network,
-    save_description,
     save_weights,
+    write_network_description,
 )
 from adl_tf.space.genotype import Genotype
 
@@ -59,7 +59,7 @@ def write_network(model_dir):
     # Logits of a few units, as a trained network has them.
     classifier = network.get_layer("decoder").classifier
     classifier.kernel.assign(0.1 * classifier.kernel)
-    save_description(description, model_dir)
+    write_network_description(description, model_dir)
     save_weights(network, model_dir, "best")
     with open(os.path.join(model_dir, "classes.json"), "w") as file:
         json.dump({"class_names": CLASSES, "colors": COLORS}, file)

@@ -7,9 +7,9 @@ import tensorflow as tf
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.alternating_model import AlternatingModel
+from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import architecture_optimizer, weight_optimizer
-from adl_tf.training.results import StopWhenNotFinite
 
 SIZE, CLASSES = 33, 3
 SPACE = SearchSpace(

@@ -5,14 +5,15 @@ import pytest
 import tensorflow as tf
 
 from adl_tf.layers.cell import Cell
-from adl_tf.models.network import NetworkDescription, build_network
+from adl_tf.models.registry import NetworkDescription, build_network
+from adl_tf.runs.run import end_epoch
 from adl_tf.space.genotype import Genotype
-from adl_tf.train import _end_epoch, _segments
-from adl_tf.training.drop_path import DropPathSchedule, drop_rate
+from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout, drop_rate
+from adl_tf.training.callbacks.result_weights import ResultWeights
+from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
+from adl_tf.training.checkpointing import Checkpointing
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import current_rate, training_optimizer
-from adl_tf.training.results import ResultWeights, StopWhenNotFinite
-from adl_tf.training.run_state import RunState
 from adl_tf.training.training_model import TrainingModel
 
 SIZE, CLASSES = 9, 3
@@ -170,24 +171,20 @@ def test_paths_are_dropped_more_with_depth_and_time():
     np.testing.assert_allclose(rates, [[0, 0], [0.1, 0.2], [0.2, 0.4]], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "done, expected",
-    [
-        ((0, 0), [(0, 3, 30), (3, 4, 10)]),
-        ((1, 7), [(1, 2, 23), (2, 3, 30), (3, 4, 10)]),
-        ((2, 29), [(2, 3, 1), (3, 4, 10)]),
-        ((3, 4), [(3, 4, 6)]),
-        ((3, 10), [(3, 4, 0)]),  # Its validation is left.
-        ((4, 0), []),
-    ],
-)
-def test_what_is_left_of_a_run(done, expected):
-    assert _segments(*done, steps=100, epoch_steps=30) == expected
+def test_dropout_of_the_head_is_told_rate_and_step():
+    genotype = Genotype((0, 0), [[[0, "skip_connect"], [1, "skip_connect"]]])
+    network = build_network(NetworkDescription("decoded", CLASSES, genotype, 2))
+    optimizer = training_optimizer(total_steps=10)
+    optimizer.iterations.assign(7)
+    HeadDropout(network, optimizer, rate=0.1).on_train_batch_begin(0)
+    np.testing.assert_allclose(network.get_layer("dropout").schedule, [0.1, 7])
+    with pytest.raises(ValueError, match="HeadDropout.rate 1.0: it must be at least 0 and below 1"):
+        HeadDropout(network, optimizer, rate=1.0)
 
 
 def test_the_last_step_of_a_shorter_epoch_is_saved_by_its_end_only(tmp_path):
     model = make_model()
-    state = RunState(str(tmp_path), steps_per_epoch=30, every_steps=1, network=model.network)
+    state = Checkpointing(str(tmp_path), steps_per_epoch=30, every_steps=1, network=model.network)
     fit(model, make_batch(0), steps=3, callbacks=[state])
     assert (state.epoch, state.step) == (1, 0)
     saved = {path.stem for path in tmp_path.glob("ckpt-*.index")}
@@ -197,6 +194,6 @@ def test_the_last_step_of_a_shorter_epoch_is_saved_by_its_end_only(tmp_path):
 def test_an_epoch_without_steps_left_is_scored_and_ended(tmp_path):
     model = make_model()
     results = ResultWeights(str(tmp_path), model)
-    state = RunState(str(tmp_path), steps_per_epoch=30, every_steps=1, network=model.network)
-    _end_epoch(model, tf.data.Dataset.from_tensors(make_batch(7)), 3, [results, state])
+    state = Checkpointing(str(tmp_path), steps_per_epoch=30, every_steps=1, network=model.network)
+    end_epoch(model, tf.data.Dataset.from_tensors(make_batch(7)), 3, [results, state])
     assert state.epoch == 4 and 0 <= float(results.best) <= 1

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from adl_tf.layers.cell import Cell, CellOp
 from adl_tf.layers.conv_norm import ConvNorm
-from adl_tf.models.decoded import DecodedBackbone, DecodedNetwork
+from adl_tf.models.auto_deeplab import DecodedBackbone, DecodedNetwork
 from adl_tf.models.decoder import Decoder
-from adl_tf.models.vision import keras_cv
+from adl_tf.models.keras_cv_import import keras_cv
 from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype
 from adl_tf.space.ops import OPS
 

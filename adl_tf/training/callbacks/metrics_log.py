@@ -1,21 +1,20 @@
 """What every run writes after each epoch: metrics and TensorBoard events."""
 
 import os
-from typing import Any, Dict
+from typing import Dict
 
 import tensorflow as tf
+from matplotlib.figure import Figure
 
 from adl_tf.data.description import DatasetDescription
 from adl_tf.data.normalization import denormalize
+from adl_tf.model_directory import METRICS_FILE, append_json_line
 from adl_tf.training.optimizers import current_rate
-from adl_tf.training.run_state import append_json_line
 from adl_tf.visualization.figure import figure_to_image
 from adl_tf.visualization.predictions import prediction_panel
 
-METRICS_FILE = "metrics.jsonl"
 
-
-class RunLog(tf.keras.callbacks.Callback):
+class MetricsLog(tf.keras.callbacks.Callback):
     """Writes metrics as JSON lines, and metrics and pictures as TensorBoard events.
 
     Args:
@@ -40,7 +39,7 @@ class RunLog(tf.keras.callbacks.Callback):
             reduce_retracing=True,
         )
 
-    def pictures(self, epochs_done: int) -> Dict[str, Any]:
+    def pictures(self) -> Dict[str, Figure]:
         """Figures by name to show with the metrics."""
         return {}
 
@@ -53,7 +52,7 @@ class RunLog(tf.keras.callbacks.Callback):
         with self._writer.as_default(done):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
-            for name, figure in self.pictures(done).items():
+            for name, figure in self.pictures().items():
                 tf.summary.image(name, figure_to_image(figure)[None])
             for index, batch in enumerate(self._examples):
                 panel = prediction_panel(

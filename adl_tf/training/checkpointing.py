@@ -1,83 +1,20 @@
-"""What a run leaves in its model directory, and how it goes on from there."""
+"""Checkpoints with everything that a run resumes from, and how a signal ends it with one."""
 
-import json
-import os
 import signal
-from typing import Any, Dict
+import threading
 
 import tensorflow as tf
 from absl import logging
 
 from adl_tf.configuration import Interrupted
-from adl_tf.files import write_json
-
-SCHEDULE_FILE = "schedule.json"
 
 
-def append_json_line(path: str, value: Any) -> None:
-    """Adds one line to a file of JSON lines, behind the half line that a kill may have left."""
-    with open(path, "ab+") as file:
-        cut = False
-        if file.tell():
-            file.seek(-1, os.SEEK_END)
-            cut = file.read(1) != b"\n"
-        file.write(b"\n" * cut + json.dumps(value).encode() + b"\n")
-
-
-def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
-    """Reads JSON lines into a dict by one of their fields; of equal keys the last wins.
-
-    A resumed run writes the lines of repeated epochs again; a killed one may leave half
-    a line.
-    """
-    values = {}
-    if os.path.exists(path):
-        with open(path) as file:
-            for line in file:
-                try:
-                    value = json.loads(line)
-                except json.JSONDecodeError:
-                    continue
-                values[value[key]] = value
-    return values
-
-
-def claim_model_dir(model_dir: str, file: str, content: Dict[str, Any]) -> None:
-    """Makes the model directory and writes what it is for, or checks that it is for the same.
-
-    Args:
-      model_dir: the directory.
-      file: JSON file in it that says what it holds.
-      content: what the run is about to put there.
-
-    Raises:
-      ValueError: it holds something else.
-    """
-    path = os.path.join(model_dir, file)
-    content = json.loads(json.dumps(content))
-    if os.path.exists(path):
-        with open(path) as opened:
-            found = json.load(opened)
-        changed = [
-            f"{key} {found.get(key)} -> {content.get(key)}"
-            for key in {**found, **content}
-            if found.get(key) != content.get(key)
-        ]
-        if changed:
-            raise ValueError(
-                f"{model_dir} holds a run of another {file} ({'; '.join(changed)}): use "
-                "another --model_dir, or the configuration that it was started with."
-            )
-        return
-    os.makedirs(model_dir, exist_ok=True)
-    write_json(content, path)
-
-
-class RunState(tf.keras.callbacks.Callback):
+class Checkpointing(tf.keras.callbacks.Callback):
     """Checkpoints with everything that a run needs to go on bit for bit.
 
-    Saves every `every_steps` steps, at the end of each epoch, and when the run is
-    interrupted (SIGINT, SIGTERM), which then ends with `Interrupted`.
+    Saves every `every_steps` steps, at the end of each epoch, and, as a context manager, when
+    the run is interrupted (SIGINT, SIGTERM), which then ends with `Interrupted`. Outside the main
+    thread, where Python sets no signal handlers, signals are left alone.
 
     Args:
       model_dir: directory of the checkpoints.
@@ -100,6 +37,7 @@ class RunState(tf.keras.callbacks.Callback):
         self._checkpoint = tf.train.Checkpoint(**tracked, **self._counters)
         self._manager = tf.train.CheckpointManager(self._checkpoint, model_dir, max_to_keep=2)
         self._stop = False
+        self._handlers = {}
 
     @property
     def epoch(self) -> int:
@@ -133,6 +71,9 @@ class RunState(tf.keras.callbacks.Callback):
         self._manager.save(checkpoint_number=self.epoch * self._steps_per_epoch + self.step)
 
     def __enter__(self):
+        if threading.current_thread() is not threading.main_thread():
+            return self
+
         def stop(number, frame):
             if self._stop:
                 raise KeyboardInterrupt("stopped before it could be saved.")

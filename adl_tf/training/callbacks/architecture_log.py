@@ -1,4 +1,4 @@
-"""What a search writes while it runs: metrics, architecture over time, TensorBoard."""
+"""The architecture over the epochs of a search: its history, and its pictures in TensorBoard."""
 
 import os
 from typing import Dict, List, Tuple
@@ -7,17 +7,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from adl_tf.data.description import DatasetDescription
+from adl_tf.model_directory import ARCHITECTURE_FILE, append_json_line, read_json_lines
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.decoding import decode, move_probabilities, op_probabilities
 from adl_tf.space.search_space import SearchSpace
-from adl_tf.training.run_log import RunLog
-from adl_tf.training.run_state import append_json_line, read_json_lines
+from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.visualization.alpha_map import draw_alpha
 from adl_tf.visualization.architecture import draw_architecture
 from adl_tf.visualization.beta_map import draw_beta
-
-SPACE_FILE = "space.json"
-ARCHITECTURE_FILE = "architecture.jsonl"
 
 History = List[Tuple[int, np.ndarray]]
 
@@ -43,8 +40,8 @@ def architecture_history(model_dir: str, space: SearchSpace) -> Tuple[History, H
     )
 
 
-class SearchLog(RunLog):
-    """Adds the architecture to the log: its history, and how it stands as pictures.
+class ArchitectureLog(MetricsLog):
+    """Adds the architecture to the metrics: its history, and how it stands as pictures.
 
     Args:
       model_dir: where to.
@@ -65,10 +62,15 @@ class SearchLog(RunLog):
         super().__init__(model_dir, supernet, optimizer, description, examples)
         self._supernet = supernet
 
-    def pictures(self, epochs_done: int) -> Dict[str, Figure]:
-        """The architecture, alpha and beta, which are added to their history too."""
+    def on_epoch_end(self, epoch, logs=None):
+        """Logs epoch + 1, the number of epochs done."""
         alpha, beta = self._supernet.alpha.numpy(), self._supernet.beta.numpy()
-        record_architecture(self.model_dir, epochs_done, alpha, beta)
+        record_architecture(self.model_dir, epoch + 1, alpha, beta)
+        super().on_epoch_end(epoch, logs)
+
+    def pictures(self) -> Dict[str, Figure]:
+        """The decoded architecture, alpha and beta."""
+        alpha, beta = self._supernet.alpha.numpy(), self._supernet.beta.numpy()
         space = self._supernet.space
         genotype, _ = decode(space, alpha, beta)
         return {

@@ -1,19 +1,12 @@
-"""What the programs check and stream around `fit`."""
+"""The images of a run: checks, streams, what a resumed run must not change."""
 
 import pytest
-import tensorflow as tf
 
 from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
 from adl_tf.data.reader import RecordReader
-from adl_tf.training.run import check_devices, crop_sides, require_positive, validation_stream
+from adl_tf.runs.checks import require_positive
+from adl_tf.runs.data import validation_stream
 from data_prep import convert_synthetic
-
-
-def test_crop_sides():
-    assert crop_sides(97) == (97, 97) and crop_sides([33, 65]) == (33, 65)
-    for wrong in (97.0, "97", (33,), (33, 65.0), 0, None):
-        with pytest.raises(ValueError, match="is no size of a crop"):
-            crop_sides(wrong)
 
 
 def test_numbers_that_count_something():
@@ -21,18 +14,6 @@ def test_numbers_that_count_something():
     for wrong in (0, -2, 1.5):
         with pytest.raises(ValueError, match=f"steps = {wrong}: it must be a whole number"):
             require_positive(batch_size=2, steps=wrong)
-
-
-def test_devices_need_equal_shares_and_no_xla(two_devices):
-    one = tf.distribute.get_strategy()
-    check_devices(one, 3, jit_compile=True)
-    check_devices(two_devices, 8, parts=2)
-    with pytest.raises(ValueError, match=r"equally \(2 devices, 1 acc.* a multiple of 2"):
-        check_devices(two_devices, 3)
-    with pytest.raises(ValueError, match=r"equally \(2 devices, 2 acc.* a multiple of 4"):
-        check_devices(two_devices, 6, parts=2)
-    with pytest.raises(ValueError, match="jit_compile cannot be combined"):
-        check_devices(two_devices, 2, jit_compile=True)
 
 
 @pytest.mark.parametrize("described", [True, False])

@@ -9,7 +9,7 @@ from adl_tf.layers.drop import Drop
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling
 from adl_tf.models.decoder import Decoder, ResizeLike
-from adl_tf.models.vision import keras_cv
+from adl_tf.models.keras_cv_import import keras_cv
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import ASPP_FIELD, MOVE_OFFSETS, MOVES, level_stride
 

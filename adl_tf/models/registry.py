@@ -1,23 +1,24 @@
 """Networks by description: which one a model directory holds, how to build and load it."""
 
 import dataclasses
-import json
 import os
 from typing import Any, Dict, List, Optional
 
 import tensorflow as tf
 
-from adl_tf.files import write_json
+from adl_tf.model_directory import (
+    CHECKPOINTS,
+    NETWORK_FILE,
+    read_versioned,
+    weights_path,
+    write_versioned,
+)
+from adl_tf.models.auto_deeplab import DecodedNetwork
 from adl_tf.models.baselines import RESNET_BLOCKS, DeepLabV3Plus
-from adl_tf.models.decoded import DecodedNetwork
 from adl_tf.space.genotype import Genotype
 
-NETWORK_FILE = "network.json"
 DECODED = "decoded"
 BASELINES = {f"deeplab_v3_plus_resnet{depth}": depth for depth in RESNET_BLOCKS}
-CHECKPOINTS = ("best", "last")
-# Raised whenever networks of the same description come to compute something else.
-FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,7 @@ def initialize_from(
       FileNotFoundError: no such run.
       ValueError: a run of another network.
     """
-    found = load_description(model_dir)
+    found = read_network_description(model_dir)
     same = dataclasses.replace(found, num_classes=description.num_classes)
     if same.to_dict() != description.to_dict():  # Which has the fields that matter only.
         raise ValueError(
@@ -121,22 +122,17 @@ def _variables(network: tf.keras.Model) -> List[tf.Variable]:
     return variables
 
 
-def network_file_content(description: NetworkDescription) -> Dict[str, Any]:
-    """What `network.json` holds: the description and the format of the weights beside it."""
-    return {"format": FORMAT, **description.to_dict()}
-
-
-def save_description(description: NetworkDescription, model_dir: str) -> None:
+def write_network_description(description: NetworkDescription, model_dir: str) -> None:
     """Writes `network.json`."""
-    write_json(network_file_content(description), os.path.join(model_dir, NETWORK_FILE))
+    write_versioned(description.to_dict(), os.path.join(model_dir, NETWORK_FILE))
 
 
-def load_description(model_dir: str) -> NetworkDescription:
+def read_network_description(model_dir: str) -> NetworkDescription:
     """Reads `network.json`.
 
     Raises:
       FileNotFoundError: not the directory of a trained network.
-      ValueError: the file is damaged, or of another format.
+      ValueError: the file is damaged, or of another version.
     """
     path = os.path.join(model_dir, NETWORK_FILE)
     if not os.path.exists(path):
@@ -144,27 +140,16 @@ def load_description(model_dir: str) -> NetworkDescription:
             f"{model_dir}: no {NETWORK_FILE} there, so it holds no trained network; train one "
             "with python -m adl_tf.train."
         )
+    content = read_versioned(path)
     try:
-        with open(path, encoding="utf-8") as file:
-            fields = json.load(file)
-        found = fields.pop("format", 1)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: not a network description ({error}).") from error
-    if found != FORMAT:
-        raise ValueError(
-            f"{path}: format {found}, but this version of adl_tf reads format {FORMAT}: the "
-            "weights there belong to a network that computes another function; train it again "
-            "in another --model_dir."
-        )
-    try:
-        return NetworkDescription(**fields)
+        return NetworkDescription(**content)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a network description ({error}).") from error
 
 
 def save_weights(network: tf.keras.Model, model_dir: str, name: str) -> None:
     """Writes the network's weights as checkpoint "best" or "last"."""
-    tf.train.Checkpoint(network=network).write(os.path.join(model_dir, name, "weights"))
+    tf.train.Checkpoint(network=network).write(weights_path(model_dir, name))
 
 
 def load_network(model_dir: str, checkpoint: str = "best") -> tf.keras.Model:
@@ -181,10 +166,10 @@ def load_network(model_dir: str, checkpoint: str = "best") -> tf.keras.Model:
       FileNotFoundError: no network or no such checkpoint.
       ValueError: the checkpoint is of another network.
     """
-    description = load_description(model_dir)
+    description = read_network_description(model_dir)
     path = checkpoint
     if checkpoint in CHECKPOINTS:
-        path = os.path.join(model_dir, checkpoint, "weights")
+        path = weights_path(model_dir, checkpoint)
     if not os.path.exists(f"{path}.index"):
         raise FileNotFoundError(
             f"{path}: no such checkpoint; a training run writes {' and '.join(CHECKPOINTS)} "

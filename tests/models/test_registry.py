@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adl_tf.models.network import (
+from adl_tf.model_directory import FORMAT
+from adl_tf.models.registry import (
     NetworkDescription,
     build_network,
     initialize_from,
-    load_description,
     load_network,
-    save_description,
+    read_network_description,
     save_weights,
+    write_network_description,
 )
 from adl_tf.space.genotype import Genotype
 
@@ -35,7 +36,7 @@ def run(tmp_path):
     random = np.random.default_rng(0)
     for weight in network.weights:
         weight.assign(random.uniform(0.5, 1.5, weight.shape))
-    save_description(describe(), directory)
+    write_network_description(describe(), directory)
     save_weights(network, directory, "best")
     return directory, network
 
@@ -46,7 +47,7 @@ def test_a_saved_network_predicts_the_same(run):
     assert loaded.num_classes == 3
     images = tf.random.stateless_normal([1, 20, 33, 3], [0, 1])
     np.testing.assert_array_equal(loaded(images), network(images))
-    assert load_description(directory) == describe()
+    assert read_network_description(directory) == describe()
 
 
 def test_what_is_missing_or_wrong_is_said_in_one_line(run, tmp_path):
@@ -56,13 +57,13 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(run, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no network.json there"):
         load_network(str(tmp_path))
     for wrong in (describe(num_classes=4), describe(filters=4), describe(genotype=OTHER)):
-        save_description(wrong, directory)
+        write_network_description(wrong, directory)
         with pytest.raises(ValueError, match=r"is of another network than .* describes") as error:
             load_network(directory)
         assert "\n" not in str(error.value)
     path = f"{directory}/network.json"
     with open(path, "w") as file:
-        json.dump({"format": 2, "network": "decoded", "num_classes": 3}, file)
+        json.dump({"format": FORMAT, "network": "decoded", "num_classes": 3}, file)
     with pytest.raises(ValueError, match="needs a genotype"):
         load_network(directory)
     with open(path, "w") as file:
@@ -94,7 +95,7 @@ def test_other_number_of_classes_starts_with_another_classifier(run, tmp_path):
     baseline = NetworkDescription("deeplab_v3_plus_resnet50", 3, filter_multiplier=8, width=0.125)
     folder = str(tmp_path / "baseline")
     os.mkdir(folder)
-    save_description(baseline, folder)
+    write_network_description(baseline, folder)
     first, second = build_network(baseline), build_network(baseline)
     save_weights(first, folder, "best")
     initialize_from(second, baseline, folder)

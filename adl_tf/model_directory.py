@@ -1,0 +1,182 @@
+"""The model directory: every file that a run leaves in it, who writes it and who reads it.
+
+    file                       what it holds
+                               written by -> read by
+
+    space.json                 search space, number of classes
+                               runs.search_run -> the same, runs.search_result
+    network.json               network, its size, genotype, number of classes
+                               runs.training_run -> the same, models.registry
+    schedule.json              what a resumed run must not change
+                               runs.search_run, runs.training_run -> the same
+    classes.json               names and colors of the classes
+                               models.trained_on -> models.classes
+    run.json                   data set of a training
+                               models.trained_on -> the same, for an evaluation
+    operative_config.gin       gin configuration in force
+                               runs.run -> people
+    ckpt-*, checkpoint         all that a run resumes from
+                               training.checkpointing -> the same, runs.search_result
+    best/, last/               weights as they were scored
+                               training.callbacks.result_weights -> models.registry
+    metrics.jsonl              losses and scores of each epoch
+                               training.callbacks.metrics_log -> runs.run
+    events.out.tfevents.*      the same and pictures
+                               training.callbacks.metrics_log -> TensorBoard
+    architecture.jsonl         alpha and beta after each epoch, as logits
+                               training.callbacks.architecture_log -> runs.search_result
+    genotype.json              decoded architecture
+                               runs.search_result -> space.genotype
+    architecture.png,          pictures of it
+    alpha_history.png,         runs.search_result -> people
+    beta_history.png
+    evaluation/                scores, page and pictures
+                               evaluation.results -> people
+
+A search leaves space.json, architecture.jsonl, genotype.json and its pictures; a training leaves
+network.json, classes.json, run.json, best/, last/ and, once it was evaluated, evaluation/; the
+rest is common to both.
+"""
+
+import json
+import os
+from typing import Any, Dict
+
+from adl_tf.files import read_json, write_json
+
+SPACE_FILE = "space.json"
+NETWORK_FILE = "network.json"
+SCHEDULE_FILE = "schedule.json"
+CLASSES_FILE = "classes.json"
+RUN_FILE = "run.json"
+CONFIG_FILE = "operative_config.gin"
+METRICS_FILE = "metrics.jsonl"
+ARCHITECTURE_FILE = "architecture.jsonl"
+GENOTYPE_FILE = "genotype.json"
+ARCHITECTURE_PICTURE = "architecture.png"
+ALPHA_PICTURE = "alpha_history.png"
+BETA_PICTURE = "beta_history.png"
+EVALUATION_FOLDER = "evaluation"
+BEST, LAST = CHECKPOINTS = ("best", "last")
+
+# Raised when the checkpoints of a run, or what a network computes from them, change.
+FORMAT = 2
+_FORMAT_KEY = "format"
+
+
+def weights_path(model_dir: str, checkpoint: str) -> str:
+    """Path, without extension, of the weights that were scored best or last."""
+    return os.path.join(model_dir, checkpoint, "weights")
+
+
+def read_object(path: str) -> Dict[str, Any]:
+    """Reads a JSON file of a model directory.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: the file is damaged.
+    """
+    try:
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise ValueError(f"{path}: {type(content).__name__} instead of a JSON object.")
+    except ValueError as error:
+        raise ValueError(
+            f"{error} The file is damaged: restore it, or start again in another --model_dir."
+        ) from error
+    return content
+
+
+def read_versioned(path: str) -> Dict[str, Any]:
+    """Reads a JSON file that `write_versioned` wrote; the version is left out.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: the file is damaged, or of another version.
+    """
+    content = read_object(path)
+    version = content.pop(_FORMAT_KEY, 1)  # The first one did not say.
+    if version != FORMAT:
+        age = "an older" if version == 1 else "another"
+        raise ValueError(
+            f"{path}: written by {age} version of adl_tf (format {version}; this one has format "
+            f"{FORMAT}): its weights belong to another function; train again in another "
+            "--model_dir."
+        )
+    return content
+
+
+def write_versioned(content: Dict[str, Any], path: str) -> None:
+    """Writes a JSON file with the version of the format."""
+    write_json({_FORMAT_KEY: FORMAT, **content}, path)
+
+
+def claim_model_dir(model_dir: str, file: str, content: Dict[str, Any]) -> None:
+    """Makes the model directory and writes what it is for, or checks that it is for the same.
+
+    Args:
+      model_dir: the directory.
+      file: JSON file in it that says what it holds.
+      content: what the run is about to put there.
+
+    Raises:
+      ValueError: it holds something else, of another version, or the file is damaged.
+    """
+    path = os.path.join(model_dir, file)
+    if not os.path.exists(path):
+        os.makedirs(model_dir, exist_ok=True)
+        write_versioned(content, path)
+        return
+    found = read_versioned(path)
+    content = json.loads(json.dumps(content))  # Tuples become lists, as in the file.
+    changed = [
+        f"{key} {found.get(key)} -> {content.get(key)}"
+        for key in {**found, **content}
+        if found.get(key) != content.get(key)
+    ]
+    if changed:
+        raise ValueError(
+            f"{model_dir} holds a run of another {file} ({'; '.join(changed)}): use "
+            "another --model_dir, or the configuration that it was started with."
+        )
+
+
+def append_json_line(path: str, value: Any) -> None:
+    """Adds one line to a file of JSON lines, behind the half line that a kill may have left."""
+    with open(path, "ab+") as file:
+        cut = False
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            cut = file.read(1) != b"\n"
+        file.write(b"\n" * cut + json.dumps(value).encode() + b"\n")
+
+
+def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
+    """Reads JSON lines into a dict by one of their fields; of equal keys the last wins.
+
+    A resumed run writes the lines of repeated epochs again; a killed one may leave half
+    a line, which is left out.
+
+    Args:
+      path: of the file; without one there are no lines.
+      key: the field.
+
+    Raises:
+      ValueError: a line is JSON, but has no such field.
+    """
+    if not os.path.exists(path):
+        return {}
+    values = {}
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if not isinstance(value, dict) or key not in value:
+                raise ValueError(
+                    f"{path}: line {number} is no object with {key!r}, so the file is damaged; "
+                    "remove that line."
+                )
+            values[value[key]] = value
+    return values

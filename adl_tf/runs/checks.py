@@ -1,0 +1,14 @@
+"""Checks of the numbers that a run is configured with."""
+
+from typing import Optional
+
+
+def require_positive(**numbers: Optional[int]) -> None:
+    """Checks numbers that count something; None stands for a default and is left alone.
+
+    Raises:
+      ValueError: one is not a whole number above 0; it is called by its keyword.
+    """
+    for name, number in numbers.items():
+        if number is not None and (not isinstance(number, int) or number < 1):
+            raise ValueError(f"{name} = {number!r}: it must be a whole number, 1 or more.")

@@ -1,0 +1,193 @@
+"""The images of a run: data set, training streams and validation stream."""
+
+import contextlib
+import functools
+import os
+from typing import Any, Dict, Iterator, Optional
+
+import gin
+import tensorflow as tf
+
+from adl_tf.data.dataset_dir import find_dataset
+from adl_tf.data.description import IGNORE_LABEL
+from adl_tf.data.failures import one_line_failures
+from adl_tf.data.reader import RecordReader
+from adl_tf.data.streams import evaluation_stream, train_stream
+from adl_tf.runs.checks import require_positive
+from adl_tf.sizes import crop_sides
+
+# The module of the reader knows nothing of gin.
+_configured_stream = gin.external_configurable(train_stream)
+
+
+@gin.configurable
+class RunData:
+    """The data set of a run, and how it is read.
+
+    Nothing is read before `open`: TensorFlow has to be configured first.
+
+    Args:
+      dataset_dir: directory of TFRecords, or "synthetic".
+      crop_size: side of the square crops, or (height, width), in pixels.
+      batch_size: images per step, over all devices.
+      seed: of the order, the augmentation and the halves of a search; a run takes it for all
+        else that is random in it, too.
+      train_split: split to train on.
+      val_split: split to score.
+      validation_images: how many of them to score, rounded up to full batches; None for all.
+      num_classes: for records without `dataset.json`.
+      max_bad_records: bad records to skip before failing.
+      cache_dir: where decoded examples are kept, see `RecordReader`.
+      deterministic: the same run gives the same bits.
+
+    Attributes:
+      crop_size: (height, width) in pixels.
+      batch_size, seed, deterministic: as given.
+
+    Raises:
+      ValueError: a number that is none, or no size of a crop.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: str = gin.REQUIRED,
+        crop_size: Any = gin.REQUIRED,
+        batch_size: int = gin.REQUIRED,
+        seed: int = 0,
+        train_split: str = "train",
+        val_split: str = "val",
+        validation_images: Optional[int] = None,
+        num_classes: Optional[int] = None,
+        max_bad_records: int = 0,
+        cache_dir: Optional[str] = None,
+        deterministic: bool = False,
+    ):
+        require_positive(batch_size=batch_size, validation_images=validation_images)
+        self.crop_size = crop_sides(crop_size)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.deterministic = deterministic
+        self._dataset_dir = dataset_dir
+        self._train_split = train_split
+        self._val_split = val_split
+        self._validation_images = validation_images
+        self._reader_options = {
+            "num_classes": num_classes,
+            "max_bad_records": max_bad_records,
+            "cache_dir": cache_dir and os.path.expanduser(cache_dir),
+        }
+
+    @functools.cached_property
+    def directory(self) -> str:
+        """The directory of the records."""
+        return find_dataset(self._dataset_dir)
+
+    @functools.cached_property
+    def train_reader(self) -> RecordReader:
+        """Reader of the split to train on."""
+        return RecordReader(self.directory, self._train_split, **self._reader_options)
+
+    @functools.cached_property
+    def val_reader(self) -> RecordReader:
+        """Reader of the split to score."""
+        return RecordReader(self.directory, self._val_split, **self._reader_options)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, without the ignore label."""
+        return self.train_reader.num_classes
+
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Opens both splits; in the block a stream that fails does so with one line.
+
+        Raises:
+          ValueError, FileNotFoundError: see `RecordReader`; a bad record too many in the block.
+        """
+        with one_line_failures(self.train_reader, self.val_reader):
+            yield
+
+    def steps_per_pass(self, subset: Optional[str] = None) -> int:
+        """Number of full batches in the split to train on, or in one half of it.
+
+        Raises:
+          ValueError: its examples do not fill a batch.
+        """
+        steps = len(self.train_reader.subset(subset, self.seed)) // self.batch_size
+        if not steps:
+            count = self.train_reader.num_examples
+            examples = f"{count} examples of {self._train_split!r}"
+            if subset:
+                examples = f"half of its {count} training examples"
+            raise ValueError(
+                f"{self.directory}: {examples} do not fill a batch of {self.batch_size}; lower "
+                "BATCH_SIZE."
+            )
+        return steps
+
+    def schedule(self, steps_per_epoch: int) -> Dict[str, int]:
+        """What a resumed run must not change, as `schedule.json` holds it: its place in the
+        data, and the halves of a search, would mean other images."""
+        return {
+            "seed": self.seed,
+            "examples": self.train_reader.num_examples,
+            "batch_size": self.batch_size,
+            "steps_per_epoch": steps_per_epoch,
+        }
+
+    def training_stream(self, position: int, subset: Optional[str] = None) -> tf.data.Dataset:
+        """Infinite stream of augmented batches that starts at a position, see `train_stream`.
+
+        Args:
+          position: where an earlier stream stopped; 0 for the start.
+          subset: "A" or "B" for one half of the split; None for all of it.
+        """
+        return _configured_stream(
+            self.train_reader,
+            batch_size=self.batch_size,
+            crop_size=self.crop_size,
+            seed=self.seed,
+            subset=subset,
+            start_position=position,
+            deterministic=self.deterministic,
+        )
+
+    def validation_stream(self, replicas: int = 1) -> tf.data.Dataset:
+        """One pass over the images to score, see the function of that name."""
+        return validation_stream(self.val_reader, self._validation_images, replicas)
+
+
+def validation_stream(
+    reader: RecordReader, limit: Optional[int] = None, replicas: int = 1
+) -> tf.data.Dataset:
+    """Whole images, one for each replica, padded to one size where the largest is known.
+
+    Args:
+      reader: the split.
+      limit: number of images, rounded up to full batches; None for all.
+      replicas: B; a batch with fewer images is filled up with ignored ones, since kernels
+        do not bear a replica without any.
+
+    Returns:
+      data set of image float32 [B, H, W, 3] and label int32 [B, H, W], see
+      `evaluation_stream`.
+    """
+    size = reader.largest_size
+    batch_size = replicas if size else 1
+    stream = evaluation_stream(reader, batch_size=batch_size, size=size)
+
+    def fill(batch):
+        # Without the file names, which no accelerator takes.
+        image, label = batch["image"], batch["label"]
+        missing = [[0, replicas - tf.shape(label)[0]], [0, 0], [0, 0]]
+        return {
+            "image": tf.ensure_shape(
+                tf.pad(image, [*missing, [0, 0]]), [replicas, *image.shape[1:]]
+            ),
+            "label": tf.ensure_shape(
+                tf.pad(label, missing, constant_values=IGNORE_LABEL), [replicas, *label.shape[1:]]
+            ),
+        }
+
+    stream = stream.map(fill)
+    return stream.take(-(-limit // batch_size)) if limit else stream

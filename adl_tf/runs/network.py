@@ -1,0 +1,82 @@
+"""The network of a training: which one, and what it starts from."""
+
+import os
+from typing import Optional
+
+import gin
+import tensorflow as tf
+
+from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
+from adl_tf.models.registry import DECODED, NetworkDescription, build_network, initialize_from
+from adl_tf.space.genotype import load_genotype
+
+
+@gin.configurable
+class RunNetwork:
+    """A network to train, of as many classes as the data has.
+
+    Args:
+      genotype: file or preset; of the decoded network only.
+      init_from: model directory of another run whose best weights to start from; its number
+        of classes may be another, then the classifier starts anew.
+      network: "decoded" or a baseline, see `NetworkDescription`.
+      filter_multiplier: F of the decoded network.
+      width: factor of the filters of a baseline's backbone.
+      batch_norm_momentum: of the moving statistics.
+      pooled_batch_norm: False leaves the one batch norm of the image pooling out, whose
+        statistics would be noise with a few images per device.
+    """
+
+    def __init__(
+        self,
+        genotype: Optional[str] = None,
+        init_from: Optional[str] = None,
+        network: str = DECODED,
+        filter_multiplier: int = 20,
+        width: float = 1.0,
+        batch_norm_momentum: float = 0.99,
+        pooled_batch_norm: bool = True,
+    ):
+        self._genotype = genotype
+        self._init_from = init_from and os.path.expanduser(init_from)
+        self._network = network
+        self._filter_multiplier = filter_multiplier
+        self._width = width
+        self._batch_norm_momentum = batch_norm_momentum
+        self._pooled_batch_norm = pooled_batch_norm
+
+    def describe(self, num_classes: int) -> NetworkDescription:
+        """What the network is built from.
+
+        Raises:
+          ValueError: an unknown network, no genotype for a decoded one, or an illegal one.
+        """
+        decoded = self._network == DECODED
+        return NetworkDescription(
+            network=self._network,
+            num_classes=num_classes,
+            genotype=load_genotype(self._genotype) if self._genotype and decoded else None,
+            filter_multiplier=self._filter_multiplier,
+            width=self._width,
+        )
+
+    def build(self, description: NetworkDescription, resumed: bool) -> tf.keras.Model:
+        """The network with the weights that a training starts from.
+
+        Args:
+          description: see `describe`.
+          resumed: whether a checkpoint will replace the weights anyway.
+
+        Returns:
+          see `build_network`.
+
+        Raises:
+          ValueError, FileNotFoundError: see `initialize_from`.
+        """
+        network = build_network(description)
+        set_norm_momentum(network, self._batch_norm_momentum)
+        if not self._pooled_batch_norm:
+            freeze_pooled_norms(network)
+        if self._init_from and not resumed:
+            initialize_from(network, description, self._init_from)
+        return network

@@ -1,0 +1,104 @@
+"""What a search and a training share: start or resume, fit over the phases, report."""
+
+import gc
+import os
+from typing import Callable, Optional, Sequence
+
+import gin
+import tensorflow as tf
+
+from adl_tf.configuration import say
+from adl_tf.files import write_text
+from adl_tf.model_directory import CONFIG_FILE, METRICS_FILE, read_json_lines
+from adl_tf.runs.phases import Phase
+from adl_tf.training.checkpointing import Checkpointing
+
+
+def start_or_resume(model_dir: str, checkpointing: Checkpointing, place: Callable[[], str]) -> bool:
+    """Restores the newest checkpoint, if there is one, and says where the run stands.
+
+    Args:
+      model_dir: of the run.
+      checkpointing: what is restored.
+      place: says in words where the run stands; asked once that is known.
+
+    Returns:
+      whether there was a checkpoint.
+
+    Raises:
+      ValueError: the checkpoint does not fit.
+    """
+    resumed = checkpointing.restore()
+    say(
+        f"{'Going on in' if resumed else 'Writing to'} {model_dir} ({place()}). "
+        f"Watch it: tensorboard --logdir {model_dir}"
+    )
+    return resumed
+
+
+def fit_phases(
+    model_dir: str,
+    model: tf.keras.Model,
+    phases: Sequence[Phase],
+    training_data: Callable[[bool], tf.data.Dataset],
+    validation: tf.data.Dataset,
+    watchers: Sequence[tf.keras.callbacks.Callback],
+    records: Sequence[tf.keras.callbacks.Callback],
+) -> None:
+    """Trains and validates epoch by epoch.
+
+    Args:
+      model_dir: gets the gin configuration in force.
+      model: compiled, restored.
+      phases: see `plan_phases`.
+      training_data: gives the data of alternating steps, or of others, from where the model
+        stands.
+      validation: scored after each epoch.
+      watchers: callbacks of the steps.
+      records: callbacks of the epochs, which keep what a step or an epoch made; the last one
+        saves the state of the others.
+    """
+    graph_alternates = None
+    for phase in phases:
+        if not phase.steps:
+            end_epoch(model, validation, phase.first_epoch, records)
+            continue
+        data = training_data(phase.alternating)
+        if graph_alternates != phase.alternating:
+            # The graph of the other kind would take memory and never run again.
+            model.train_function = None
+            gc.collect()
+            graph_alternates = phase.alternating
+        write_config(model_dir)  # Now that all that takes bindings was called.
+        model.fit(
+            data,
+            initial_epoch=phase.first_epoch,
+            epochs=phase.end_epoch,
+            steps_per_epoch=phase.steps,
+            validation_data=validation,
+            callbacks=[*watchers, *records],
+            verbose=0,
+        )
+
+
+def end_epoch(
+    model: tf.keras.Model,
+    validation: tf.data.Dataset,
+    epoch: int,
+    records: Sequence[tf.keras.callbacks.Callback],
+) -> None:
+    """Validates an epoch whose steps are all done; `fit` cannot do without any."""
+    scores = model.evaluate(validation, verbose=0, return_dict=True)
+    for callback in records:
+        callback.on_epoch_end(epoch, {f"val_{name}": value for name, value in scores.items()})
+
+
+def write_config(model_dir: str) -> None:
+    """Writes the gin configuration that is in force: of all that was called so far."""
+    write_text(gin.operative_config_str(), os.path.join(model_dir, CONFIG_FILE))
+
+
+def last_val_miou(model_dir: str) -> Optional[float]:
+    """mIoU of the last validation; None before there was one."""
+    metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch")
+    return metrics[max(metrics)]["val_miou"] if metrics else None

@@ -1,0 +1,91 @@
+"""The result of a search, running or finished: its genotype, and pictures of it."""
+
+import os
+from typing import Any, Dict, Optional, Tuple
+
+import numpy as np
+import tensorflow as tf
+
+from adl_tf.configuration import say
+from adl_tf.model_directory import (
+    ALPHA_PICTURE,
+    ARCHITECTURE_PICTURE,
+    BETA_PICTURE,
+    GENOTYPE_FILE,
+    SPACE_FILE,
+    read_versioned,
+)
+from adl_tf.space.decoding import decode
+from adl_tf.space.genotype import save_genotype
+from adl_tf.space.search_space import SearchSpace, level_stride
+from adl_tf.training.callbacks.architecture_log import architecture_history
+from adl_tf.visualization.architecture import draw_architecture
+from adl_tf.visualization.figure import save_figure
+from adl_tf.visualization.history import draw_alpha_history, draw_beta_history
+
+_VARIABLE = "supernet/{}/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+def decode_search(model_dir: str, output: Optional[str] = None) -> Dict[str, Any]:
+    """Writes the genotype of a search's newest checkpoint, prints it to stderr and draws it.
+
+    Args:
+      model_dir: of a search, running or finished.
+      output: file of the genotype; `genotype.json` in the model directory by default.
+        The pictures go beside it.
+
+    Returns:
+      path, cell, probability (of the path), genotype (the file).
+
+    Raises:
+      FileNotFoundError: no search there.
+      ValueError: a search of another version, or a damaged file.
+    """
+    space, alpha, beta = read_search(model_dir)
+    genotype, probability = decode(space, alpha, beta)
+    output = output or os.path.join(model_dir, GENOTYPE_FILE)
+    folder = os.path.dirname(output)
+    if folder:
+        os.makedirs(folder, exist_ok=True)
+    save_genotype(genotype, output, probability=probability)
+    alphas, betas = architecture_history(model_dir, space)
+    for name, figure in (
+        (ARCHITECTURE_PICTURE, draw_architecture(genotype, space, beta)),
+        (ALPHA_PICTURE, draw_alpha_history(space, alphas)),
+        (BETA_PICTURE, draw_beta_history(space, betas)),
+    ):
+        save_figure(figure, os.path.join(folder, name))
+    say("strides: " + " ".join(str(level_stride(level)) for level in genotype.path))
+    for index, block in enumerate(genotype.cell):
+        text = " + ".join(f"{op}({source})" for source, op in block)
+        say(f"block {index} (input {index + 2}): {text}")
+    return {**genotype.to_dict(), "probability": probability, "genotype": output}
+
+
+def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:
+    """Reads where a search stands.
+
+    Args:
+      model_dir: of the search.
+
+    Returns:
+      the space, and alpha float32 [edges, ops] and beta float32 [layers - 1, levels, moves], as
+      logits, of the newest checkpoint.
+
+    Raises:
+      FileNotFoundError: no search there.
+      ValueError: a search of another version, or a damaged file.
+    """
+    checkpoint = tf.train.latest_checkpoint(model_dir)
+    path = os.path.join(model_dir, SPACE_FILE)
+    if checkpoint is None or not os.path.exists(path):
+        raise FileNotFoundError(f"{model_dir}: no checkpoint of a search there.")
+    fields = read_versioned(path)
+    fields.pop("num_classes", None)
+    try:
+        space = SearchSpace(**fields)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a search space ({error}); restore the file.") from error
+    reader = tf.train.load_checkpoint(checkpoint)
+    alpha, beta = (reader.get_tensor(_VARIABLE.format(name)) for name in ("alpha", "beta"))
+    return space, alpha, beta

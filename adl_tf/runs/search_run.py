@@ -1,0 +1,192 @@
+"""A search from its images to its genotype."""
+
+import dataclasses
+import time
+from typing import Any, Callable, Dict, Optional, Sequence
+
+import gin
+import tensorflow as tf
+
+from adl_tf.configuration import configured_space
+from adl_tf.model_directory import SCHEDULE_FILE, SPACE_FILE, claim_model_dir
+from adl_tf.models.supernet import Supernet
+from adl_tf.runs.checks import require_positive
+from adl_tf.runs.data import RunData
+from adl_tf.runs.phases import Phase, plan_phases
+from adl_tf.runs.run import fit_phases, last_val_miou, start_or_resume
+from adl_tf.runs.search_result import decode_search
+from adl_tf.space.decoding import decode
+from adl_tf.space.search_space import SearchSpace, level_stride
+from adl_tf.training.alternating_model import AlternatingModel
+from adl_tf.training.callbacks.architecture_log import ArchitectureLog, record_architecture
+from adl_tf.training.callbacks.progress_bar import ProgressBar
+from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
+from adl_tf.training.checkpointing import Checkpointing
+from adl_tf.training.devices import (
+    check_devices,
+    configure_runtime,
+    deterministic_ops,
+    distribution_strategy,
+)
+from adl_tf.training.losses import segmentation_loss
+from adl_tf.training.optimizers import Optimizer, architecture_optimizer, weight_optimizer
+
+
+@gin.configurable
+def run_search(
+    model_dir: str,
+    data: Optional[RunData] = None,
+    space: Optional[SearchSpace] = None,
+    epochs: int = 40,
+    arch_start_epoch: int = 20,
+    steps_per_epoch: Optional[int] = None,
+    checkpoint_steps: int = 200,
+    weight_optimizer: Callable[..., Optimizer] = weight_optimizer,
+    architecture_optimizer: Callable[[], Optimizer] = architecture_optimizer,
+    loss: Callable[..., tf.Tensor] = segmentation_loss,
+    jit_compile: bool = False,
+) -> Dict[str, Any]:
+    """Runs a search to its end, or on from where it stopped.
+
+    Args:
+      model_dir: directory of everything that is written.
+      data: images; None for those that gin binds.
+      space: what is searched; None for the one that gin binds.
+      epochs: passes over trainA, the first half of the training split.
+      arch_start_epoch: passes before alpha and beta start to train.
+      steps_per_epoch: steps instead of a pass over trainA.
+      checkpoint_steps: steps between checkpoints inside an epoch.
+      weight_optimizer: makes the weights' optimizer of `total_steps`.
+      architecture_optimizer: makes that of alpha and beta.
+      loss: see `AlternatingModel.compile`.
+      jit_compile: compile the steps with XLA.
+
+    Returns:
+      genotype (path of its file), path, val_miou, weight_steps, arch_steps, seconds (of this
+      run), model_dir.
+
+    Raises:
+      ValueError, FileNotFoundError: bad configuration or data set.
+    """
+    started = time.time()
+    data, space = data or RunData(), space or configured_space()
+    require_positive(
+        epochs=epochs, steps_per_epoch=steps_per_epoch, checkpoint_steps=checkpoint_steps
+    )
+    configure_runtime(seed=data.seed, small_kernels=True)
+    with deterministic_ops(data.deterministic), data.open():
+        steps = steps_per_epoch or data.steps_per_pass("A")
+        strategy = distribution_strategy()
+        _check(data, strategy, jit_compile)
+        _claim(model_dir, space, data, steps)
+        with strategy.scope():
+            model = AlternatingModel(Supernet(space, data.num_classes))
+            optimizers = weight_optimizer(total_steps=epochs * steps), architecture_optimizer()
+            model.compile(*optimizers, loss, jit_compile=jit_compile)
+            model.build((None, *data.crop_size, 3))
+        checkpointing = _start(model_dir, model, epochs, steps, checkpoint_steps)
+        place = checkpointing.epoch, checkpointing.step
+        phases = plan_phases(epochs * steps, steps, *place, alternating_from=arch_start_epoch)
+        _fit(model_dir, model, data, phases, checkpointing, strategy.num_replicas_in_sync)
+    return _report(model_dir, model, started)
+
+
+def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -> None:
+    """Raises ValueError for devices or images that a search cannot use."""
+    check_devices(strategy, data.batch_size, jit_compile=jit_compile)
+    if data.val_reader.largest_size is None:
+        raise ValueError(
+            f"{data.directory}: the supernet scores images of one size, but not all records of "
+            f"{data.val_reader.split!r} give image/height and image/width; convert them with "
+            "data_prep."
+        )
+
+
+def _claim(model_dir: str, space: SearchSpace, data: RunData, steps_per_epoch: int) -> None:
+    """Reserves the model directory, see `claim_model_dir`."""
+    content = {**dataclasses.asdict(space), "num_classes": data.num_classes}
+    claim_model_dir(model_dir, SPACE_FILE, content)
+    claim_model_dir(model_dir, SCHEDULE_FILE, data.schedule(steps_per_epoch))
+
+
+def _start(
+    model_dir: str,
+    model: AlternatingModel,
+    epochs: int,
+    steps_per_epoch: int,
+    checkpoint_steps: int,
+) -> Checkpointing:
+    """Restores the search, or records the architecture that it starts from."""
+    supernet = model.supernet
+    checkpointing = Checkpointing(
+        model_dir,
+        steps_per_epoch,
+        checkpoint_steps,
+        supernet=supernet,
+        weight_optimizer=model.weight_optimizer,
+        architecture_optimizer=model.architecture_optimizer,
+        positions=model.positions,
+    )
+    resumed = start_or_resume(
+        model_dir,
+        checkpointing,
+        lambda: (
+            f"epoch {checkpointing.epoch} of {epochs}, "
+            f"step {checkpointing.step} of {steps_per_epoch}"
+        ),
+    )
+    if not resumed:
+        record_architecture(model_dir, 0, supernet.alpha.numpy(), supernet.beta.numpy())
+    return checkpointing
+
+
+def _fit(
+    model_dir: str,
+    model: AlternatingModel,
+    data: RunData,
+    phases: Sequence[Phase],
+    checkpointing: Checkpointing,
+    replicas: int,
+) -> None:
+    """Trains weights on trainA and, in alternating phases, the architecture on trainB."""
+
+    def training_data(alternating):
+        halves = zip("AB" if alternating else "A", model.positions)
+        streams = [data.training_stream(int(position.numpy()), half) for half, position in halves]
+        return tf.data.Dataset.zip(tuple(streams))
+
+    def best_path():
+        supernet = model.supernet
+        genotype, _ = decode(supernet.space, supernet.alpha.numpy(), supernet.beta.numpy())
+        return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
+
+    validation = data.validation_stream(replicas)
+    rates = "weight_optimizer.initial_rate or architecture_optimizer.rate"
+    watchers = [
+        StopWhenNotFinite(model_dir, model.weight_optimizer, rates),
+        ProgressBar(note=best_path),
+    ]
+    log = ArchitectureLog(
+        model_dir,
+        model.supernet,
+        model.weight_optimizer,
+        data.val_reader.description,
+        validation.take(2),
+    )
+    with checkpointing:
+        records = [log, checkpointing]
+        fit_phases(model_dir, model, phases, training_data, validation, watchers, records)
+
+
+def _report(model_dir: str, model: AlternatingModel, started: float) -> Dict[str, Any]:
+    """Decodes the search, and says what came out, see `run_search`."""
+    decoded = decode_search(model_dir)
+    return {
+        "genotype": decoded["genotype"],
+        "path": decoded["path"],
+        "val_miou": last_val_miou(model_dir),
+        "weight_steps": int(model.weight_optimizer.iterations.numpy()),
+        "arch_steps": int(model.architecture_optimizer.iterations.numpy()),
+        "seconds": round(time.time() - started, 1),
+        "model_dir": model_dir,
+    }

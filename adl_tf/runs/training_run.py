@@ -1,0 +1,197 @@
+"""A training of one network, from its images to its weights."""
+
+import time
+from typing import Any, Callable, Dict, Optional, Sequence
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from adl_tf.data.reader import RecordReader
+from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE, claim_model_dir
+from adl_tf.models.registry import NetworkDescription
+from adl_tf.models.trained_on import write_run
+from adl_tf.runs.checks import require_positive
+from adl_tf.runs.data import RunData
+from adl_tf.runs.network import RunNetwork
+from adl_tf.runs.phases import Phase, plan_phases
+from adl_tf.runs.run import fit_phases, last_val_miou, start_or_resume
+from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout
+from adl_tf.training.callbacks.metrics_log import MetricsLog
+from adl_tf.training.callbacks.progress_bar import ProgressBar
+from adl_tf.training.callbacks.result_weights import ResultWeights
+from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
+from adl_tf.training.checkpointing import Checkpointing
+from adl_tf.training.devices import (
+    check_devices,
+    configure_runtime,
+    deterministic_ops,
+    distribution_strategy,
+    precision_policy,
+)
+from adl_tf.training.losses import median_frequency_weights, weighted_loss
+from adl_tf.training.optimizers import Optimizer, training_optimizer
+from adl_tf.training.training_model import TrainingModel
+
+
+@gin.configurable
+def run_training(
+    model_dir: str,
+    data: Optional[RunData] = None,
+    network: Optional[RunNetwork] = None,
+    steps: int = gin.REQUIRED,
+    validate_every: Optional[int] = None,
+    checkpoint_steps: int = 200,
+    class_balanced_loss: bool = False,
+    precision: str = "float32",
+    optimizer: Callable[..., Optimizer] = training_optimizer,
+    loss: Callable[..., Any] = weighted_loss,
+    jit_compile: bool = False,
+) -> Dict[str, Any]:
+    """Runs a training to its end, or on from where it stopped.
+
+    Args:
+      model_dir: directory of everything that is written.
+      data: images; None for those that gin binds.
+      network: what is trained; None for the one that gin binds.
+      steps: steps of the run.
+      validate_every: steps between validations; None for a pass over the training split.
+      checkpoint_steps: steps between checkpoints inside such an epoch.
+      class_balanced_loss: weigh pixels by median frequency / frequency of their class.
+      precision: "float32", "mixed_bfloat16" or "mixed_float16".
+      optimizer: makes the optimizer of `total_steps`.
+      loss: see `TrainingModel.compile`.
+      jit_compile: compile the steps with XLA.
+
+    Returns:
+      val_miou (of the last epoch), best_val_miou, steps, seconds (of this run), model_dir.
+
+    Raises:
+      ValueError, FileNotFoundError: bad configuration, data set or checkpoint.
+    """
+    started = time.time()
+    data, network = data or RunData(), network or RunNetwork()
+    require_positive(steps=steps, validate_every=validate_every, checkpoint_steps=checkpoint_steps)
+    configure_runtime(seed=data.seed)
+    with precision_policy(precision), deterministic_ops(data.deterministic), data.open():
+        epoch_steps = _steps_per_epoch(data, steps, validate_every)
+        description = network.describe(data.num_classes)
+        class_weights = _class_weights(data.train_reader) if class_balanced_loss else None
+        strategy = distribution_strategy()
+        with strategy.scope():
+            built = network.build(description, resumed=bool(tf.train.latest_checkpoint(model_dir)))
+            model = TrainingModel(built, class_weights)
+            check_devices(strategy, data.batch_size, model.accumulation_steps, jit_compile)
+            model.compile(optimizer(total_steps=steps), loss, jit_compile=jit_compile)
+            model.build((None, *data.crop_size, 3))
+        _claim(model_dir, description, data, epoch_steps)
+        best = ResultWeights(model_dir, model)
+        checkpointing = _start(model_dir, model, best, steps, epoch_steps, checkpoint_steps)
+        write_run(model_dir, data.directory, data.train_reader.description)
+        phases = plan_phases(steps, epoch_steps, checkpointing.epoch, checkpointing.step)
+        validation = data.validation_stream(strategy.num_replicas_in_sync)
+        _fit(model_dir, model, data, phases, validation, best, checkpointing, steps)
+    return _report(model_dir, model, best, started)
+
+
+def _steps_per_epoch(data: RunData, steps: int, validate_every: Optional[int]) -> int:
+    """Steps between validations."""
+    one_pass = data.steps_per_pass()  # Which makes sure that there is a batch at all.
+    return min(steps, validate_every or one_pass)
+
+
+def _class_weights(reader: RecordReader) -> np.ndarray:
+    frequencies = reader.description.splits[reader.split].class_frequencies
+    if frequencies is None:
+        raise ValueError(
+            "class_balanced_loss needs the class frequencies of dataset.json; convert the data "
+            "set with data_prep, or turn it off."
+        )
+    return median_frequency_weights(frequencies)
+
+
+def _claim(
+    model_dir: str, description: NetworkDescription, data: RunData, steps_per_epoch: int
+) -> None:
+    """Reserves the model directory, see `claim_model_dir`."""
+    claim_model_dir(model_dir, NETWORK_FILE, description.to_dict())
+    claim_model_dir(model_dir, SCHEDULE_FILE, data.schedule(steps_per_epoch))
+
+
+def _start(
+    model_dir: str,
+    model: TrainingModel,
+    best: ResultWeights,
+    steps: int,
+    steps_per_epoch: int,
+    checkpoint_steps: int,
+) -> Checkpointing:
+    """Restores the training, if there is one."""
+    checkpointing = Checkpointing(
+        model_dir,
+        steps_per_epoch,
+        checkpoint_steps,
+        network=model.network,
+        optimizer=model.optimizer,
+        positions=model.positions,
+        best=best.best,
+    )
+    start_or_resume(
+        model_dir,
+        checkpointing,
+        lambda: (
+            f"step {checkpointing.epoch * steps_per_epoch + checkpointing.step} of {steps}, "
+            f"validation every {steps_per_epoch}"
+        ),
+    )
+    return checkpointing
+
+
+def _fit(
+    model_dir: str,
+    model: TrainingModel,
+    data: RunData,
+    phases: Sequence[Phase],
+    validation: tf.data.Dataset,
+    best: ResultWeights,
+    checkpointing: Checkpointing,
+    steps: int,
+) -> None:
+    """Trains the network, and keeps its weights after each validation."""
+    rates = "training_optimizer.initial_rate"
+    watchers = [
+        StopWhenNotFinite(model_dir, model.optimizer, rates),
+        DropPathSchedule(model.network, model.optimizer, steps),
+        HeadDropout(model.network, model.optimizer),
+        ProgressBar(note=best.describe),
+    ]
+    log = MetricsLog(
+        model_dir,
+        model.network,
+        model.optimizer,
+        data.val_reader.description,
+        validation.take(2),
+    )
+    with checkpointing:
+        fit_phases(
+            model_dir,
+            model,
+            phases,
+            lambda _: data.training_stream(int(model.positions[0].numpy())),
+            validation,
+            watchers,
+            [log, best, checkpointing],
+        )
+
+
+def _report(
+    model_dir: str, model: TrainingModel, best: ResultWeights, started: float
+) -> Dict[str, Any]:
+    """What came out, see `run_training`."""
+    return {
+        "val_miou": last_val_miou(model_dir),
+        "best_val_miou": float(best.best),
+        "steps": int(model.optimizer.iterations.numpy()),
+        "seconds": round(time.time() - started, 1),
+        "model_dir": model_dir,
+    }

@@ -1,0 +1,113 @@
+"""How TensorFlow uses the machine: threads, seeds, determinism, precision, devices."""
+
+import contextlib
+import os
+from typing import Iterator, Optional, Sequence
+
+import gin
+import tensorflow as tf
+from absl import logging
+from tensorflow.python.framework import config as tf_config
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@gin.configurable
+def configure_runtime(
+    seed: int = 0,
+    small_kernels: bool = False,
+    intra_op_threads: Optional[int] = None,
+    inter_op_threads: Optional[int] = None,
+) -> None:
+    """Seeds all generators and sets the threads; to be called before any op runs.
+
+    Args:
+      seed: of Python, numpy and TensorFlow.
+      small_kernels: without a number of threads, every core gets a kernel of its own rather
+        than a part of one, as suits the supernet.
+      intra_op_threads: threads inside one kernel.
+      inter_op_threads: kernels that run at the same time.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(
+            intra_op_threads or (max(1, cores // 8) if small_kernels else cores)
+        )
+        tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads or min(cores, 8))
+    except RuntimeError:
+        logging.warning("threads stay as they are: TensorFlow runs already.")
+    tf.keras.utils.set_random_seed(seed)
+
+
+@contextlib.contextmanager
+def deterministic_ops(enabled: bool) -> Iterator[None]:
+    """Inside the block the same ops give the same bits; afterwards it is as it was.
+
+    Args:
+      enabled: False leaves everything as it is.
+    """
+    before = tf_config.is_op_determinism_enabled()
+    if enabled:
+        tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        if not before:
+            tf_config.disable_op_determinism()
+
+
+@contextlib.contextmanager
+def precision_policy(precision: str) -> Iterator[None]:
+    """Inside the block layers compute in a precision; afterwards Keras's policy is as it was.
+
+    Args:
+      precision: one of `PRECISIONS`.
+
+    Raises:
+      ValueError: another precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision {precision!r}: choose from {list(PRECISIONS)}.")
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(precision)
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
+
+
+@gin.configurable
+def distribution_strategy(devices: Optional[Sequence[str]] = None) -> tf.distribute.Strategy:
+    """MirroredStrategy over the devices named, or over all GPUs; else the default one."""
+    if devices or len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy(devices and list(devices))
+    return tf.distribute.get_strategy()
+
+
+def check_devices(
+    strategy: tf.distribute.Strategy, batch_size: int, parts: int = 1, jit_compile: bool = False
+) -> None:
+    """Makes sure that the devices can share the batches of a run.
+
+    Args:
+      strategy: over the devices.
+      batch_size: images per step, over all devices.
+      parts: of a device's share, computed one after the other.
+      jit_compile: whether the steps are compiled with XLA.
+
+    Raises:
+      ValueError: the shares or parts would differ in size, which would weigh images unequally;
+        or XLA under a distribution, whose exchange between devices it cannot compile.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % (replicas * parts):
+        raise ValueError(
+            f"a batch of {batch_size} cannot be shared equally ({replicas} devices, {parts} "
+            f"accumulation_steps): make BATCH_SIZE a multiple of {replicas * parts}."
+        )
+    if jit_compile and isinstance(strategy, tf.distribute.MirroredStrategy):
+        raise ValueError(
+            "jit_compile cannot be combined with a distribution over devices: turn it off, or "
+            "leave distribution_strategy.devices out and make one GPU visible "
+            "(CUDA_VISIBLE_DEVICES=0)."
+        )
