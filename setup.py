@@ -1,12 +1,18 @@
 """Installation of adl_tf, its converters and its gin files."""
 
 import pathlib
+import re
 
 from setuptools import find_packages, setup
 
+# Without importing the package, which needs its dependencies.
+VERSION = re.search(r'__version__ = "(.*)"', pathlib.Path("adl_tf/__init__.py").read_text()).group(
+    1
+)
+
 setup(
     name="adl-tf",
-    version="0.1.0",
+    version=VERSION,
     description="Hierarchical neural architecture search for semantic segmentation (Auto-DeepLab)",
     long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

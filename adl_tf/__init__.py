@@ -1,8 +1,63 @@
-"""Hierarchical neural architecture search for semantic segmentation (Auto-DeepLab)."""
+"""Hierarchical neural architecture search for semantic segmentation (Auto-DeepLab).
 
+The names below are loaded when they are first used: importing the package alone loads neither
+TensorFlow nor keras-cv.
+
+Example:
+  >>> import adl_tf
+  >>> genotype = adl_tf.load_genotype("auto_deeplab")
+  >>> genotype.path
+  (0, 0, 0, 1, 2, 1, 2, 2, 3, 3, 2, 1)
+"""
+
+import importlib
 import os
+
+__version__ = "0.2.0"
 
 # TensorFlow turns oneDNN on by itself on some processors only, and without it neither grouped
 # convolutions nor the gradients of atrous ones exist on CPU. It reads this when its first op
 # runs.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+_HOMES = {
+    "SearchSpace": "space.search_space",
+    "Genotype": "space.genotype",
+    "load_genotype": "space.genotype",
+    "save_genotype": "space.genotype",
+    "sample_genotype": "space.sampling",
+    "Supernet": "models.supernet",
+    "DecodedNetwork": "models.auto_deeplab",
+    "DecodedBackbone": "models.auto_deeplab",
+    "NetworkDescription": "models.registry",
+    "build_network": "models.registry",
+    "load_network": "models.registry",
+    "AlternatingModel": "training.alternating_model",
+    "TrainingModel": "training.training_model",
+    "RecordReader": "data.reader",
+    "train_stream": "data.streams",
+    "evaluation_stream": "data.streams",
+    "RunData": "runs.data",
+    "run_search": "runs.search_run",
+    "run_training": "runs.training_run",
+    "decode_search": "runs.search_result",
+    "profile_network": "models.profiling",
+    "evaluate_network": "evaluation.network_evaluation",
+    "Predictor": "evaluation.inference",
+    "export_network": "serving.export",
+    "predict_images": "serving.prediction",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})

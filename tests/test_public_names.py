@@ -1,0 +1,46 @@
+"""The package as a library: its public names, loaded when they are used."""
+
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import adl_tf
+
+
+def test_importing_the_package_loads_no_tensorflow():
+    program = (
+        "import sys, adl_tf; assert 'tensorflow' not in sys.modules; print(adl_tf.__version__)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == adl_tf.__version__
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in adl_tf.__all__:
+        value = getattr(adl_tf, name)
+        if name != "__version__":
+            assert value.__name__ == name and value.__doc__, name
+            assert name in dir(adl_tf)
+    assert not hasattr(adl_tf, "no_such_name")
+
+
+def test_no_public_name_is_that_of_a_module():
+    modules = {module.name for module in pkgutil.iter_modules(adl_tf.__path__)}
+    assert not modules & set(adl_tf.__all__)
+
+
+def test_examples_in_docstrings_run():
+    for name in (
+        "adl_tf",
+        "adl_tf.sizes",
+        "adl_tf.layers.conv_norm",
+        "adl_tf.runs.phases",
+        "adl_tf.evaluation.inference",
+    ):
+        module = importlib.import_module(name)
+        names = {**vars(module)}
+        result = doctest.testmod(module, extraglobs=names)
+        assert result.attempted and not result.failed, name
