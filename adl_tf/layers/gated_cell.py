@@ -135,7 +135,7 @@ class GatedCell(tf.keras.layers.Layer):
       momentum: of the moving batch statistics.
 
     Raises:
-      ValueError: no move, or an unknown one.
+      ValueError: no move, or a move or an op that is unknown.
     """
 
     def __init__(

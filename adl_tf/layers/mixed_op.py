@@ -70,12 +70,19 @@ class Packing:
       separable_atrous: whether atrous convolutions are depthwise-separable.
       filters: C, filters of an edge's input and output.
       edges: number of edges that leave each state.
+
+    Raises:
+      ValueError: an op is unknown.
     """
 
     ops: Tuple[str, ...]
     separable_atrous: bool
     filters: int
     edges: Tuple[int, ...]
+
+    def __post_init__(self):
+        for op in self.ops:
+            get_op(op)
 
     @property
     def separable(self) -> Tuple[str, ...]:
@@ -289,6 +296,7 @@ def _pool(op: str, x):
     kernel = get_op(op).kernel
     if get_op(op).kind == MAX_POOL:
         return tf.nn.max_pool2d(x, kernel, 1, "SAME")
+    # Native average pooling has a slow gradient on CPU.
     return average_pool(x) if kernel == 3 else tf.nn.avg_pool2d(x, kernel, 1, "SAME")
 
 
@@ -381,6 +389,9 @@ class MixedOp(tf.keras.layers.Layer):
       branches: uses of the layer that share its kernels but not their moving statistics,
         as {name: indices of the states evaluated}; by default one with all states.
       momentum: of the moving batch statistics.
+
+    Raises:
+      ValueError: an op is unknown.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Functions that many layers share: traced once, differentiated by recomputation."""
 
 import enum
-from typing import Callable, Collection
+from typing import Callable, Collection, Tuple
 
 import tensorflow as tf
 
@@ -10,20 +10,25 @@ import tensorflow as tf
 _CALL = {"_noinline": True}
 
 
-class Wanted(enum.Enum):
+class Wanted(str, enum.Enum):
     """What a step asks gradients of, besides feature maps: what it does not want costs nothing.
 
-    The values are the names that the supernet's shared functions have for such arguments.
+    Strings, since a SavedModel stores its functions' arguments.
     """
 
-    WEIGHTS = ("kernel", "kernels")
-    ARCHITECTURE = ("mixing", "gate")
-    ALL = WEIGHTS + ARCHITECTURE
+    WEIGHTS = "weights"
+    ARCHITECTURE = "architecture"
+    ALL = "all"
 
     @property
-    def arguments(self):
-        """Names of all arguments that get a gradient."""
-        return ("x", "pending") + self.value
+    def arguments(self) -> Tuple[str, ...]:
+        """The arguments that get a gradient, by the names the supernet's shared functions use."""
+        names = ("x", "pending")
+        if self is not Wanted.ARCHITECTURE:
+            names += ("kernel", "kernels")
+        if self is not Wanted.WEIGHTS:
+            names += ("mixing", "gate")
+        return names
 
 
 def _flatten(structure):
@@ -50,7 +55,6 @@ class SharedFunction:
     """
 
     def __init__(self, function: Callable):
-        self._function = function
         self._forward = tf.function(function, experimental_attributes=_CALL, autograph=False)
 
         def backward(sources, others, output_gradients):

@@ -53,6 +53,8 @@ class Supernet(tf.keras.Model):
       >>> supernet.alpha.shape, supernet.beta.shape
       (TensorShape([2, 3]), TensorShape([1, 2, 3]))
       >>> genotype, probability = supernet.decode()
+      >>> len(genotype.path)
+      2
 
     Args:
       space: a `SearchSpace`, or its fields as a dict.

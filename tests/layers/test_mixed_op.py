@@ -201,6 +201,11 @@ def test_mixed_op_round_trips_through_its_config(branches):
     assert outputs[0].shape == (1, 5, 6, 12)
 
 
+def test_unknown_ops_are_refused():
+    with pytest.raises(ValueError, match="unknown op 'sep_conv_9x9'; choose from .*sep_conv_5x5"):
+        MixedOp(("none", "sep_conv_9x9"), 4)
+
+
 def test_mixed_op_is_registered():
     layer = MixedOp(("skip_connect",), 4)
     copy = tf.keras.layers.deserialize(tf.keras.layers.serialize(layer))
