@@ -12,10 +12,18 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.layers.convolution import BATCH_NORM_EPSILON
-
-SEPARABLE = ("sep_conv_3x3", "sep_conv_5x5")
-ATROUS = ("atrous_conv_3x3", "atrous_conv_5x5")
-POOLS = ("max_pool_3x3", "avg_pool_3x3")
+from adl_tf.models.supernet import node_name
+from adl_tf.space.ops import (
+    ATROUS,
+    AVERAGE_POOL,
+    MAX_POOL,
+    POOLS,
+    SEPARABLE,
+    SKIP,
+    ZERO,
+    get_op,
+    ops_of_kind,
+)
 
 
 class BatchNorm:
@@ -86,16 +94,12 @@ class Edge:
             len(targets(state, layer.num_blocks)) for state in range(layer.num_blocks + 1)
         ]
         self.place = targets(source, layer.num_blocks).index(block)
-        self.weights = dict(zip(layer.packing.weight_shapes(), layer.cell_weights))
+        self.kernels = layer.mixed_op.kernels
         self.statistics = statistics
         self.states = states
 
-    def present(self, ops):
-        return [op for op in ops if op in self.layer.ops]
-
-    def group(self, op):
-        """The ops packed together with one op, in their order."""
-        return next(self.present(ops) for ops in (SEPARABLE, ATROUS, POOLS) if op in ops)
+    def present(self, *kinds):
+        return ops_of_kind(self.layer.ops, *kinds)
 
     def cut(self, kernel, ops, op, axis):
         """This edge's and this op's channels of a packed kernel."""
@@ -105,20 +109,25 @@ class Edge:
         return kernel[:, :, begin:end] if axis == 2 else kernel[..., begin:end]
 
     def depthwise_kernel(self, name, op):
-        kernel = self.cut(self.weights[f"{name}_depthwise"], self.group(op), op, axis=2)
+        kernel = self.cut(
+            self.kernels[f"{name}_depthwise"], self.present(get_op(op).kind), op, axis=2
+        )
         # Stored as large as the largest op's, the kernel proper in the middle.
-        margin = (kernel.shape[0] - int(op[-1])) // 2
+        margin = (kernel.shape[0] - get_op(op).kernel) // 2
         return kernel[margin : kernel.shape[0] - margin, margin : kernel.shape[1] - margin]
 
     def pointwise_kernel(self, name, op):
-        return self.cut(self.weights[f"{name}_pointwise"], self.group(op), op, axis=3)
+        return self.cut(
+            self.kernels[f"{name}_pointwise"], self.present(get_op(op).kind), op, axis=3
+        )
 
     def full_kernel(self, op):
-        return self.cut(self.weights[op], [op], op, axis=3)
+        return self.cut(self.kernels[op], [op], op, axis=3)
 
     def moving(self, op):
         """Moving statistics [2, C] of each batch norm of one op on this edge."""
-        separable, atrous, pools = map(self.present, (SEPARABLE, ATROUS, POOLS))
+        separable, atrous = self.present(SEPARABLE), self.present(ATROUS)
+        pools = self.present(*POOLS)
 
         def blocks_of_channels(state):
             """How many times C channels one state has: twice separable, atrous, pools."""
@@ -150,18 +159,19 @@ class Edge:
             x = tf.nn.depthwise_conv2d(x, kernel, [1] * 4, "SAME", dilations=[rate, rate])
             return tf.nn.conv2d(x, self.pointwise_kernel(name, op), 1, "SAME")
 
-        if op in SEPARABLE:
+        kind, side = get_op(op).kind, get_op(op).kernel
+        if kind == SEPARABLE:
             x = norm(separable("sep_conv_first", tf.nn.relu(x)))
             return norm(separable("sep_conv_second", tf.nn.relu(x)))
-        if op in ATROUS and self.layer.separable_atrous:
+        if kind == ATROUS and self.layer.separable_atrous:
             return norm(separable("atrous_conv", tf.nn.relu(x), rate=2))
-        if op in ATROUS:
+        if kind == ATROUS:
             return norm(tf.nn.conv2d(tf.nn.relu(x), self.full_kernel(op), 1, "SAME", dilations=2))
-        if op == "max_pool_3x3":
-            return norm(tf.nn.max_pool2d(x, 3, 1, "SAME"))
-        if op == "avg_pool_3x3":
-            return norm(tf.nn.avg_pool2d(x, 3, 1, "SAME"))
-        if op == "skip_connect":
+        if kind == MAX_POOL:
+            return norm(tf.nn.max_pool2d(x, side, 1, "SAME"))
+        if kind == AVERAGE_POOL:
+            return norm(tf.nn.avg_pool2d(x, side, 1, "SAME"))
+        if kind == SKIP:
             return x
         raise ValueError(op)
 
@@ -183,12 +193,13 @@ def cell(layer, first, second, probabilities, first_statistics, batch_norm):
             if x is None:
                 continue
             if source == 1:
-                edge = Edge(layer, 1, block, layer.previous_cell_statistics, [1])
+                statistics = layer.mixed_op.statistics["before_previous"]
+                edge = Edge(layer, 1, block, statistics, [1])
             else:
                 packed = [state for state in range(layer.num_blocks + 1) if state != 1]
                 edge = Edge(layer, source, block, first_statistics, packed)
             for column, op in enumerate(layer.ops):
-                if op != "none":
+                if get_op(op).kind != ZERO:
                     y = edge.apply(op, x, batch_norm)
                     total += probabilities[row_of_alpha(source, block), column] * y
         states.append(total)
@@ -206,29 +217,18 @@ def preprocess(x, move, kernel, statistics, size, batch_norm):
 
 def node(layer, inputs, gates, probabilities, size, batch_norm):
     """The beta-weighted sum of the cell over the incoming moves (eq. 6)."""
-    predecessors, previous = inputs
-    if previous is not None:
-        previous = preprocess(
-            previous,
-            "stay",
-            layer.previous_kernel,
-            layer.previous_input_statistics,
-            size,
-            batch_norm,
-        )
+
+    def preprocessed(x, branch, move):
+        kernel, statistics = layer.input_kernels[branch], layer.input_statistics[branch]
+        return preprocess(x, move, kernel, statistics, size, batch_norm)
+
+    previous, before_previous = inputs
+    if before_previous is not None:
+        before_previous = preprocessed(before_previous, "before_previous", "stay")
     total = 0.0
-    for i, move in enumerate(layer.moves):
-        x = preprocess(
-            predecessors[i],
-            move,
-            layer.move_kernels[i],
-            layer.input_statistics[i],
-            size,
-            batch_norm,
-        )
-        total += gates[i] * cell(
-            layer, x, previous, probabilities, layer.cell_statistics[i], batch_norm
-        )
+    for move, x, gate in zip(layer.moves, previous, gates):
+        x, statistics = preprocessed(x, move, move), layer.mixed_op.statistics[move]
+        total += gate * cell(layer, x, before_previous, probabilities, statistics, batch_norm)
     return total
 
 
@@ -271,10 +271,10 @@ def network(model, images, batch_norm):
                 sources = [s for s in (level - 1, level, level + 1) if s in feature_maps[-1]]
                 weights = [chances[layer - 1, source, level] for source in sources]
             # H^(l-2) has the node's own stride; the finest levels exist first.
-            previous = feature_maps[-2].get(level) if layer else None
+            before_previous = feature_maps[-2].get(level) if layer else None
             new[level] = node(
-                model.nodes[layer][str(level)],
-                ([feature_maps[-1][source] for source in sources], previous),
+                model.nodes[node_name(layer, level)],
+                ([feature_maps[-1][source] for source in sources], before_previous),
                 weights,
                 probabilities,
                 sizes[level],

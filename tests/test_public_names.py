@@ -37,6 +37,9 @@ def test_examples_in_docstrings_run():
         "adl_tf",
         "adl_tf.sizes",
         "adl_tf.layers.conv_norm",
+        "adl_tf.layers.gated_cell",
+        "adl_tf.layers.mixed_op",
+        "adl_tf.models.supernet",
         "adl_tf.runs.phases",
         "adl_tf.evaluation.inference",
     ):

@@ -1,73 +1,76 @@
 """A node of the trellis: the relaxed cell, once per incoming move, gated by beta (paper, eq. 6)."""
 
 import functools
-from typing import Sequence, Tuple
+from typing import NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, batch_norm, resize
-from adl_tf.layers.mixed_op import MixedEdges, Packing
-from adl_tf.layers.shared_function import SharedFunction
+from adl_tf.layers.mixed_op import MixedOp, Packing, edges_function, evaluate_edges
+from adl_tf.layers.shared_function import SharedFunction, Wanted
 from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
 from adl_tf.space.search_space import CELL_INPUTS, MOVES
 
-# The arguments of the shared functions that a gradient is computed for, besides
-# the feature maps: an architecture step needs no gradient of weights.
-WEIGHTS, ARCHITECTURE, ALL = "weights", "architecture", "all"
+# The states of a cell: its inputs H^(l-1) and H^(l-2), then its blocks.
+_PREVIOUS_STATE, _BEFORE_PREVIOUS_STATE = range(CELL_INPUTS)
 
-_PREVIOUS = 1  # The state that holds H^(l-2).
+# The branch that all incoming moves share: the edges out of H^(l-2).
+BEFORE_PREVIOUS = "before_previous"
+
+
+class InputConvolution(NamedTuple):
+    """The convolution that brings an input of a cell to the cell's filters and stride."""
+
+    kernel: int
+    stride: int
+
+
+_INPUT_CONVOLUTIONS = {
+    "down": InputConvolution(kernel=3, stride=2),
+    "stay": InputConvolution(kernel=1, stride=1),
+    "up": InputConvolution(kernel=1, stride=1),
+    BEFORE_PREVIOUS: InputConvolution(kernel=1, stride=1),
+}
 
 
 @functools.cache
-def _preprocess_function(move: str, size: Tuple[int, int], training: bool) -> SharedFunction:
+def _preprocess_function(stride: int, size: Tuple[int, int], training: bool) -> SharedFunction:
     """relu, convolution, batch norm of one input of a cell, at the node's own size.
 
-    Down moves use a 3x3 convolution of stride 2. Up moves resize after the 1x1
-    convolution, not before: both are linear and commute, and a fraction of the
-    channels is left to resize.
+    Up moves resize after the 1x1 convolution, not before: both are linear and commute,
+    and a fraction of the channels is left to resize.
     """
 
     def preprocess(x, kernel, statistics):
-        y = tf.nn.conv2d(tf.nn.relu(x), kernel, 2 if move == "down" else 1, "SAME")
-        y, *statistics = batch_norm(resize(y, size), *tf.unstack(statistics), training=training)
-        return [y], [tf.stack(statistics)]
+        y = tf.nn.conv2d(tf.nn.relu(x), kernel, stride, "SAME")
+        y, *used = batch_norm(resize(y, size), *tf.unstack(statistics), training=training)
+        return y, tf.stack(used)
 
     return SharedFunction(preprocess)
 
 
-@functools.cache
-def _previous_function(packing: Packing, training: bool) -> SharedFunction:
-    """The edges out of H^(l-2), which all branches of a node share."""
-    num_weights = len(packing.weight_shapes())
-
-    def previous(x, statistics, *tensors):
-        edges = MixedEdges(
-            packing,
-            tensors[:num_weights],
-            tensors[num_weights:],
-            (_PREVIOUS,),
-            statistics,
-            training,
-        )
-        outputs = edges(_PREVIOUS, x)
-        return [tf.add_n(outputs)], [edges.statistics()]
-
-    return SharedFunction(previous)
+def _branch_states(packing: Packing) -> Tuple[int, ...]:
+    """The states that are evaluated once for each incoming move: all but H^(l-2)."""
+    return tuple(state for state in range(len(packing.edges)) if state != _BEFORE_PREVIOUS_STATE)
 
 
 @functools.cache
 def _cell_function(packing: Packing, training: bool) -> SharedFunction:
-    """The cell of one branch, times its gate."""
-    num_weights = len(packing.weight_shapes())
+    """The cell of one incoming move, times its gate."""
     num_blocks = len(packing.edges) - 1
-    sources = tuple(source for source in range(len(packing.edges)) if source != _PREVIOUS)
+    states = _branch_states(packing)
 
-    def cell(x, previous, statistics, gate, *tensors):
-        edges = MixedEdges(
-            packing, tensors[:num_weights], tensors[num_weights:], sources, statistics, training
-        )
-        # Sums for the blocks still to come, side by side.
-        pending = tf.add_n([previous] + edges(0, x))
+    def cell(x, pending, gate, kernels, mixing, statistics):
+        parts = packing.split(kernels, mixing, statistics, states)
+        used = {}
+
+        def edges(state, feature_map):
+            outputs, moments = evaluate_edges(packing, state, feature_map, *parts, training)
+            used.update(moments)
+            return outputs
+
+        # Sums for the blocks still to come, side by side; at first those of H^(l-2).
+        pending = tf.add_n([pending] + edges(_PREVIOUS_STATE, x))
         blocks = []
         for block in range(num_blocks):
             rest = (num_blocks - 1 - block) * packing.filters
@@ -77,7 +80,7 @@ def _cell_function(packing: Packing, training: bool) -> SharedFunction:
             else:
                 state = pending
             blocks.append(state)
-        return [gate * tf.concat(blocks, axis=-1)], [edges.statistics()]
+        return gate * tf.concat(blocks, axis=-1), packing.pack_statistics(used, states)
 
     return SharedFunction(cell)
 
@@ -88,12 +91,40 @@ def cell_packing(ops, separable_atrous: bool, num_blocks: int, filters: int) -> 
     return Packing(tuple(ops), separable_atrous, filters, edges)
 
 
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
 class GatedCell(tf.keras.layers.Layer):
-    """One node of the trellis (paper, eqs. 1-6).
+    """One node of the trellis: the relaxed cell on each incoming move, gated by beta.
 
-    The cell's weights are shared by the node's incoming moves; each move has its own
-    1x1 (up, stay) or 3x3 stride-2 (down) preprocessing and its own batch statistics.
+    Block i of a cell sums the mixed ops on all earlier states, the cell's two inputs and its
+    blocks so far; the cell is the concatenation of its blocks (eqs. 1 and 4):
+
+        H_i^l = sum_{H_j^l in I_i^l} O_{j->i}(H_j^l),    H^l = Cell(H^(l-1), H^(l-2); alpha)
+
+    A node at stride s evaluates it once for each stride it can come from (eq. 6):
+
+        sH^l = beta_{s/2->s}^l Cell(s/2 H^(l-1), sH^(l-2); alpha)
+             + beta_{s->s}^l   Cell(sH^(l-1),    sH^(l-2); alpha)
+             + beta_{2s->s}^l  Cell(2s H^(l-1),  sH^(l-2); alpha)
+
+    The cell's weights, those of one `MixedOp`, are shared by the incoming moves; each has its
+    own 1x1 (up, stay) or 3x3 stride-2 (down) preprocessing and its own batch statistics.
     Only a cell's inputs are kept for the backward pass, the rest is recomputed.
+
+    Reference:
+      Liu et al., Auto-DeepLab, sections 3.1 and 3.2, https://arxiv.org/abs/1901.02985.
+
+    Example:
+      >>> from adl_tf.layers.mixed_op import mixing_weights
+      >>> cell = GatedCell(("none", "skip_connect"), num_blocks=1, filters=4, moves=("up",))
+      >>> previous, before_previous = tf.ones([1, 4, 4, 8]), tf.ones([1, 8, 8, 4])
+      >>> alpha = tf.zeros([2, 2])  # Two edges, two ops.
+      >>> cell(
+      ...     ([previous], before_previous),
+      ...     gates=[1.0],
+      ...     mixing=mixing_weights(cell.packing, tf.nn.softmax(alpha)),
+      ...     size=(8, 8),
+      ... ).shape
+      TensorShape([1, 8, 8, 4])
 
     Args:
       ops: candidate ops.
@@ -102,6 +133,9 @@ class GatedCell(tf.keras.layers.Layer):
       moves: incoming moves, a subset of `MOVES`.
       separable_atrous: depthwise-separable or full atrous convolutions.
       momentum: of the moving batch statistics.
+
+    Raises:
+      ValueError: no move, or a move or an op that is unknown.
     """
 
     def __init__(
@@ -143,115 +177,84 @@ class GatedCell(tf.keras.layers.Layer):
         return self.num_blocks * self.filters
 
     def build(self, input_shape):
-        """`input_shape`: (shapes of the predecessors in order of `moves`, of H^(l-2) or None)."""
-        predecessors, previous = input_shape
+        """`input_shape`: ([shape of H^(l-1) of each move], shape of H^(l-2) or None)."""
+        previous, before_previous = input_shape
         packing = self.packing
-        self.move_kernels = [
-            add_kernel(
-                self,
-                f"{move}_kernel",
-                (3, 3) * (move == "down") + (1, 1) * (move != "down") + (shape[-1], self.filters),
+        input_shapes = dict(zip(self.moves, previous))
+        branches = {move: _branch_states(packing) for move in self.moves}
+        if before_previous is not None:
+            input_shapes[BEFORE_PREVIOUS] = before_previous
+            branches[BEFORE_PREVIOUS] = (_BEFORE_PREVIOUS_STATE,)
+        self.input_kernels, self.input_statistics = {}, {}
+        for branch, shape in input_shapes.items():
+            side = _INPUT_CONVOLUTIONS[branch].kernel
+            self.input_kernels[branch] = add_kernel(
+                self, f"{branch}_kernel", (side, side, shape[-1], self.filters)
             )
-            for move, shape in zip(self.moves, predecessors)
-        ]
-        self.cell_weights = [
-            add_kernel(self, name, shape) for name, shape in packing.weight_shapes().items()
-        ]
-        sources = [source for source in range(len(packing.edges)) if source != _PREVIOUS]
-        self.input_statistics = [
-            add_statistics(self, f"{move}_input", self.filters) for move in self.moves
-        ]
-        self.cell_statistics = [
-            add_statistics(self, f"{move}_cell", packing.statistics_size(sources))
-            for move in self.moves
-        ]
-        if previous is not None:
-            self.previous_kernel = add_kernel(
-                self, "previous_kernel", (1, 1, previous[-1], self.filters)
-            )
-            self.previous_input_statistics = add_statistics(self, "previous_input", self.filters)
-            self.previous_cell_statistics = add_statistics(
-                self, "previous_cell", packing.statistics_size((_PREVIOUS,))
-            )
+            self.input_statistics[branch] = add_statistics(self, f"{branch}_input", self.filters)
+        self.mixed_op = MixedOp(
+            self.ops,
+            self.filters,
+            packing.edges,
+            self.separable_atrous,
+            branches,
+            self.momentum,
+            name="mixed_op",
+        )
+        with tf.name_scope(self.mixed_op.name):
+            self.mixed_op.build((None, None, None, self.filters))
         super().build(input_shape)
 
-    def _update(self, moving, batch, training):
-        if training:
-            update_statistics(moving, batch, self.momentum)
-
-    def _preprocess(self, x, move, size, kernel, statistics, training, wanted):
-        y, batch = _preprocess_function(move, size, training)(
-            x, kernel, statistics, wanted=(0,) if wanted == ARCHITECTURE else (0, 1)
+    def _preprocess(self, branch, x, size, training, wanted):
+        stride = _INPUT_CONVOLUTIONS[branch].stride
+        y, statistics = _preprocess_function(stride, size, training)(
+            wanted.arguments,
+            x=x,
+            kernel=self.input_kernels[branch],
+            statistics=self.input_statistics[branch],
         )
-        self._update(statistics, batch, training)
+        if training:
+            update_statistics(self.input_statistics[branch], statistics, self.momentum)
         return y
 
-    def call(self, inputs, gates, mixing, size, training=False, wanted=ALL):
+    def call(self, inputs, gates, mixing, size, training=False, wanted=Wanted.ALL):
         """Evaluates the node.
 
         Args:
-          inputs: (predecessors, previous): H^(l-1) of each move, in order of `moves`,
+          inputs: (previous, before_previous): H^(l-1) of each move, in order of `moves`,
             each [B, h, w, c]; and H^(l-2) [B, *size, c], or None for zeros.
           gates: scalar beta of each move.
-          mixing: tensors of `mixing_weights`.
+          mixing: the `Mixing` of `mixing_weights`.
           size: the node's (height, width).
           training: batch or moving statistics.
-          wanted: what gradients will be asked for, besides those of the inputs:
-            WEIGHTS, ARCHITECTURE or ALL.
+          wanted: what gradients will be asked for, besides those of the inputs.
 
         Returns:
           H^l, [B, *size, num_blocks * filters].
         """
-        predecessors, previous = inputs
+        previous, before_previous = inputs
         training = bool(training)
-        weights = [tf.convert_to_tensor(weight) for weight in self.cell_weights]
-        tensors = (*weights, *mixing)
-
-        def indices(feature_maps, first):
-            """Wanted arguments: some feature maps, then weights and alphas from `first` on."""
-            alphas = first + len(weights)
-            return (
-                tuple(feature_maps)
-                + tuple(range(first, alphas)) * (wanted != ARCHITECTURE)
-                + tuple(range(alphas, first + len(tensors))) * (wanted != WEIGHTS)
-            )
-
-        if previous is None:
-            edges = tf.zeros([tf.shape(predecessors[0])[0], *size, self.output_filters])
+        preprocess = functools.partial(
+            self._preprocess, size=tuple(size), training=training, wanted=wanted
+        )
+        evaluate = functools.partial(
+            self.mixed_op.evaluate,
+            kernels=self.mixed_op.read_kernels(),
+            mixing=mixing,
+            training=training,
+            wanted=wanted,
+        )
+        if before_previous is None:
+            pending = tf.zeros([tf.shape(previous[0])[0], *size, self.output_filters])
         else:
-            x = self._preprocess(
-                previous,
-                "stay",
-                size,
-                self.previous_kernel,
-                self.previous_input_statistics,
-                training,
-                wanted,
+            (pending,) = evaluate(
+                edges_function(self.packing, (_BEFORE_PREVIOUS_STATE,), training),
+                BEFORE_PREVIOUS,
+                x=[preprocess(BEFORE_PREVIOUS, before_previous)],
             )
-            edges, batch = _previous_function(self.packing, training)(
-                x, self.previous_cell_statistics, *tensors, wanted=indices((0,), 2)
-            )
-            self._update(self.previous_cell_statistics, batch, training)
-        outputs = []
-        for i, move in enumerate(self.moves):
-            x = self._preprocess(
-                predecessors[i],
-                move,
-                size,
-                self.move_kernels[i],
-                self.input_statistics[i],
-                training,
-                wanted,
-            )
-            maps = (0, 1) if wanted == WEIGHTS else (0, 1, 3)
-            y, batch = _cell_function(self.packing, training)(
-                x,
-                edges,
-                self.cell_statistics[i],
-                gates[i],
-                *tensors,
-                wanted=indices(maps, 4),
-            )
-            self._update(self.cell_statistics[i], batch, training)
-            outputs.append(y)
+        cell = _cell_function(self.packing, training)
+        outputs = [
+            evaluate(cell, move, x=preprocess(move, x), pending=pending, gate=gate)
+            for move, x, gate in zip(self.moves, previous, gates)
+        ]
         return tf.add_n(outputs)

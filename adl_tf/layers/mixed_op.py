@@ -5,10 +5,15 @@ The convolutions of these edges are packed along channels in the order
 softmax of alpha: mixing then costs nothing, and the gradient of alpha is the
 gradient of that scale. Pooling and skip do not depend on the edge: each is
 evaluated once, and a 1x1 convolution made of alphas spreads it over the edges.
+
+Top to bottom: how weights are packed (`Packing`), what mixes the ops (`Mixing`), the
+evaluation as a pure function (`evaluate_edges`), the layer that owns the variables
+(`MixedOp`).
 """
 
 import dataclasses
-from typing import Dict, List, Sequence, Tuple
+import functools
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -23,17 +28,37 @@ from adl_tf.layers.convolution import (
     sum_channel_groups,
     tile_channels,
 )
+from adl_tf.layers.shared_function import SharedFunction, Wanted
 from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
+from adl_tf.space.ops import ATROUS, MAX_POOL, POOLS, SEPARABLE, SKIP, get_op, ops_of_kind
 
-_SEPARABLE = ("sep_conv_3x3", "sep_conv_5x5")
-_ATROUS = ("atrous_conv_3x3", "atrous_conv_5x5")
-_POOLS = ("max_pool_3x3", "avg_pool_3x3")
-_SKIP = "skip_connect"
+# The convolutions of all edges, and the batch norms that follow them; pools have one too.
+_FIRST, _SECOND, _ATROUS, _POOL = "sep_conv_first", "sep_conv_second", "atrous_conv", "pool"
 
 
-def kernel_size(op: str) -> int:
-    """Side of an op's kernel, from its name."""
-    return int(op[-1])
+class Convolution(NamedTuple):
+    """A convolution that all edges have: its name, and the ops whose kernels it packs.
+
+    Separable, it has a depthwise and a pointwise kernel, otherwise a full one.
+    """
+
+    name: str
+    ops: Tuple[str, ...]
+    separable: bool
+
+
+class Mixing(NamedTuple):
+    """The softmax of alpha as what mixes the ops; None where the space has no such ops.
+
+    Attributes:
+      separable: [packed], scale of the batch norm behind the second separable convolution.
+      atrous: [packed], scale of the batch norm behind the atrous convolutions.
+      weightless: [1, 1, ops * C, edges * C], kernel that spreads pools and skip over the edges.
+    """
+
+    separable: Optional[tf.Tensor]
+    atrous: Optional[tf.Tensor]
+    weightless: Optional[tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +69,10 @@ class Packing:
       ops: candidate ops of every edge.
       separable_atrous: whether atrous convolutions are depthwise-separable.
       filters: C, filters of an edge's input and output.
-      edges: number of edges that leave each source state.
+      edges: number of edges that leave each state.
+
+    Raises:
+      ValueError: an op is unknown.
     """
 
     ops: Tuple[str, ...]
@@ -52,33 +80,45 @@ class Packing:
     filters: int
     edges: Tuple[int, ...]
 
-    def _present(self, ops: Sequence[str]) -> Tuple[str, ...]:
-        return tuple(op for op in ops if op in self.ops)
+    def __post_init__(self):
+        for op in self.ops:
+            get_op(op)
 
     @property
     def separable(self) -> Tuple[str, ...]:
-        return self._present(_SEPARABLE)
+        return ops_of_kind(self.ops, SEPARABLE)
 
     @property
     def atrous(self) -> Tuple[str, ...]:
-        return self._present(_ATROUS)
+        return ops_of_kind(self.ops, ATROUS)
 
     @property
     def pools(self) -> Tuple[str, ...]:
-        return self._present(_POOLS)
+        return ops_of_kind(self.ops, *POOLS)
 
     @property
-    def plain(self) -> Tuple[str, ...]:
+    def skips(self) -> Tuple[str, ...]:
+        return ops_of_kind(self.ops, SKIP)
+
+    @property
+    def weightless(self) -> Tuple[str, ...]:
         """Ops without weights, in the order of the mixing kernel's inputs."""
-        return self._present(_POOLS + (_SKIP,))
+        return self.pools + self.skips
 
-    def size(self, ops: Sequence[str]) -> int:
-        """Packed channels of some ops on all edges."""
-        return len(ops) * self.filters * sum(self.edges)
+    def convolutions(self) -> List[Convolution]:
+        """The convolutions of every edge, in the order of their weights."""
+        result = []
+        if self.separable:
+            result += [Convolution(name, self.separable, True) for name in (_FIRST, _SECOND)]
+        if self.atrous and self.separable_atrous:
+            result.append(Convolution(_ATROUS, self.atrous, True))
+        elif self.atrous:
+            result += [Convolution(op, (op,), False) for op in self.atrous]
+        return result
 
-    def split(self, packed: tf.Tensor, ops: int, axis: int) -> List[tf.Tensor]:
-        """Cuts a packed tensor into one piece per source state."""
-        return tf.split(packed, [ops * self.filters * edges for edges in self.edges], axis=axis)
+    def sizes(self, num_ops: int = 1) -> List[int]:
+        """Packed channels of some ops on the edges out of each state."""
+        return [num_ops * self.filters * edges for edges in self.edges]
 
     def alpha_order(self, ops: Sequence[str]) -> np.ndarray:
         """Packed order of alpha: indices into [edges * ops], edges sorted by source."""
@@ -86,60 +126,124 @@ class Packing:
         return np.array(
             [
                 row * len(self.ops) + self.ops.index(op)
-                for source, edges in enumerate(self.edges)
+                for state, edges in enumerate(self.edges)
                 for op in ops
-                for row in range(first[source], first[source] + edges)
+                for row in range(first[state], first[state] + edges)
             ]
         )
 
-    def kernel_mask(self, ops: Sequence[str]) -> np.ndarray:
-        """[K, K, packed, 1]: 1 where an op's kernel lies inside the largest op's, else 0."""
-        largest = max(map(kernel_size, ops))
-        pieces = []
-        for edges in self.edges:
-            for op in ops:
-                margin = (largest - kernel_size(op)) // 2
-                side = np.pad(np.ones(kernel_size(op), np.float32), margin)
-                mask = np.outer(side, side)[:, :, None, None]
-                pieces.append(np.repeat(mask, edges * self.filters, axis=2))
-        return np.concatenate(pieces, axis=2)
-
-    def weight_shapes(self) -> Dict[str, Tuple[int, ...]]:
-        """Weights by name, in the order in which `MixedEdges` takes them.
+    def kernel_shapes(self) -> Dict[str, Tuple[int, ...]]:
+        """Shapes of the packed kernels by name.
 
         Depthwise kernels are as large as the largest op's; the margin of smaller
         ones is masked. Pointwise kernels are grouped by edge.
         """
         shapes = {}
-
-        def separable(name, ops):
-            side = max(map(kernel_size, ops))
-            shapes[f"{name}_depthwise"] = (side, side, self.size(ops), 1)
-            shapes[f"{name}_pointwise"] = (1, 1, self.filters, self.size(ops))
-
-        if self.separable:
-            separable("sep_conv_first", self.separable)
-            separable("sep_conv_second", self.separable)
-        if self.atrous and self.separable_atrous:
-            separable("atrous_conv", self.atrous)
-        elif self.atrous:
-            for op in self.atrous:
-                side = kernel_size(op)
-                shapes[op] = (side, side, self.filters, self.size((op,)))
+        for name, ops, separable in self.convolutions():
+            side = _largest_kernel(ops)
+            packed = sum(self.sizes(len(ops)))
+            if separable:
+                shapes[f"{name}_depthwise"] = (side, side, packed, 1)
+                shapes[f"{name}_pointwise"] = (1, 1, self.filters, packed)
+            else:
+                shapes[name] = (side, side, self.filters, packed)
         return shapes
 
-    def batch_norm_sizes(self, source: int) -> List[int]:
-        """Channels of each batch norm on the edges out of a state, in order of use."""
-        edges = self.edges[source]
-        counts = [len(self.separable) * edges] * 2 + [len(self.atrous) * edges, len(self.pools)]
-        return [self.filters * count for count in counts if count]
+    def kernel_mask(self, ops: Sequence[str]) -> np.ndarray:
+        """[K, K, packed, 1]: 1 where an op's kernel lies inside the largest op's, else 0."""
+        pieces = []
+        for size in self.sizes():
+            for op in ops:
+                side = get_op(op).kernel
+                mask = np.pad(np.ones([side, side]), (_largest_kernel(ops) - side) // 2)
+                pieces.append(np.repeat(mask[:, :, None, None], size, axis=2))
+        return np.concatenate(pieces, axis=2).astype(np.float32)
 
-    def statistics_size(self, sources: Sequence[int]) -> int:
+    def batch_norms(self, states: Sequence[int]) -> Dict[Tuple[int, str], int]:
+        """Channels of each batch norm on the edges out of some states, in packed order.
+
+        Returns:
+          {(state, name): channels}. Pools have one batch norm for all edges of a state.
+        """
+        result = {}
+        for state in states:
+            counts = {
+                _FIRST: len(self.separable) * self.edges[state],
+                _SECOND: len(self.separable) * self.edges[state],
+                _ATROUS: len(self.atrous) * self.edges[state],
+                _POOL: len(self.pools),
+            }
+            result.update({(state, name): self.filters * n for name, n in counts.items() if n})
+        return result
+
+    def statistics_size(self, states: Sequence[int]) -> int:
         """Channels of all batch norms on the edges out of some states."""
-        return sum(sum(self.batch_norm_sizes(source)) for source in sources)
+        return sum(self.batch_norms(states).values())
+
+    def split(self, kernels, mixing, statistics, states: Sequence[int]):
+        """Cuts packed tensors by state.
+
+        Args:
+          kernels: {name: kernel}, named as in `kernel_shapes`.
+          mixing: a `Mixing` of all states.
+          statistics: moving ones of `states`, [2, statistics_size(states)].
+          states: indices of the states that will be evaluated.
+
+        Returns:
+          kernels: {convolution: [(depthwise, pointwise) or (full,) of each state]}.
+          mixing: [`Mixing` of each state].
+          statistics: {(state, name of batch norm): (mean, variance)}.
+        """
+        return (
+            self._split_kernels(kernels),
+            self._split_mixing(mixing),
+            self._split_statistics(statistics, states),
+        )
+
+    def _split_kernels(self, kernels):
+        result = {}
+        for name, ops, separable in self.convolutions():
+            sizes = self.sizes(len(ops))
+            if separable:
+                masked = kernels[f"{name}_depthwise"] * self.kernel_mask(ops)
+                depthwise = tf.split(masked, sizes, axis=2)
+                pointwise = tf.split(kernels[f"{name}_pointwise"], sizes, axis=3)
+                result[name] = list(zip(depthwise, pointwise))
+            else:
+                result[name] = [(kernel,) for kernel in tf.split(kernels[name], sizes, axis=3)]
+        return result
+
+    def _split_mixing(self, mixing):
+        def split(tensor, num_ops, axis):
+            if tensor is None:
+                return [None] * len(self.edges)
+            return tf.split(tensor, self.sizes(num_ops), axis=axis)
+
+        separable = split(mixing.separable, len(self.separable), axis=0)
+        atrous = split(mixing.atrous, len(self.atrous), axis=0)
+        weightless = split(mixing.weightless, 1, axis=3)
+        return [Mixing(*tensors) for tensors in zip(separable, atrous, weightless)]
+
+    def _split_statistics(self, statistics, states):
+        norms = self.batch_norms(states)
+        if not norms:  # Where skip is the only op.
+            return {}
+        rows = [tf.split(row, list(norms.values())) for row in tf.unstack(statistics)]
+        return dict(zip(norms, zip(*rows)))
+
+    def pack_statistics(self, statistics, states: Sequence[int]) -> tf.Tensor:
+        """Packs statistics {(state, name): (mean, variance)} as [2, statistics_size(states)]."""
+        norms = self.batch_norms(states)
+        if not norms:
+            return tf.zeros([2, 0])
+        return tf.stack([tf.concat(row, axis=0) for row in zip(*map(statistics.get, norms))])
 
 
-def mixing_weights(packing: Packing, probabilities: tf.Tensor) -> List[tf.Tensor]:
+def _largest_kernel(ops: Sequence[str]) -> int:
+    return max(get_op(op).kernel for op in ops)
+
+
+def mixing_weights(packing: Packing, probabilities: tf.Tensor) -> Mixing:
     """Softmax of alpha as the scales and the kernel that mix the ops.
 
     Args:
@@ -147,164 +251,163 @@ def mixing_weights(packing: Packing, probabilities: tf.Tensor) -> List[tf.Tensor
       probabilities: [edges, ops], edges sorted by source state.
 
     Returns:
-      The scale of the separable convolutions [packed], of the atrous ones
-      [packed], and the mixing kernel [1, 1, plain * C, edges * C] of the ops
-      without weights; each only where the space has such ops.
+      A `Mixing` of all states.
     """
     flat = tf.reshape(probabilities, [1, -1])
 
     def ordered(ops):
         # A product with a permutation: the gradient of a gather would be sparse.
-        return tf.matmul(flat, tf.one_hot(packing.alpha_order(ops), flat.shape[1], axis=0))[0]
+        permutation = np.eye(flat.shape[1], dtype=np.float32)[:, packing.alpha_order(ops)]
+        return tf.matmul(flat, permutation)[0]
 
-    weights = [
-        tf.repeat(ordered(ops), packing.filters)
-        for ops in (packing.separable, packing.atrous)
-        if ops
-    ]
-    if packing.plain:
+    def scale(ops):
+        return tf.repeat(ordered(ops), packing.filters) if ops else None
+
+    weightless = None
+    if packing.weightless:
         identity = tf.eye(packing.filters)
-        kernels = [tf.einsum("e,io->ieo", ordered((op,)), identity) for op in packing.plain]
-        weights.append(
-            tf.reshape(
-                tf.concat(kernels, axis=0),
-                [1, 1, len(kernels) * packing.filters, packing.size((_SKIP,))],
-            )
-        )
-    return weights
+        kernels = [tf.einsum("e,io->ieo", ordered((op,)), identity) for op in packing.weightless]
+        shape = [1, 1, len(kernels) * packing.filters, sum(packing.sizes())]
+        weightless = tf.reshape(tf.concat(kernels, axis=0), shape)
+    return Mixing(scale(packing.separable), scale(packing.atrous), weightless)
 
 
-class MixedEdges:
-    """The mixed ops on the edges out of each of some states.
+def _separable_conv2d(x, depthwise, pointwise):
+    return tf.nn.conv2d(depthwise_conv2d(x, depthwise), pointwise, 1, "SAME")
 
-    Built inside a traced function; batch norms read and collect their statistics
-    in the order of the calls.
+
+def _atrous_conv2d(packing: Packing, state: int, x, kernels):
+    """All atrous ops on all edges out of a state. [B, H, W, C] -> [B, H, W, packed]."""
+    if packing.separable_atrous:
+        copies = len(packing.atrous) * packing.edges[state]
+
+        def convolve(phases):
+            return _separable_conv2d(tile_channels(phases, copies), *kernels[_ATROUS][state])
+
+        return in_phases(convolve, x, ATROUS_RATE)
+    outputs = [
+        tf.nn.conv2d(x, *kernels[op][state], 1, "SAME", dilations=ATROUS_RATE)
+        for op in packing.atrous
+    ]
+    return tf.concat(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
+
+
+def _pool(op: str, x):
+    kernel = get_op(op).kernel
+    if get_op(op).kind == MAX_POOL:
+        return tf.nn.max_pool2d(x, kernel, 1, "SAME")
+    # Native average pooling has a slow gradient on CPU.
+    return average_pool(x) if kernel == 3 else tf.nn.avg_pool2d(x, kernel, 1, "SAME")
+
+
+def evaluate_edges(packing: Packing, state: int, x, kernels, mixing, statistics, training: bool):
+    """Mixed ops on the edges out of one state: a pure function of tensors.
 
     Args:
-      packing: layout of weights.
-      weights: tensors of `packing.weight_shapes()`.
-      mixing: see `mixing_weights`.
-      sources: the states that will be evaluated, in this order.
-      statistics: moving mean and variance of their batch norms,
-        [2, packing.statistics_size(sources)].
+      packing: layout.
+      state: index of the state.
+      x: the state, [B, H, W, C].
+      kernels, mixing, statistics: of all states, as `packing.split` cuts them.
       training: normalise with batch statistics, or with the moving ones.
+
+    Returns:
+      (outputs, statistics): tensors [B, H, W, edges * C], to be summed (none where `none` is
+      the only op); the (mean, variance) used, by (state, name of batch norm).
     """
+    outputs, used = [], {}
 
-    def __init__(self, packing, weights, mixing, sources, statistics, training):
-        self._packing = packing
-        self._training = training
-        sizes = [size for source in sources for size in packing.batch_norm_sizes(source)]
-        # No batch norm where skip is the only op.
-        rows = tf.unstack(statistics) if sizes else []
-        self._moving = list(zip(*(tf.split(row, sizes) for row in rows)))
-        self._seen = []
-        self._kernels = {}
-        for name, kernel in zip(packing.weight_shapes(), weights):
-            if name.endswith("_depthwise"):
-                ops = packing.atrous if name.startswith("atrous") else packing.separable
-                pieces = packing.split(kernel * packing.kernel_mask(ops), len(ops), axis=2)
-            else:
-                pieces = packing.split(kernel, kernel.shape[-1] // packing.size((_SKIP,)), axis=3)
-            self._kernels[name] = pieces
-        mixing = list(mixing)
-        if packing.separable:
-            self._separable_scale = packing.split(mixing.pop(0), len(packing.separable), axis=0)
-        if packing.atrous:
-            self._atrous_scale = packing.split(mixing.pop(0), len(packing.atrous), axis=0)
-        if packing.plain:
-            self._plain_kernel = packing.split(mixing.pop(0), 1, axis=3)
-
-    def statistics(self) -> tf.Tensor:
-        """Statistics of all batch norms so far, [2, channels]."""
-        if not self._seen:
-            return tf.zeros([2, 0])
-        return tf.stack([tf.concat(row, axis=0) for row in zip(*self._seen)])
-
-    def _normalize(self, x, scale=None):
-        y, *statistics = batch_norm(x, *self._moving[len(self._seen)], scale, self._training)
-        self._seen.append(statistics)
+    def normalize(name, y, scale=None):
+        y, *used[state, name] = batch_norm(y, *statistics[state, name], scale, training)
         return y
 
-    def _separable(self, name, source, x):
-        x = depthwise_conv2d(x, self._kernels[f"{name}_depthwise"][source])
-        return tf.nn.conv2d(x, self._kernels[f"{name}_pointwise"][source], 1, "SAME")
-
-    def _atrous(self, source, x):
-        packing = self._packing
-        if packing.separable_atrous:
-            copies = len(packing.atrous) * packing.edges[source]
-
-            def convolve(phases):
-                return self._separable("atrous_conv", source, tile_channels(phases, copies))
-
-            return in_phases(convolve, x, ATROUS_RATE)
-        outputs = [
-            tf.nn.conv2d(x, self._kernels[op][source], 1, "SAME", dilations=ATROUS_RATE)
-            for op in packing.atrous
-        ]
-        return tf.concat(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
-
-    def __call__(self, source: int, x: tf.Tensor) -> List[tf.Tensor]:
-        """Mixed ops on the edges out of a state.
-
-        Args:
-          source: index of the state in `packing.edges`.
-          x: [B, H, W, C].
-
-        Returns:
-          Tensors [B, H, W, edges * C], to be summed.
-        """
-        packing = self._packing
-        edges = packing.edges[source]
-        active = tf.nn.relu(x)
-        outputs = []
-        if packing.separable:
-            ops = len(packing.separable)
-            y = self._separable("sep_conv_first", source, tile_channels(active, ops * edges))
-            y = self._separable("sep_conv_second", source, tf.nn.relu(self._normalize(y)))
-            y = self._normalize(y, self._separable_scale[source])
-            outputs.append(sum_channel_groups(y, ops))
-        if packing.atrous:
-            y = self._normalize(self._atrous(source, active), self._atrous_scale[source])
-            outputs.append(sum_channel_groups(y, len(packing.atrous)))
-        if packing.plain:
-            pools = []
-            if "max_pool_3x3" in packing.pools:
-                pools.append(tf.nn.max_pool2d(x, 3, 1, "SAME"))
-            if "avg_pool_3x3" in packing.pools:
-                pools.append(average_pool(x))
-            plain = [self._normalize(tf.concat(pools, axis=-1))] if pools else []
-            if _SKIP in packing.plain:
-                plain.append(x)
-            plain = tf.concat(plain, axis=-1)
-            outputs.append(tf.nn.conv2d(plain, self._plain_kernel[source], 1, "SAME"))
-        return outputs
+    active = tf.nn.relu(x)
+    if packing.separable:
+        num_ops = len(packing.separable)
+        y = tile_channels(active, num_ops * packing.edges[state])
+        y = normalize(_FIRST, _separable_conv2d(y, *kernels[_FIRST][state]))
+        y = _separable_conv2d(tf.nn.relu(y), *kernels[_SECOND][state])
+        y = normalize(_SECOND, y, mixing[state].separable)
+        outputs.append(sum_channel_groups(y, num_ops))
+    if packing.atrous:
+        y = _atrous_conv2d(packing, state, active, kernels)
+        y = normalize(_ATROUS, y, mixing[state].atrous)
+        outputs.append(sum_channel_groups(y, len(packing.atrous)))
+    if packing.weightless:
+        pools = [_pool(op, x) for op in packing.pools]
+        inputs = [normalize(_POOL, tf.concat(pools, axis=-1))] if pools else []
+        inputs += [x] * len(packing.skips)
+        y = tf.nn.conv2d(tf.concat(inputs, axis=-1), mixing[state].weightless, 1, "SAME")
+        outputs.append(y)
+    return outputs, used
 
 
+@functools.cache
+def edges_function(packing: Packing, states: Tuple[int, ...], training: bool) -> SharedFunction:
+    """The edges out of some states, none of which reads another."""
+
+    def edges(x, kernels, mixing, statistics):
+        parts = packing.split(kernels, mixing, statistics, states)
+        sums, used = [], {}
+        for state, feature_map in zip(states, x):
+            outputs, moments = evaluate_edges(packing, state, feature_map, *parts, training)
+            if not outputs:
+                outputs = [tile_channels(tf.zeros_like(feature_map), packing.edges[state])]
+            sums.append(tf.add_n(outputs))
+            used.update(moments)
+        return sums, packing.pack_statistics(used, states)
+
+    return SharedFunction(edges)
+
+
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
 class MixedOp(tf.keras.layers.Layer):
-    """Candidate ops on the edges out of one feature map, mixed (paper, eqs. 2-3).
+    """Candidate ops on edges, mixed by the softmax of alpha.
 
+    On an edge from state H_j to block i (eqs. 2 and 3, O^1 .. O^K the candidate ops):
+
+        O_{j->i}(H_j) = sum_k alpha_{j->i}^k O^k(H_j),    sum_k alpha_{j->i}^k = 1
+
+    Unlike the mixed op of DARTS, which is one edge, a layer has all edges out of one or more
+    states: by default one edge out of one state, in a cell of the supernet all of its edges.
     With a single op it is that candidate op.
 
+    Reference:
+      Liu et al., Auto-DeepLab, section 3.1, https://arxiv.org/abs/1901.02985; after
+      Liu et al., DARTS, section 2.2, https://arxiv.org/abs/1806.09055.
+
+    Example:
+      >>> mixed_op = MixedOp(ops=("skip_connect", "sep_conv_3x3"), filters=4)
+      >>> alpha = tf.zeros([1, 2])
+      >>> mixed_op(tf.ones([1, 8, 8, 4]), tf.nn.softmax(alpha)).shape
+      TensorShape([1, 8, 8, 4])
+
     Args:
-      ops: candidate ops, a subset of `OPS`.
-      filters: C, filters of the input and of each edge's output.
-      edges: number of edges, each with weights of its own.
+      ops: candidate ops, names of `space.ops.TABLE`.
+      filters: C, filters of each state and of each edge's output.
+      edges: number of edges that leave each state, each edge with kernels of its own.
       separable_atrous: depthwise-separable or full atrous convolutions.
+      branches: uses of the layer that share its kernels but not their moving statistics,
+        as {name: indices of the states evaluated}; by default one with all states.
       momentum: of the moving batch statistics.
+
+    Raises:
+      ValueError: an op is unknown.
     """
 
     def __init__(
         self,
         ops: Sequence[str],
         filters: int,
-        edges: int = 1,
+        edges: Sequence[int] = (1,),
         separable_atrous: bool = False,
+        branches: Optional[Dict[str, Sequence[int]]] = None,
         momentum: float = BATCH_NORM_MOMENTUM,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.packing = Packing(tuple(ops), separable_atrous, filters, (edges,))
+        self.packing = Packing(tuple(ops), separable_atrous, filters, tuple(edges))
+        branches = branches or {"moving": range(len(self.packing.edges))}
+        self.branches = {name: tuple(states) for name, states in branches.items()}
         self.momentum = momentum
 
     def get_config(self):
@@ -312,42 +415,68 @@ class MixedOp(tf.keras.layers.Layer):
             **super().get_config(),
             "ops": list(self.packing.ops),
             "filters": self.packing.filters,
-            "edges": self.packing.edges[0],
+            "edges": list(self.packing.edges),
             "separable_atrous": self.packing.separable_atrous,
+            "branches": {name: list(states) for name, states in self.branches.items()},
             "momentum": self.momentum,
         }
 
     def build(self, input_shape):
-        shapes = self.packing.weight_shapes()
-        self.kernels = [add_kernel(self, name, shape) for name, shape in shapes.items()]
-        self.moving_statistics = add_statistics(self, "op", self.packing.statistics_size((0,)))
+        self.kernels = {
+            name: add_kernel(self, name, shape)
+            for name, shape in self.packing.kernel_shapes().items()
+        }
+        self.statistics = {
+            branch: add_statistics(self, branch, self.packing.statistics_size(states))
+            for branch, states in self.branches.items()
+        }
         super().build(input_shape)
 
-    def call(self, x, probabilities=None, training=False):
-        """Mixes the ops.
+    def read_kernels(self) -> Dict[str, tf.Tensor]:
+        """The packed kernels by name, as `Packing.split` takes them."""
+        return {name: tf.convert_to_tensor(kernel) for name, kernel in self.kernels.items()}
+
+    def evaluate(self, function, branch, kernels, training, wanted, **arguments):
+        """Calls a shared function with the layer's variables; updates the statistics in training.
 
         Args:
-          x: [B, H, W, C].
-          probabilities: [edges, ops], softmax of alpha; None for 1 everywhere.
+          function: a `SharedFunction` of `kernels`, `statistics` and more.
+          branch: whose statistics the function reads and measures.
+          kernels: what `read_kernels` returned; read once, however many branches there are.
+          training: whether the function measures batch statistics.
+          wanted: what gradients will be asked for.
+          **arguments: the function's other arguments.
+
+        Returns:
+          The function's outputs.
+        """
+        outputs, statistics = function(
+            wanted.arguments, kernels=kernels, statistics=self.statistics[branch], **arguments
+        )
+        if training:
+            update_statistics(self.statistics[branch], statistics, self.momentum)
+        return outputs
+
+    def call(self, x, weights, training=False):
+        """Mixes the ops on the edges out of the states of the first branch.
+
+        Args:
+          x: [B, H, W, C]; a list of them where there are several states.
+          weights: [edges, ops], softmax of alpha, edges sorted by state.
           training: batch or moving statistics.
 
         Returns:
-          [B, H, W, edges * C]; zeros where there is no op but none.
+          [B, H, W, edges * C], zeros where there is no op but none; a list if x is one.
         """
-        packing, training = self.packing, bool(training)
-        if probabilities is None:
-            probabilities = tf.ones([packing.edges[0], len(packing.ops)])
-        edges = MixedEdges(
-            packing,
-            [tf.convert_to_tensor(kernel) for kernel in self.kernels],
-            mixing_weights(packing, probabilities),
-            (0,),
-            tf.convert_to_tensor(self.moving_statistics),
+        training = bool(training)
+        branch, states = next(iter(self.branches.items()))
+        outputs = self.evaluate(
+            edges_function(self.packing, states, training),
+            branch,
+            self.read_kernels(),
             training,
+            Wanted.ALL,
+            x=tf.nest.flatten(x),
+            mixing=mixing_weights(self.packing, weights),
         )
-        outputs = edges(0, x)
-        if training:
-            update_statistics(self.moving_statistics, edges.statistics(), self.momentum)
-        if not outputs:
-            return tf.zeros_like(tile_channels(x, packing.edges[0]))
-        return tf.add_n(outputs)
+        return tf.nest.pack_sequence_as(x, outputs)

@@ -1,6 +1,7 @@
 """Functions that many layers share: traced once, differentiated by recomputation."""
 
-from typing import Callable, Dict, Sequence, Tuple
+import enum
+from typing import Callable, Collection, Tuple
 
 import tensorflow as tf
 
@@ -9,58 +10,81 @@ import tensorflow as tf
 _CALL = {"_noinline": True}
 
 
+class Wanted(str, enum.Enum):
+    """What a step asks gradients of, besides feature maps: what it does not want costs nothing.
+
+    Strings, since a SavedModel stores its functions' arguments.
+    """
+
+    WEIGHTS = "weights"
+    ARCHITECTURE = "architecture"
+    ALL = "all"
+
+    @property
+    def arguments(self) -> Tuple[str, ...]:
+        """The arguments that get a gradient, by the names the supernet's shared functions use."""
+        names = ("x", "pending")
+        if self is not Wanted.ARCHITECTURE:
+            names += ("kernel", "kernels")
+        if self is not Wanted.WEIGHTS:
+            names += ("mixing", "gate")
+        return names
+
+
+def _flatten(structure):
+    """The tensors of a structure; None is none."""
+    leaves = tf.nest.flatten(structure)
+    return [tf.convert_to_tensor(leaf) for leaf in leaves if leaf is not None]
+
+
+def _pack_like(structure, tensors):
+    """The inverse of `_flatten`."""
+    tensors = iter(tensors)
+    return tf.nest.map_structure(lambda leaf: leaf if leaf is None else next(tensors), structure)
+
+
 class SharedFunction:
-    """A pure function `(*tensors) -> (differentiable outputs, statistics)`.
+    """A pure function `(**arguments) -> (outputs, statistics)`, all of them structures of tensors.
 
     Equal signatures share one traced graph however many layers call it. The
     backward pass is a graph of its own that runs the forward pass again, so that
     only the arguments are kept in memory between the two passes.
 
     Args:
-      function: maps tensors to a pair (list of outputs, list of outputs that no
-        gradient passes through).
+      function: maps named arguments to a pair; no gradient passes through the second.
     """
 
     def __init__(self, function: Callable):
-        self._function = function
         self._forward = tf.function(function, experimental_attributes=_CALL, autograph=False)
-        self._backward: Dict[Tuple[int, ...], Callable] = {}
 
-    def _backward_function(self, wanted: Tuple[int, ...]) -> Callable:
-        if wanted not in self._backward:
-
-            def backward(arguments, output_gradients):
-                sources = [arguments[i] for i in wanted]
-                with tf.GradientTape(watch_accessed_variables=False) as tape:
-                    tape.watch(sources)
-                    outputs, _ = self._function(*arguments)
-                return tape.gradient(
-                    outputs,
-                    sources,
-                    output_gradients=output_gradients,
-                    unconnected_gradients=tf.UnconnectedGradients.ZERO,
-                )
-
-            self._backward[wanted] = tf.function(
-                backward, experimental_attributes=_CALL, autograph=False
+        def backward(sources, others, output_gradients):
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(_flatten(sources))
+                outputs, _ = function(**sources, **others)
+            return tape.gradient(
+                tf.nest.flatten(outputs),
+                _flatten(sources),
+                output_gradients=output_gradients,
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
-        return self._backward[wanted]
 
-    def __call__(self, *arguments: tf.Tensor, wanted: Sequence[int]):
-        """Calls the function; gradients go to the arguments with indices `wanted` only."""
-        backward = self._backward_function(tuple(wanted))
+        self._backward = tf.function(backward, experimental_attributes=_CALL, autograph=False)
+
+    def __call__(self, wanted: Collection[str], **arguments):
+        """Calls the function; gradients go to those arguments alone whose name is in `wanted`."""
+        sources = {name: value for name, value in arguments.items() if name in wanted}
+        others = {name: value for name, value in arguments.items() if name not in wanted}
 
         @tf.custom_gradient
-        def call(*arguments):
-            outputs, statistics = self._forward(*arguments)
+        def call(*tensors):
+            packed_sources, packed_others = _pack_like((sources, others), tensors)
+            outputs, statistics = self._forward(**packed_sources, **packed_others)
 
-            def gradient(*output_gradients):
-                gradients = [None] * len(arguments)
-                computed = backward(arguments, list(output_gradients[: len(outputs)]))
-                for index, value in zip(wanted, computed):
-                    gradients[index] = value
-                return gradients
+            def gradient(*gradients):
+                output_gradients = list(gradients[: len(tf.nest.flatten(outputs))])
+                computed = self._backward(packed_sources, packed_others, output_gradients)
+                return computed + [None] * (len(tensors) - len(computed))
 
-            return (*outputs, *statistics), gradient
+            return (outputs, statistics), gradient
 
-        return call(*arguments)
+        return call(*_flatten((sources, others)))

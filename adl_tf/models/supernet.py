@@ -1,25 +1,56 @@
 """The supernet: every path and every cell of a search space at once (paper, section 3)."""
 
 import dataclasses
-from typing import List
+from typing import List, Tuple
 
 import numpy as np
 import tensorflow as tf
 
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, halve, resize
-from adl_tf.layers.gated_cell import ALL, GatedCell, cell_packing
+from adl_tf.layers.gated_cell import GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
+from adl_tf.layers.shared_function import Wanted
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling, freeze_pooled_norms, set_norm_momentum
+from adl_tf.space.decoding import decode
+from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import ASPP_FIELD, MOVES, SearchSpace, level_stride
+
+
+def node_name(layer: int, level: int) -> str:
+    """Name of a node of the trellis, layers counted from 0."""
+    return f"layer_{layer + 1}_stride_{level_stride(level)}"
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
 class Supernet(tf.keras.Model):
-    """Relaxed network with trainable architecture.
+    """Relaxed network with trainable architecture: all paths and all cells of a space at once.
 
     `alpha` [edges, ops] and `beta` [layers - 1, levels, moves] are the logits of the
-    architecture; every other trainable variable is a weight.
+    architecture; every other trainable variable is a weight. On the edge from state j to
+    block i op k has the weight (eq. 3), and the move from a node to one of its neighbors
+    (of the same stride, half or double) at the next layer the weight (eq. 7)
+
+        softmax_k(alpha_{j->i}^k),    softmax_{s'}(beta_{s->s'}^l)  over the legal s'
+
+    A node's output is `GatedCell`'s (eq. 6): the cells on its incoming moves, times the
+    moves' weights. The last layer's nodes each have an ASPP and a classifier; the logits
+    are their sum.
+
+    Reference:
+      Liu et al., Auto-DeepLab, section 3, https://arxiv.org/abs/1901.02985.
+
+    Example:
+      >>> space = SearchSpace(num_layers=2, num_blocks=1, filter_multiplier=2, num_levels=2,
+      ...                     ops=("none", "skip_connect", "max_pool_3x3"))
+      >>> supernet = Supernet(space, num_classes=3)
+      >>> supernet(tf.zeros([1, 32, 32, 3])).shape
+      TensorShape([1, 32, 32, 3])
+      >>> supernet.alpha.shape, supernet.beta.shape
+      (TensorShape([2, 3]), TensorShape([1, 2, 3]))
+      >>> genotype, probability = supernet.decode()
+      >>> len(genotype.path)
+      2
 
     Args:
       space: a `SearchSpace`, or its fields as a dict.
@@ -32,10 +63,12 @@ class Supernet(tf.keras.Model):
         self.num_classes = num_classes
         space = self.space
         self.stem = Stem()
-        self.nodes = [
-            {str(level): self._node(layer, level) for level in space.levels(layer)}
+        # One flat dict: Keras saves the layers in it, but none in containers in containers.
+        self.nodes = {
+            node_name(layer, level): self._node(layer, level)
             for layer in range(space.num_layers)
-        ]
+            for level in space.levels(layer)
+        }
         last = space.levels(space.num_layers - 1)
         self.heads = [
             SpatialPyramidPooling(
@@ -61,7 +94,7 @@ class Supernet(tf.keras.Model):
             filters=space.filters(level),
             moves=moves or ("stay",),
             separable_atrous=space.separable_atrous,
-            name=f"layer_{layer + 1}_stride_{level_stride(level)}",
+            name=node_name(layer, level),
         )
 
     def get_config(self):
@@ -80,16 +113,17 @@ class Supernet(tf.keras.Model):
         self.beta = logits("beta", self.space.beta_shape)
         # Every layer by hand: tracing a call for it would take longer than all of this.
         self._build_layer(self.stem, input_shape)
-        stem_filters = self.stem.filters[-1]
-        channels = [{}, {0: stem_filters}]
-        for layer, nodes in enumerate(self.nodes):
-            for level, node in nodes.items():
-                level = int(level)
-                sources = [s for s, _ in self.space.predecessors(layer, level)] or [0]
-                predecessors = [(None, None, None, channels[-1][source]) for source in sources]
-                previous = channels[-2].get(level)
-                self._build_layer(node, (predecessors, previous and (None, None, None, previous)))
-            channels.append({int(level): node.output_filters for level, node in nodes.items()})
+        before_previous, previous = {}, {0: self.stem.filters[-1]}  # Channels by level.
+        for layer in range(self.space.num_layers):
+            current = {}
+            for level in self.space.levels(layer):
+                node = self.nodes[node_name(layer, level)]
+                sources = [source for source, _ in self.space.predecessors(layer, level)] or [0]
+                shapes = [(None, None, None, previous[source]) for source in sources]
+                channels = before_previous.get(level)
+                self._build_layer(node, (shapes, channels and (None, None, None, channels)))
+                current[level] = node.output_filters
+            before_previous, previous = previous, current
         for level, (head, classifier) in enumerate(zip(self.heads, self.classifiers)):
             shape = (None, None, None, self.space.node_filters(level))
             self._build_layer(head, shape)
@@ -120,19 +154,32 @@ class Supernet(tf.keras.Model):
         """Softmax of beta over the legal moves out of each node (eq. 7), beta's shape."""
         return tf.nn.softmax(tf.where(self._legal_moves, self.beta, -np.inf))
 
+    def decode(self) -> Tuple[Genotype, float]:
+        """The discrete architecture of the current alpha and beta, and its path's probability."""
+        return decode(self.space, self.alpha.numpy(), self.beta.numpy())
+
     # There is no Python to convert in the whole network, only time to lose.
     @tf.autograph.experimental.do_not_convert
-    def call(self, images, training=False, wanted=ALL):
+    def call(self, images, training=False, wanted=Wanted.ALL):
         """Logits at the size of the images.
 
         Args:
-          images: float32 [B, H, W, 3], static H and W.
+          images: float32 [B, H, W, 3], H and W static.
           training: batch or moving statistics.
-          wanted: see `GatedCell.call`; what gradients will be asked for.
+          wanted: what gradients will be asked for.
 
         Returns:
           float32 [B, H, W, num_classes].
+
+        Raises:
+          ValueError: H or W is not static.
         """
+        if None in images.shape[1:3]:
+            raise ValueError(
+                f"Supernet: images of shape {tuple(images.shape)}; height and width must be "
+                "static: crop or pad all images to one size and give it, as in "
+                "tf.keras.Input((321, 321, 3))."
+            )
         space = self.space
         sizes = [halve(halve(images.shape[1:3]))]
         while len(sizes) < space.num_levels:
@@ -150,15 +197,18 @@ class Supernet(tf.keras.Model):
         moves = self.move_probabilities()
 
         _, stem = self.stem(images, training=training)
-        earlier, previous = {}, {0: stem}
+        before_previous, previous = {}, {0: stem}
         for layer in range(space.num_layers):
             # The first layer's only node reads the stem, without a choice.
             gates = tf.unstack(tf.reshape(moves[layer - 1], [-1])) if layer else None
             current = {}
             for level in space.levels(layer):
                 sources = space.predecessors(layer, level)
-                current[level] = self.nodes[layer][str(level)](
-                    ([previous[source] for source, _ in sources or [(0, 1)]], earlier.get(level)),
+                current[level] = self.nodes[node_name(layer, level)](
+                    (
+                        [previous[source] for source, _ in sources or [(0, 1)]],
+                        before_previous.get(level),
+                    ),
                     gates=[gates[source * len(MOVES) + move] for source, move in sources]
                     or [tf.ones([])],
                     mixing=mixing[level],
@@ -166,7 +216,7 @@ class Supernet(tf.keras.Model):
                     training=training,
                     wanted=wanted,
                 )
-            earlier, previous = previous, current
+            before_previous, previous = previous, current
         logits = [
             resize(classifier(head(tf.nn.relu(previous[level]), training=training)), sizes[0])
             for level, (head, classifier) in enumerate(zip(self.heads, self.classifiers))

@@ -5,7 +5,7 @@ from typing import Callable, List
 import gin
 import tensorflow as tf
 
-from adl_tf.layers.gated_cell import ARCHITECTURE, WEIGHTS
+from adl_tf.layers.shared_function import Wanted
 from adl_tf.models.supernet import Supernet
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import Optimizer, create_variables
@@ -98,7 +98,7 @@ class AlternatingModel(SegmentationModel):
             self.supernet.weight_variables,
             self.weight_optimizer,
             self.weight_decay,
-            WEIGHTS,
+            Wanted.WEIGHTS,
         )
         self.loss_mean.update_state(loss)
         self.score(data[0], logits)
@@ -111,7 +111,7 @@ class AlternatingModel(SegmentationModel):
                 self.supernet.architecture_variables,
                 self.architecture_optimizer,
                 self.architecture_decay,
-                ARCHITECTURE,
+                Wanted.ARCHITECTURE,
             )
             self.arch_loss_mean.update_state(loss)
             self.advance(1, data[1])

@@ -10,14 +10,15 @@ import tensorflow as tf
 from reference import BatchNorm, assert_close, node, randomize_moving_statistics, relative_error
 
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM
-from adl_tf.layers.gated_cell import ALL, ARCHITECTURE, WEIGHTS, GatedCell, cell_packing
+from adl_tf.layers.gated_cell import GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
+from adl_tf.layers.shared_function import Wanted
 from adl_tf.space.ops import OPS
 from adl_tf.space.search_space import SearchSpace
 
-# Sizes of the predecessors of a node of 7x6: what halves to it, or what it halves to.
+# Sizes of H^(l-1) of a node of 7x6: what halves to it, or what it halves to.
 SIZE = (7, 6)
-PREDECESSOR_SIZES = {"down": (13, 12), "stay": SIZE, "up": (4, 3)}
+PREVIOUS_SIZES = {"down": (13, 12), "stay": SIZE, "up": (4, 3)}
 
 
 def random(*shape, seed):
@@ -29,13 +30,13 @@ class Node:
     """A layer with what it is called with."""
 
     layer: GatedCell
-    predecessors: List[tf.Tensor]
-    previous: Optional[tf.Tensor]
+    previous: List[tf.Tensor]
+    before_previous: Optional[tf.Tensor]
     gates: List[tf.Tensor]
     alpha: tf.Tensor
     size: Any
 
-    def fast(self, training, wanted=ALL):
+    def fast(self, training, wanted=Wanted.ALL):
         layer = self.layer
         edges = SearchSpace(num_blocks=layer.num_blocks).edges
         # Rows of alpha are sorted by block, mixing weights want them by source state.
@@ -43,7 +44,7 @@ class Node:
         permutation = tf.one_hot(order, len(edges))
         packing = cell_packing(layer.ops, layer.separable_atrous, layer.num_blocks, layer.filters)
         return layer(
-            (self.predecessors, self.previous),
+            (self.previous, self.before_previous),
             gates=self.gates,
             mixing=mixing_weights(packing, permutation @ tf.nn.softmax(self.alpha)),
             size=self.size,
@@ -54,7 +55,7 @@ class Node:
     def plain(self, batch_norm):
         return node(
             self.layer,
-            (self.predecessors, self.previous),
+            (self.previous, self.before_previous),
             self.gates,
             tf.nn.softmax(self.alpha),
             self.size,
@@ -64,10 +65,10 @@ class Node:
     @property
     def sources(self):
         """{name: tensor} of all that a gradient is taken of."""
-        named = {f"predecessor {i}": x for i, x in enumerate(self.predecessors)}
+        named = {f"previous {i}": x for i, x in enumerate(self.previous)}
         named.update({f"gate {i}": gate for i, gate in enumerate(self.gates)})
-        if self.previous is not None:
-            named["previous"] = self.previous
+        if self.before_previous is not None:
+            named["before_previous"] = self.before_previous
         named.update({variable.name: variable for variable in self.layer.trainable_variables})
         return {**named, "alpha": self.alpha}
 
@@ -85,19 +86,20 @@ def make_node(
     ops=OPS,
     separable_atrous=True,
     moves=("stay",),
-    previous=True,
+    before_previous=True,
     num_blocks=2,
     filters=3,
-    sizes=PREDECESSOR_SIZES,
+    sizes=PREVIOUS_SIZES,
     batch=2,
+    **options,
 ):
     tf.keras.utils.set_random_seed(0)
-    layer = GatedCell(ops, num_blocks, filters, moves, separable_atrous)
+    layer = GatedCell(ops, num_blocks, filters, moves, separable_atrous, **options)
     result = Node(
         layer=layer,
         # The numbers of channels differ, as they do between strides.
-        predecessors=[random(batch, *sizes[move], 4 + i, seed=i) for i, move in enumerate(moves)],
-        previous=random(batch, *sizes["stay"], 5, seed=10) if previous else None,
+        previous=[random(batch, *sizes[move], 4 + i, seed=i) for i, move in enumerate(moves)],
+        before_previous=random(batch, *sizes["stay"], 5, seed=10) if before_previous else None,
         gates=[tf.constant(0.2 + 0.3 * i) for i in range(len(moves))],
         alpha=random(len(SearchSpace(num_blocks=num_blocks).edges), len(ops), seed=11),
         size=sizes["stay"],
@@ -126,7 +128,7 @@ def test_all_ops_and_moves(separable_atrous, training):
 
 @MODES
 def test_without_h_of_the_layer_before_the_previous(training):
-    check(make_node(moves=("down", "up"), previous=False, num_blocks=2), training)
+    check(make_node(moves=("down", "up"), before_previous=False, num_blocks=2), training)
 
 
 def test_one_block():
@@ -179,8 +181,7 @@ def test_moving_statistics(separable_atrous):
 
 
 def test_momentum():
-    a_node = make_node(("max_pool_3x3", "none"))
-    a_node.layer.momentum = 0.25
+    a_node = make_node(("max_pool_3x3", "none"), momentum=0.25)
     before, after = BatchNorm(training=True), BatchNorm(training=False)
     a_node.plain(before)
     a_node.fast(training=True)
@@ -213,9 +214,12 @@ def test_wanted_gradients_are_those_of_all(training):
     a_node = make_node(moves=("down", "up"))
     weights = {variable.name for variable in a_node.layer.trainable_variables}
     architecture = {"alpha", "gate 0", "gate 1"}
-    y, full = a_node.run(lambda: a_node.fast(training, ALL))
+    y, full = a_node.run(lambda: a_node.fast(training, Wanted.ALL))
     inputs = set(full) - weights - architecture
-    for wanted, names in ((WEIGHTS, weights | inputs), (ARCHITECTURE, architecture | inputs)):
+    for wanted, names in (
+        (Wanted.WEIGHTS, weights | inputs),
+        (Wanted.ARCHITECTURE, architecture | inputs),
+    ):
         again, gradients = a_node.run(lambda wanted=wanted: a_node.fast(training, wanted))
         assert_close([again], [y], tolerance=1e-6)
         for name in names:
@@ -266,9 +270,9 @@ def test_shape_and_number_of_weights():
     ):
         a_node = make_node(OPS, separable_atrous, moves=("down", "stay"), num_blocks=3)
         assert a_node.fast(training=False).shape == (2, *SIZE, 3 * filters)
-        count = sum(int(tf.size(weight)) for weight in a_node.layer.cell_weights)
+        count = sum(int(tf.size(weight)) for weight in a_node.layer.mixed_op.kernels.values())
         assert count == edges * (separable + atrous + margins * margin)
-        # Preprocessing: 3x3 down, 1x1 otherwise; predecessors have 4 and 5 channels.
+        # Preprocessing: 3x3 down, 1x1 otherwise; the inputs have 4 and 5 channels.
         total = sum(int(tf.size(weight)) for weight in a_node.layer.trainable_variables)
         assert total - count == (9 * 4 + 5 + 5) * filters
 
@@ -285,6 +289,12 @@ def test_config_round_trip(moves):
     a_node.fast(training=False)
     copy.set_weights(layer.get_weights())
     assert_close([a_node.fast(training=False)], [expected], tolerance=0)
+
+
+def test_gated_cell_is_registered():
+    layer = GatedCell(OPS, 2, 3, moves=("down", "stay"))
+    copy = tf.keras.layers.deserialize(tf.keras.layers.serialize(layer))
+    assert isinstance(copy, GatedCell) and copy.get_config() == layer.get_config()
 
 
 def test_momentum_is_in_the_config():

@@ -32,7 +32,7 @@ def test_value_and_gradients():
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
         tape.watch([x, w, b])
-        y, mean, largest = shared(x, w, b, wanted=(0, 1, 2))
+        (y,), (mean, largest) = shared(("x", "w", "b"), x=x, w=w, b=b)
         loss = tf.reduce_sum(y**2)
     assert_close([y, mean, largest], [x * w + tf.sin(b), tf.reduce_mean(x), tf.reduce_max(w)])
     assert_close(tape.gradient(loss, [x, w, b]), [2 * y * w, 2 * y * x, 2 * y * tf.cos(b)])
@@ -41,13 +41,13 @@ def test_value_and_gradients():
 def test_gradients_go_only_where_they_are_wanted():
     x, w, b = arguments()
     shared = SharedFunction(Counted())
-    for wanted in [(0,), (2, 1), ()]:
+    for wanted in [("x",), ("b", "w"), ()]:
         with tf.GradientTape() as tape:
             tape.watch([x, w, b])
-            y = shared(x, w, b, wanted=wanted)[0]
+            (y,), _ = shared(wanted, x=x, w=w, b=b)
         gradients = tape.gradient(y, [x, w, b])
-        expected = [w, x, tf.cos(b)]
-        assert_close(gradients, [expected[i] if i in wanted else None for i in range(3)])
+        expected = {"x": w, "w": x, "b": tf.cos(b)}
+        assert_close(gradients, [g if name in wanted else None for name, g in expected.items()])
 
 
 def test_no_gradient_passes_through_statistics():
@@ -55,7 +55,7 @@ def test_no_gradient_passes_through_statistics():
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
         tape.watch([x, w])
-        y, mean, largest = shared(x, w, b, wanted=(0, 1))
+        (y,), (mean, largest) = shared(("x", "w"), x=x, w=w, b=b)
         loss = tf.reduce_sum(y) + mean + largest
     assert_close(tape.gradient(loss, [x, w]), [w, x])
 
@@ -65,7 +65,7 @@ def test_an_argument_without_influence_gets_zeros():
     x, unused, _ = arguments()
     with tf.GradientTape() as tape:
         tape.watch([x, unused])
-        (y,) = shared(x, unused, wanted=(0, 1))
+        (y,), _ = shared(("x", "unused"), x=x, unused=unused)
     assert_close(tape.gradient(y, [x, unused]), [2 * tf.ones(3), tf.zeros(3)])
 
 
@@ -74,7 +74,7 @@ def test_gradients_of_variables():
     x, _, b = arguments()
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
-        y = shared(x, w, b, wanted=(0, 1))[0]
+        (y,), _ = shared(("x", "w"), x=x, w=w, b=b)
     assert_close([tape.gradient(y, w)], [x])
 
 
@@ -84,7 +84,7 @@ def chain(shared, x, w, b):
         tape.watch([x, w, b])
         y = x
         for _ in range(LAYERS):
-            y = shared(y, w, b, wanted=(0, 1, 2))[0]
+            (y,), _ = shared(("x", "w", "b"), x=y, w=w, b=b)
     return [y, *tape.gradient(y, [x, w, b])]
 
 
@@ -151,22 +151,39 @@ def test_numbers_of_outputs():
     x, y, _ = arguments()
     with tf.GradientTape() as tape:
         tape.watch([x, y])
-        outputs = shared(x, y, wanted=(0, 1))
+        outputs, statistics = shared(("x", "y"), x=x, y=y)
         loss = tf.reduce_sum(3 * outputs[1])
-    assert len(outputs) == 4
+    assert (len(outputs), len(statistics)) == (3, 1)
     assert_close(tape.gradient(loss, [x, y]), [3 * tf.ones(3), 3 * tf.ones(3)])
 
 
-@pytest.mark.parametrize("wanted", [(0, 1), (1,)])
+@pytest.mark.parametrize("wanted", [("x", "w"), ("w",)])
 def test_backward_of_each_set_of_wanted_is_traced_once(wanted):
     function = Counted()
     shared = SharedFunction(function)
     for _ in range(2):
-        for choice in [wanted, (0,)]:
+        for choice in [wanted, ("x",)]:
             x, w, b = arguments()
             with tf.GradientTape() as tape:
                 tape.watch(x)
-                y = shared(x, w, b, wanted=choice)[0]
+                (y,), _ = shared(choice, x=x, w=w, b=b)
             tape.gradient(y, x)
     # One forward graph, and one backward graph for each of the two sets.
     assert function.traces == 3
+
+
+def test_arguments_and_results_are_structures():
+    """Gradients go to every tensor of an argument; None stays None."""
+
+    def function(x, pair, statistics):
+        first, missing, last = pair
+        assert missing is None
+        return {"y": x * first["a"] + last}, statistics
+
+    shared = SharedFunction(function)
+    x, a, b = arguments()
+    with tf.GradientTape() as tape:
+        tape.watch([x, a, b])
+        outputs, statistics = shared(("pair",), x=x, pair=({"a": a}, None, b), statistics=x)
+    assert_close([outputs["y"], statistics], [x * a + b, x])
+    assert_close(tape.gradient(outputs["y"], [x, a, b]), [None, x, tf.ones(3)])

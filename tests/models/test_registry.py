@@ -68,7 +68,9 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(run, tmp_path):
         load_network(directory)
     with open(path, "w") as file:
         json.dump(describe().to_dict(), file)
-    with pytest.raises(ValueError, match=r"network.json: format 1, .* train it again") as error:
+    with pytest.raises(
+        ValueError, match=r"network.json: written by an older .* train again"
+    ) as error:
         load_network(directory)
     assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="'resnet' is unknown; choose from"):

@@ -16,9 +16,12 @@ from reference import (
 )
 
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM
-from adl_tf.layers.gated_cell import ALL, ARCHITECTURE, WEIGHTS
-from adl_tf.models.supernet import Supernet
-from adl_tf.space.decoding import move_probabilities
+from adl_tf.layers.shared_function import Wanted
+from adl_tf.models.supernet import Supernet, node_name
+from adl_tf.space import ops as candidate_ops
+from adl_tf.space import search_space
+from adl_tf.space.decoding import decode, move_probabilities
+from adl_tf.space.ops import ATROUS, AVERAGE_POOL, MAX_POOL, SEPARABLE, Op
 from adl_tf.space.search_space import SearchSpace
 
 CLASSES = 5
@@ -112,6 +115,28 @@ def test_spaces_at_the_limits(fields):
     check(model, images_of(size, batch), training=True)
 
 
+@pytest.mark.parametrize("separable_atrous", [True, False], ids=["separable", "full"])
+def test_further_kernel_sizes(separable_atrous, monkeypatch):
+    """Entries of the table of ops are all that they need."""
+    further = (
+        Op("sep_conv_7x7", SEPARABLE, 7, "sep 7x7", "#000000"),
+        Op("atrous_conv_7x7", ATROUS, 7, "atr 7x7", "#000000"),
+        Op("max_pool_5x5", MAX_POOL, 5, "max 5x5", "#000000"),
+        Op("avg_pool_5x5", AVERAGE_POOL, 5, "avg 5x5", "#000000"),
+    )
+    table = candidate_ops.TABLE + further
+    monkeypatch.setattr(candidate_ops, "TABLE", table)
+    monkeypatch.setattr(candidate_ops, "_BY_NAME", {op.name: op for op in table})
+    monkeypatch.setattr(search_space, "OPS", tuple(op.name for op in table))
+    fields = dict(num_layers=2, num_blocks=2, filter_multiplier=2, num_levels=2)
+    names = [op.name for op in further] + ["sep_conv_3x3", "atrous_conv_5x5", "avg_pool_3x3"]
+    ops = ("skip_connect", *names, "none")
+    model = make_model((37, 50), separable_atrous=separable_atrous, ops=ops, **fields)
+    kernels = model.nodes["layer_1_stride_4"].mixed_op.kernels
+    assert kernels["sep_conv_first_depthwise"].shape[:2] == (7, 7)
+    check(model, images_of((37, 50)), training=True)
+
+
 @pytest.mark.parametrize("size", [(33, 33), (8, 20), (3, 5)])
 def test_images_of_a_few_pixels_at_the_coarsest_stride(size):
     """33x33 has 2x2 pixels at stride 32, the others one or two."""
@@ -181,17 +206,16 @@ def test_initial_architecture():
 def test_the_papers_nodes():
     """42 nodes for 12 layers; filters, moves and classifiers as in the paper."""
     model = Supernet(SearchSpace(), 19)
-    nodes = [node for layer in model.nodes for node in layer.values()]
-    assert len(nodes) == 42
-    assert [len(layer) for layer in model.nodes] == [1, 2, 3] + [4] * 9
-    for layer in model.nodes:
-        for level, cell in layer.items():
-            assert cell.filters == 8 * 2 ** int(level)
-            assert cell.num_blocks == 5 and not cell.separable_atrous
-    last = model.nodes[-1]
-    assert last["0"].moves == ("stay", "up")
-    assert last["1"].moves == last["2"].moves == ("down", "stay", "up")
-    assert last["3"].moves == ("down", "stay")
+    counts = [1, 2, 3] + [4] * 9
+    names = [node_name(layer, level) for layer, n in enumerate(counts) for level in range(n)]
+    assert len(names) == 42 and list(model.nodes) == names
+    for name, cell in model.nodes.items():
+        assert cell.filters == 8 * int(name.rpartition("_")[2]) // 4
+        assert cell.num_blocks == 5 and not cell.separable_atrous
+    last = [model.nodes[f"layer_12_stride_{stride}"].moves for stride in (4, 8, 16, 32)]
+    assert last[0] == ("stay", "up")
+    assert last[1] == last[2] == ("down", "stay", "up")
+    assert last[3] == ("down", "stay")
     assert [head.rates for head in model.heads] == [(24,), (12,), (6,), (3,)]
     assert [head.filters for head in model.heads] == [40, 80, 160, 320]
 
@@ -229,10 +253,10 @@ def test_wanted_gradients_are_those_of_all(tiny):
         return tape.gradient(loss, variables)
 
     for wanted, variables in (
-        (WEIGHTS, tiny.weight_variables),
-        (ARCHITECTURE, tiny.architecture_variables),
+        (Wanted.WEIGHTS, tiny.weight_variables),
+        (Wanted.ARCHITECTURE, tiny.architecture_variables),
     ):
-        assert_close(gradients(wanted, variables), gradients(ALL, variables), tolerance=1e-5)
+        assert_close(gradients(wanted, variables), gradients(Wanted.ALL, variables), tolerance=1e-5)
     tiny.set_weights(before)
 
 
@@ -243,7 +267,7 @@ def test_all_batch_norms_have_the_same_momentum(tiny):
     # Three in the stem, four in each head.
     assert len(norms) == 3 + 2 * 4
     assert {layer.momentum for layer in norms} == {BATCH_NORM_MOMENTUM}
-    cells = [cell for layer in tiny.nodes for cell in layer.values()]
+    cells = tiny.nodes.values()
     assert {cell.momentum for cell in cells} == {BATCH_NORM_MOMENTUM}
 
 
@@ -274,6 +298,41 @@ def test_batch_norms_behind_image_pooling_do_nothing():
         if id(variable) in frozen:
             one = "gamma" in variable.name or "variance" in variable.name
             np.testing.assert_array_equal(variable, np.full(variable.shape, float(one)))
+
+
+def test_decode(tiny):
+    """The genotype of the current alpha and beta."""
+    genotype, probability = tiny.decode()
+    assert (genotype, probability) == decode(tiny.space, tiny.alpha.numpy(), tiny.beta.numpy())
+    model = Supernet(tiny.space, CLASSES)
+    model.build((1, 33, 33, 3))
+    model.beta.assign([[[0.0, 0.0, 50.0], [0.0, 0.0, 0.0]]])
+    model.alpha.assign([[0.0, 3.0, 0.0, 0.0], [0.0, 0.0, 0.0, 3.0]])
+    genotype, probability = model.decode()
+    assert genotype.path == (0, 1) and probability == pytest.approx(1.0)
+    assert set(genotype.cell[0]) == {(0, "skip_connect"), (1, "sep_conv_3x3")}
+
+
+@pytest.mark.parametrize("sides", [(None, None), (33, None)])
+def test_height_and_width_must_be_static(sides):
+    message = r"Supernet: images of shape \(None, .*None, 3\).* static: crop or pad all images"
+    model = Supernet(SearchSpace(**TINY), CLASSES)
+    with pytest.raises(ValueError, match=message):
+        model(tf.keras.Input((*sides, 3)))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *sides, 3])])
+    def logits(images):
+        return model(images)
+
+    with pytest.raises(ValueError, match=message):
+        logits.get_concrete_function()
+
+
+def test_keras_inputs_of_a_static_size(tiny):
+    inputs = tf.keras.Input((33, 33, 3))
+    model = tf.keras.Model(inputs, tiny(inputs))
+    images = images_of((33, 33))
+    assert_close([model(images)], [tiny(images)], tolerance=1e-6)
 
 
 def test_weight_variables_exclude_the_architecture(tiny):
@@ -325,7 +384,7 @@ def test_cells_are_calls_of_few_functions():
     assert len(cells) == 2
     # H^(l-2) is evaluated once for a node, not once for a move: at layer 2 for stride 4
     # alone, whose H^(l-2) is the stem, at layer 3 for stride 4 too, then for both.
-    assert sum(count for name, count in calls.items() if "_previous_" in name) == 1 + 1 + 2 + 2
+    assert sum(count for name, count in calls.items() if "_edges_" in name) == 1 + 1 + 2 + 2
     assert all(function.attr["_noinline"].b for function in graph.library.function)
 
 
