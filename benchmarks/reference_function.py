@@ -245,8 +245,10 @@ def run_peer(checkout, job_file):
     variables = {variable.op.name: variable for variable in tf.global_variables()}
     assert set(variables) == set(values), set(variables) ^ set(values)
     with tf.Session() as session:
-        for name, variable in variables.items():
-            variable.load(values[name], session)
+        # All at once: the session prepares the whole graph for each call.
+        initializers = {name: variable.initializer for name, variable in variables.items()}
+        feed = {operation.inputs[1]: values[name] for name, operation in initializers.items()}
+        session.run(list(initializers.values()), feed)
         results = session.run(outputs, {placeholder: images})
     np.savez(job["output"], **results)
 
