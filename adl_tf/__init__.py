@@ -38,6 +38,7 @@ _HOMES = {
     "train_stream": "data.streams",
     "evaluation_stream": "data.streams",
     "RunData": "runs.data",
+    "RunNetwork": "runs.network",
     "run_search": "runs.search_run",
     "run_training": "runs.training_run",
     "decode_search": "runs.search_result",

@@ -48,7 +48,10 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
     # Every place that a file was looked for in would be logged as an error.
     logging.set_verbosity(logging.FATAL)
     try:
-        gin.parse_config_files_and_bindings(list(gin_files), list(gin_params))
+        # Not locked afterwards: public names register what they take when they are first used.
+        gin.parse_config_files_and_bindings(
+            list(gin_files), list(gin_params), finalize_config=False
+        )
     except _INVALID as error:
         raise ValueError(f"gin: {' '.join(str(error).split())}") from error
     finally:

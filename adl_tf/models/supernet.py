@@ -62,7 +62,7 @@ class Supernet(tf.keras.Model):
         self.space = space if isinstance(space, SearchSpace) else SearchSpace(**space)
         self.num_classes = num_classes
         space = self.space
-        self.stem = Stem()
+        self.stem = Stem(name="stem")
         # One flat dict: Keras saves the layers in it, but none in containers in containers.
         self.nodes = {
             node_name(layer, level): self._node(layer, level)
@@ -72,11 +72,16 @@ class Supernet(tf.keras.Model):
         last = space.levels(space.num_layers - 1)
         self.heads = [
             SpatialPyramidPooling(
-                [max(1, ASPP_FIELD // level_stride(level))], space.node_filters(level)
+                [max(1, ASPP_FIELD // level_stride(level))],
+                space.node_filters(level),
+                name=f"head_stride_{level_stride(level)}",
             )
             for level in last
         ]
-        self.classifiers = [tf.keras.layers.Conv2D(num_classes, 1) for _ in last]
+        self.classifiers = [
+            tf.keras.layers.Conv2D(num_classes, 1, name=f"classifier_stride_{level_stride(level)}")
+            for level in last
+        ]
         # Here, since `compile` notes which layers are trainable.
         freeze_pooled_norms(self)
         set_norm_momentum(self, BATCH_NORM_MOMENTUM)

@@ -26,7 +26,6 @@ GENOTYPE = Genotype(
         ((3, "sep_conv_3x3"), (2, "none")),
     ),
 )
-POOL_NORMS = 3  # One per layer: there is no convolution that they could be folded into.
 
 
 def random_image(height, width, seed=0):
