@@ -10,7 +10,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from adl_tf.configuration import say
-from adl_tf.data.dataset_dir import find_dataset
+from data_prep.dataset_dir import find_dataset
 from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription, Size
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader

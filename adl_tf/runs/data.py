@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Optional
 import gin
 import tensorflow as tf
 
-from adl_tf.data.dataset_dir import find_dataset
+from data_prep.dataset_dir import find_dataset
 from adl_tf.data.description import IGNORE_LABEL
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader
