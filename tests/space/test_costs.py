@@ -6,7 +6,6 @@ import pytest
 from adl_tf.models.auto_deeplab import DecodedNetwork
 from adl_tf.models.counting import count_multi_adds, count_parameters
 from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import PRESETS
 from adl_tf.space.sampling import sample_genotype
 from adl_tf.space.search_space import SearchSpace
 
