@@ -1,11 +1,20 @@
-"""CamVid in the 11-class arrangement: images in SPLIT/, label maps in SPLITannot/."""
+"""CamVid in the 11-class arrangement: images in SPLIT/, label maps in SPLITannot/.
 
+The usual val split is a short clip out of a sequence of the train split. With --val_sequence one
+whole sequence of the train split is scored instead, and nothing else of it is trained on.
+"""
+
+import functools
 import os
+from typing import Optional
+
+from absl import flags
 
 from adl_tf.data.description import IGNORE_LABEL
 from data_prep import program
 from data_prep.conversion import Conversion
-from data_prep.examples import Example, Item
+from data_prep.errors import ConversionError
+from data_prep.examples import Example, Item, shrink
 from data_prep.images import map_ids, read_image, read_label
 from data_prep.listing import list_pairs
 
@@ -25,11 +34,19 @@ _CLASSES = {
 _IDS = {**{label: label for label in range(11)}, 11: IGNORE_LABEL}
 
 
-def plan(input_dir: str) -> Conversion:
+def plan(
+    input_dir: str, *, val_sequence: Optional[str] = None, half_resolution: bool = False
+) -> Conversion:
     """Lists train, val and, where there is one, test.
 
+    Args:
+      input_dir: the directory that the archive was unpacked into.
+      val_sequence: sequence of the train split, such as "0006R0", that becomes the val split; the
+        usual val split is left out.
+      half_resolution: store 180x240.
+
     Raises:
-      ConversionError: a directory is missing or empty.
+      ConversionError: a directory is missing or empty, or there is no such sequence.
     """
     splits = {}
     for split in ("train", "val", "test"):
@@ -37,21 +54,45 @@ def plan(input_dir: str) -> Conversion:
         if split == "test" and not os.path.isdir(images):
             continue
         splits[split] = list_pairs(images, labels, (".png", ".jpg"))
+    if val_sequence:
+        splits = {**splits, **_split_by_sequence(splits["train"], val_sequence)}
     return Conversion(
         name="camvid",
         class_names=tuple(_CLASSES),
         colors=tuple(_CLASSES.values()),
-        source="CamVid (Brostow, Fauqueur, Cipolla 2009), 11 classes",
+        source="CamVid (Brostow, Fauqueur, Cipolla 2009), 11 classes"
+        + (f", val is sequence {val_sequence}" if val_sequence else "")
+        + (", half resolution" if half_resolution else ""),
         splits=splits,
-        convert=convert,
+        convert=functools.partial(convert, half_resolution=half_resolution),
     )
 
 
-def convert(item: Item) -> Example:
-    """Maps the void class to the ignore label."""
+def _split_by_sequence(items, val_sequence):
+    sequences = {item: item.name.split("_")[0] for item in items}  # Names are SEQUENCE_FRAME.
+    found = sorted(set(sequences.values()))
+    if val_sequence not in found or len(found) == 1:
+        raise ConversionError(
+            f"val_sequence {val_sequence!r}: the train split has the sequences "
+            f"{', '.join(found)}; choose one of at least two."
+        )
+    return {
+        "train": [item for item in items if sequences[item] != val_sequence],
+        "val": [item for item in items if sequences[item] == val_sequence],
+    }
+
+
+def convert(item: Item, *, half_resolution: bool) -> Example:
+    """Maps the void class to the ignore label; halves the size where asked to."""
     label = map_ids(read_label(item.label), _IDS, item.label)
+    if half_resolution:
+        return shrink(item.image, label, 0.5)
     return Example(*read_image(item.image), label)
 
 
 if __name__ == "__main__":
-    program.main(plan)
+    flags.DEFINE_string(
+        "val_sequence", None, "Sequence of the train split to score instead of the val split."
+    )
+    flags.DEFINE_bool("half_resolution", False, "Store 180x240.")
+    program.main(plan, options=("val_sequence", "half_resolution"))

@@ -5,6 +5,7 @@ from typing import Sequence
 import tensorflow as tf
 
 from adl_tf.layers.conv_norm import BEFORE, ConvNorm
+from adl_tf.space.network_sizes import PAPER_SIZES
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
@@ -19,7 +20,7 @@ class Stem(tf.keras.layers.Layer):
 
     STRIDES = (2, 1, 2)
 
-    def __init__(self, filters: Sequence[int] = (64, 64, 128), **kwargs):
+    def __init__(self, filters: Sequence[int] = PAPER_SIZES.stem, **kwargs):
         super().__init__(**kwargs)
         self.filters = tuple(filters)
         self.convolutions = [

@@ -6,12 +6,83 @@ import tensorflow as tf
 
 from adl_tf.layers.conv_norm import AFTER, ConvNorm
 from adl_tf.layers.convolution import spatial_size
+from adl_tf.space.network_sizes import PAPER_SIZES
 
 HEAD_EPSILON = 1e-5  # Of the batch norms in ASPP and decoder.
 
 
-def head_conv(filters: int, kernel_size: int, epsilon: float = HEAD_EPSILON, **kwargs) -> ConvNorm:
+@tf.keras.utils.register_keras_serializable(package="adl_tf")
+class SeparableHeadConv(tf.keras.layers.Layer):
+    """Depthwise and 1x1 convolution, each followed by batch norm and relu.
+
+    As `split_separable_conv2d` of the reference
+    (https://github.com/tensorflow/models, research/deeplab/model.py), after DeepLabv3+
+    (https://arxiv.org/abs/1802.02611, section 3.1).
+
+    Args:
+      filters: K, output channels.
+      kernel_size: side of the depthwise kernel.
+      epsilon: of the batch norms.
+      rate: atrous rate.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        epsilon: float = HEAD_EPSILON,
+        rate: int = 1,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.epsilon = epsilon
+        self.rate = rate
+        self.depthwise_norm = tf.keras.layers.BatchNormalization(
+            epsilon=epsilon, name="depthwise_norm"
+        )
+        self.pointwise = ConvNorm(
+            filters,
+            relu=AFTER,
+            epsilon=epsilon,
+            kernel_initializer=tf.keras.initializers.TruncatedNormal(stddev=0.06),
+            name="pointwise",
+        )
+
+    def get_config(self):
+        names = ("filters", "kernel_size", "epsilon", "rate")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+    def build(self, input_shape):
+        self.depthwise_kernel = self.add_weight(
+            name="depthwise_kernel",
+            shape=(self.kernel_size, self.kernel_size, input_shape[-1], 1),
+            initializer=tf.keras.initializers.TruncatedNormal(stddev=0.33),
+        )
+        for layer in (self.depthwise_norm, self.pointwise):
+            with tf.name_scope(layer.name):
+                layer.build((None, None, None, input_shape[-1]))
+        super().build(input_shape)
+
+    def call(self, x, training=False):
+        """[B, H, W, C] -> [B, H, W, K]."""
+        rates = [self.rate, self.rate]
+        x = tf.nn.depthwise_conv2d(x, self.depthwise_kernel, [1, 1, 1, 1], "SAME", dilations=rates)
+        x = tf.nn.relu(self.depthwise_norm(x, training=training))
+        return self.pointwise(x, training=training)
+
+
+def head_conv(
+    filters: int,
+    kernel_size: int,
+    epsilon: float = HEAD_EPSILON,
+    separable: bool = False,
+    **kwargs,
+) -> tf.keras.layers.Layer:
     """Convolution, batch norm, relu, as ASPP and decoder use them."""
+    if separable:
+        return SeparableHeadConv(filters, kernel_size, epsilon, **kwargs)
     return ConvNorm(
         filters,
         kernel_size,
@@ -30,24 +101,32 @@ class SpatialPyramidPooling(tf.keras.layers.Layer):
       rates: atrous rates of the 3x3 convolutions.
       filters: K, of each branch and of the output.
       epsilon: of the batch norms.
+      separable: depthwise-separable 3x3 convolutions.
     """
 
     def __init__(
-        self, rates: Sequence[int], filters: int = 256, epsilon: float = HEAD_EPSILON, **kwargs
+        self,
+        rates: Sequence[int],
+        filters: int = PAPER_SIZES.aspp,
+        epsilon: float = HEAD_EPSILON,
+        separable: bool = False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.rates = tuple(rates)
         self.filters = filters
         self.epsilon = epsilon
+        self.separable = separable
         self.pooled = head_conv(filters, 1, epsilon, name="pooled")
         self.branches = [head_conv(filters, 1, epsilon, name="pointwise")]
         self.branches += [
-            head_conv(filters, 3, epsilon, rate=rate, name=f"rate_{rate}") for rate in self.rates
+            head_conv(filters, 3, epsilon, separable, rate=rate, name=f"rate_{rate}")
+            for rate in self.rates
         ]
         self.projection = head_conv(filters, 1, epsilon, name="projection")
 
     def get_config(self):
-        names = ("rates", "filters", "epsilon")
+        names = ("rates", "filters", "epsilon", "separable")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def build(self, input_shape):

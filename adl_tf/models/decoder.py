@@ -4,9 +4,7 @@ import tensorflow as tf
 
 from adl_tf.layers.convolution import resize, spatial_size
 from adl_tf.models.aspp import head_conv
-
-_LOW_LEVEL_FILTERS = 48
-_FILTERS = 256
+from adl_tf.space.network_sizes import PAPER_SIZES
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
@@ -15,13 +13,29 @@ class Decoder(tf.keras.layers.Layer):
 
     Args:
       num_classes: number of classes.
+      low_level_filters: to which the finer features are projected.
+      filters: of the two 3x3 convolutions.
+      separable: depthwise-separable 3x3 convolutions.
     """
 
-    def __init__(self, num_classes: int, **kwargs):
+    def __init__(
+        self,
+        num_classes: int,
+        low_level_filters: int = PAPER_SIZES.low_level,
+        filters: int = PAPER_SIZES.decoder,
+        separable: bool = False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_classes = num_classes
-        self.projection = head_conv(_LOW_LEVEL_FILTERS, 1, name="low_level")
-        self.convolutions = [head_conv(_FILTERS, 3, name=f"refine_{index}") for index in range(2)]
+        self.low_level_filters = low_level_filters
+        self.filters = filters
+        self.separable = separable
+        self.projection = head_conv(low_level_filters, 1, name="low_level")
+        self.convolutions = [
+            head_conv(filters, 3, separable=separable, name=f"refine_{index}")
+            for index in range(2)
+        ]
         # Rounded to bfloat16, logits of 10 would be off by up to 0.03, and labels with them.
         self.classifier = tf.keras.layers.Conv2D(
             num_classes,
@@ -32,7 +46,8 @@ class Decoder(tf.keras.layers.Layer):
         )
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes}
+        names = ("num_classes", "low_level_filters", "filters", "separable")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     def call(self, inputs, training=False):
         """(coarse [B, h, w, C], fine [B, H, W, D]) -> logits [B, H, W, classes]."""

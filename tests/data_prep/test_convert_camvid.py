@@ -46,6 +46,18 @@ def test_test_split_is_taken_where_there_is_one(tmp_path):
     assert [r["name"] for r in read_records(tmp_path / "out", "test")] == ["Seq05VD_f00000"]
 
 
+def test_split_by_sequence_at_half_resolution(tmp_path):
+    archive = make_archive(tmp_path / "camvid")
+    conversion = convert_camvid.plan(archive, val_sequence="0001TP", half_resolution=True)
+    summary = run_conversion(conversion, str(tmp_path / "out"))
+    assert summary["examples"] == {"train": 1, "val": 1}
+    # Nothing of the usual val split is left.
+    assert [r["name"] for r in read_records(tmp_path / "out", "train")] == ["0016E5_00390"]
+    assert labels_by_name(tmp_path / "out", "val")["0001TP_006690"].shape == (18, 24)
+    with pytest.raises(ConversionError, match="'0002XX': .* sequences 0001TP, 0016E5; choose"):
+        convert_camvid.plan(archive, val_sequence="0002XX")
+
+
 def test_missing_and_empty_folders_are_named(tmp_path):
     with pytest.raises(ConversionError, match="camvid/train: no such directory"):
         convert_camvid.plan(str(tmp_path / "camvid"))
