@@ -33,8 +33,7 @@ class Decoder(tf.keras.layers.Layer):
         self.separable = separable
         self.projection = head_conv(low_level_filters, 1, name="low_level")
         self.convolutions = [
-            head_conv(filters, 3, separable=separable, name=f"refine_{index}")
-            for index in range(2)
+            head_conv(filters, 3, separable=separable, name=f"refine_{index}") for index in range(2)
         ]
         # Rounded to bfloat16, logits of 10 would be off by up to 0.03, and labels with them.
         self.classifier = tf.keras.layers.Conv2D(

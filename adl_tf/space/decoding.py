@@ -1,12 +1,16 @@
 """From relaxed to discrete: softmaxes of alpha and beta, Viterbi, strongest edges."""
 
-from typing import Tuple
+from typing import List, Tuple
 
 import numpy as np
 
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import NONE
 from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
+
+# How paths are scored.
+PROBABILITY, RELATIVE = "probability", "relative"
+RULES = (PROBABILITY, RELATIVE)
 
 
 def op_probabilities(alpha: np.ndarray) -> np.ndarray:
@@ -32,30 +36,74 @@ def move_probabilities(space: SearchSpace, beta: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum(axis=-1, keepdims=True)
 
 
-def most_probable_path(space: SearchSpace, beta: np.ndarray) -> Tuple[Tuple[int, ...], float]:
-    """Viterbi over beta (paper, section 3.3).
+def best_paths(
+    space: SearchSpace, beta: np.ndarray, count: int = 1, rule: str = PROBABILITY
+) -> List[Tuple[Tuple[int, ...], float]]:
+    """The paths of the highest scores, by dynamic programming over layers (Viterbi).
+
+    Args:
+      space: the search space.
+      beta: [layers - 1, levels, moves], logits.
+      count: how many paths.
+      rule: "probability" (paper, section 3.3): the product of a path's moves. It prefers nodes
+        with fewer moves to choose from: with beta all zero it stays at stride 4, where a move has
+        probability 1/2 instead of 1/3. "relative": the product of each move's probability over
+        that of an undecided node's move, so that undecided paths score alike.
 
     Returns:
-      (path, probability): one level per layer, and the product of its moves.
-      Of equally probable paths the one that stays finest is taken.
+      (path, probability) each, best first; fewer where the space has fewer. Of paths that score
+      alike the one that stays finest comes first.
+
+    Raises:
+      ValueError: an unknown rule.
     """
+    if rule not in RULES:
+        raise ValueError(f"rule {rule!r} of decoding is unknown; choose from {list(RULES)}.")
     with np.errstate(divide="ignore"):
-        log_moves = np.log(move_probabilities(space, beta))
-    best = np.full(space.num_levels, -np.inf)
-    best[0] = 0.0
-    back = np.zeros((space.num_layers, space.num_levels), np.int64)
+        moves = np.log(move_probabilities(space, beta))
+    scores = moves + np.log(space.legal_moves().sum(axis=-1))[:, None] * (rule == RELATIVE)
+    best = {0: [(0.0, 0.0, (0,))]}  # Level -> (score, log probability, path), best first.
     for layer in range(1, space.num_layers):
-        scores = np.full(space.num_levels, -np.inf)
-        for level in range(space.num_levels):
+        reached = {}
+        for level in space.levels(layer):
+            candidates = [
+                (
+                    score + scores[layer - 1, source, move],
+                    log_probability + moves[layer - 1, source, move],
+                    (*path, level),
+                )
+                for source, move in space.predecessors(layer, level)
+                for score, log_probability, path in best[source]
+            ]
+            reached[level] = sorted(candidates, key=lambda candidate: -candidate[0])[:count]
+        best = reached
+    last = [candidate for level in sorted(best) for candidate in best[level]]
+    last = sorted(last, key=lambda candidate: -candidate[0])[:count]
+    return [(path, float(np.exp(log_probability))) for _, log_probability, path in last]
+
+
+def most_probable_path(space: SearchSpace, beta: np.ndarray) -> Tuple[Tuple[int, ...], float]:
+    """The first of `best_paths` by the paper's rule, and its probability."""
+    return best_paths(space, beta)[0]
+
+
+def visit_probabilities(space: SearchSpace, moves: np.ndarray) -> np.ndarray:
+    """Probability that a path drawn move by move passes each node.
+
+    Args:
+      space: the search space.
+      moves: [layers - 1, levels, moves], as `move_probabilities` returns them.
+
+    Returns:
+      float64 [layers, levels]; each layer sums to 1.
+    """
+    visits = np.zeros((space.num_layers, space.num_levels))
+    visits[0, 0] = 1.0
+    for layer in range(1, space.num_layers):
+        for level in space.levels(layer):
             for source, move in space.predecessors(layer, level):
-                score = best[source] + log_moves[layer - 1, source, move]
-                if score > scores[level]:
-                    scores[level], back[layer, level] = score, source
-        best = scores
-    path = [int(np.argmax(best))]
-    for layer in range(space.num_layers - 1, 0, -1):
-        path.append(int(back[layer, path[-1]]))
-    return tuple(reversed(path)), float(np.exp(best.max()))
+                visits[layer, level] += visits[layer - 1, source] * moves[layer - 1, source, move]
+    return visits
 
 
 def path_probability(space: SearchSpace, beta: np.ndarray, path) -> float:
@@ -96,7 +144,16 @@ def strongest_cell(space: SearchSpace, alpha: np.ndarray):
     return tuple(cell)
 
 
-def decode(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) -> Tuple[Genotype, float]:
-    """Discrete architecture of a relaxed one, and the probability of its path."""
-    path, probability = most_probable_path(space, beta)
+def decode(
+    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, rule: str = PROBABILITY
+) -> Tuple[Genotype, float]:
+    """Discrete architecture of a relaxed one, and the probability of its path.
+
+    Args:
+      space: the search space.
+      alpha: [edges, ops], logits.
+      beta: [layers - 1, levels, moves], logits.
+      rule: of the path, see `best_paths`.
+    """
+    path, probability = best_paths(space, beta, rule=rule)[0]
     return Genotype(path=path, cell=strongest_cell(space, alpha)), probability

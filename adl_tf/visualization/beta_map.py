@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adl_tf.space.decoding import visit_probabilities
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.visualization.figure import (
     MARGIN,
@@ -22,7 +23,6 @@ from adl_tf.visualization.trellis import (
     node_position,
     trellis_arrows,
     trellis_size,
-    visit_probabilities,
 )
 
 

@@ -79,28 +79,6 @@ def trellis_arrows(
     return arrows
 
 
-def visit_probabilities(space: SearchSpace, probabilities: np.ndarray) -> np.ndarray:
-    """Probability that a path drawn move by move passes each node.
-
-    Reference:
-      section 3.3 of https://arxiv.org/abs/1901.02985: beta as probabilities of moves.
-
-    Args:
-      space: the search space.
-      probabilities: [layers - 1, levels, moves], as `move_probabilities` returns them.
-
-    Returns:
-      float64 [layers, levels]; each layer sums to 1.
-    """
-    visits = np.zeros((space.num_layers, space.num_levels))
-    visits[0, 0] = 1.0
-    for arrow in trellis_arrows(space, probabilities=probabilities):
-        visits[arrow.layer + 1, arrow.target] += (
-            visits[arrow.layer, arrow.source] * arrow.probability
-        )
-    return visits
-
-
 def end_arrows(space: SearchSpace) -> List[Tuple[Node, Node]]:
     """From the stem to the first layer, and from each node of the last layer to its head."""
     last = space.num_layers - 1

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from adl_tf.space.decoding import (
+    PROBABILITY,
+    RELATIVE,
+    best_paths,
     decode,
     most_probable_path,
     move_probabilities,
     op_probabilities,
     path_probability,
     strongest_cell,
+    visit_probabilities,
 )
 from adl_tf.space.ops import NONE, OPS
 from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
@@ -188,3 +192,45 @@ def test_decode_is_both():
     genotype, probability = decode(space, alpha, beta)
     assert (genotype.path, probability) == most_probable_path(space, beta)
     assert genotype.cell == strongest_cell(space, alpha)
+
+
+@pytest.mark.parametrize("rule", [PROBABILITY, RELATIVE])
+@pytest.mark.parametrize("layers, levels", [(1, 4), (4, 2), (5, 3)])
+def test_best_paths_are_those_of_brute_force(rule, layers, levels):
+    space = SearchSpace(num_layers=layers, num_levels=levels)
+    beta = np.random.default_rng(layers).normal(size=space.beta_shape)
+    paths = enumerate_paths(space, beta)
+    untrained = enumerate_paths(space, np.zeros(space.beta_shape))
+
+    def score(path):
+        return paths[path] / (untrained[path] if rule == RELATIVE else 1.0)
+
+    expected = sorted(paths, key=score, reverse=True)[:7]
+    found = best_paths(space, beta, 7, rule)
+    assert [path for path, _ in found] == expected
+    np.testing.assert_allclose([p for _, p in found], [paths[path] for path in expected])
+
+
+def test_undecided_paths_score_alike_by_the_relative_rule_only():
+    space = SearchSpace(num_layers=8)
+    zero = np.zeros(space.beta_shape)
+    # The paper's rule: half of the moves at stride 4, a third of those elsewhere.
+    assert best_paths(space, zero)[0] == ((0,) * 8, pytest.approx(0.5**7))
+    # A nudge that means nothing decides the paper's rule nowhere, the relative one everywhere.
+    nudged = zero.copy()
+    nudged[:, :, 2] += 1e-3
+    assert best_paths(space, nudged)[0][0] == (*[0] * 7, 1)
+    assert best_paths(space, nudged, rule=RELATIVE)[0][0] == (0, 1, 2, 3, 3, 3, 3, 3)
+    with pytest.raises(ValueError, match="rule 'viterbi' of decoding is unknown; choose from"):
+        best_paths(space, zero, rule="viterbi")
+
+
+def test_visits_sum_the_probabilities_of_paths():
+    space = SearchSpace(num_layers=4, num_levels=3)
+    beta = np.random.default_rng(0).normal(size=space.beta_shape)
+    visits = visit_probabilities(space, move_probabilities(space, beta))
+    expected = np.zeros((4, 3))
+    for path, probability in enumerate_paths(space, beta).items():
+        expected[np.arange(4), path] += probability
+    np.testing.assert_allclose(visits, expected)
+    np.testing.assert_allclose(visits.sum(axis=1), 1)

@@ -20,7 +20,7 @@ from adl_tf.visualization.beta_map import draw_beta
 from adl_tf.visualization.cell_graph import cell_arcs, edge_names, state_center
 from adl_tf.visualization.figure import figure_to_image, save_figure
 from adl_tf.visualization.history import draw_alpha_history, draw_beta_history
-from adl_tf.visualization.trellis import end_arrows, trellis_arrows, visit_probabilities
+from adl_tf.visualization.trellis import end_arrows, trellis_arrows
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -112,18 +112,6 @@ def test_end_arrows_lead_from_the_stem_and_to_every_head():
         ((2, 1), (3, 1)),
         ((2, 2), (3, 2)),
     ]
-
-
-def test_visits_sum_the_probabilities_of_paths():
-    space = SearchSpace(num_layers=4, num_levels=3)
-    _, beta = random_logits(space)
-    visits = visit_probabilities(space, decoding.move_probabilities(space, beta))
-    expected = np.zeros((4, 3))
-    for path in itertools.product(range(3), repeat=4):
-        if path[0] == 0 and max(abs(np.diff(path))) <= 1:
-            expected[np.arange(4), path] += decoding.path_probability(space, beta, path)
-    np.testing.assert_allclose(visits, expected)
-    np.testing.assert_allclose(visits.sum(axis=1), 1)
 
 
 def test_blue_nodes_are_the_genotypes_path():

@@ -1,0 +1,143 @@
+"""How much a search decided: where its alpha and beta stand between undecided and decided."""
+
+from typing import Dict, NamedTuple, Tuple, Union
+
+import numpy as np
+
+from adl_tf.space.decoding import (
+    PROBABILITY,
+    best_paths,
+    move_probabilities,
+    op_probabilities,
+    strongest_cell,
+    visit_probabilities,
+)
+from adl_tf.space.ops import get_op
+from adl_tf.space.search_space import SearchSpace
+
+# A path that is this many times as probable as the untrained one was chosen by the search; and of
+# alpha and beta as uniform as this, neither was.
+DECIDED_RATIO = 2.0
+UNDECIDED_ENTROPY = 0.95
+
+
+class Decision(NamedTuple):
+    """What alpha and beta say beyond the architecture that is decoded from them.
+
+    Untrained logits are zero. They decode to an architecture too, so the decoded one alone says
+    nothing: https://arxiv.org/abs/1912.12522 compares searches with what they return untrained.
+
+    Attributes:
+      path: the decoded path.
+      path_probability: product of its moves.
+      untrained_path: what beta = 0 decodes to by the same rule.
+      untrained_probability: product of its moves at beta = 0.
+      runner_up_ratio: probability of the decoded path over that of the next one; infinite in a
+        space of one path.
+      alpha_entropy: mean over the edges of the entropy of their ops, over that of uniform ones:
+        1 is undecided, 0 decided.
+      beta_entropy: the same of the moves, each node weighted with the probability that a path
+        passes it; 0 where there is no move to choose.
+      weightless_ops: share of the decoded cell's ops that have no parameters.
+    """
+
+    path: Tuple[int, ...]
+    path_probability: float
+    untrained_path: Tuple[int, ...]
+    untrained_probability: float
+    runner_up_ratio: float
+    alpha_entropy: float
+    beta_entropy: float
+    weightless_ops: float
+
+    @property
+    def path_is_decided(self) -> bool:
+        """Whether the path is clearly more probable than it would be untrained."""
+        return (
+            self.path_probability > DECIDED_RATIO * self.untrained_probability
+            and self.beta_entropy < UNDECIDED_ENTROPY
+        )
+
+    @property
+    def cell_is_decided(self) -> bool:
+        """Whether alpha is clearly not uniform."""
+        return self.alpha_entropy < UNDECIDED_ENTROPY
+
+    def numbers(self) -> Dict[str, float]:
+        """The measures that JSON and TensorBoard get; a missing runner-up is left out."""
+        names = (
+            "path_probability",
+            "untrained_probability",
+            "runner_up_ratio",
+            "alpha_entropy",
+            "beta_entropy",
+            "weightless_ops",
+        )
+        values = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in values.items() if np.isfinite(value)}
+
+    def summary(self) -> str:
+        """One line for people."""
+        ratio = self.path_probability / self.untrained_probability
+        same = ", the same path" if self.path == self.untrained_path else ""
+        return (
+            f"path probability {self.path_probability:.3g} ({ratio:.3g}x that of the untrained "
+            f"best path{same}), {self.runner_up_ratio:.3g}x the runner-up; entropy (1 = "
+            f"undecided) of alpha {self.alpha_entropy:.3f}, of beta {self.beta_entropy:.3f}; "
+            f"{self.weightless_ops:.0%} of the ops without parameters"
+        )
+
+    def warning(self) -> str:
+        """One line if path or cell is near what an untrained search decodes to, else empty."""
+        undecided = [
+            name
+            for name, decided in (("path", self.path_is_decided), ("cell", self.cell_is_decided))
+            if not decided
+        ]
+        if not undecided:
+            return ""
+        return (
+            f"warning: the {' and the '.join(undecided)} of this search "
+            f"{'is' if len(undecided) == 1 else 'are'} hardly decided: an untrained search decodes "
+            "to about the same. Search longer, or raise architecture_optimizer.rate."
+        )
+
+
+def _relative_entropy(probabilities: np.ndarray, choices: Union[int, np.ndarray]) -> np.ndarray:
+    """Entropy over that of `choices` equally likely ones; 0 where there is one choice."""
+    logarithms = np.log(np.where(probabilities > 0, probabilities, 1.0))
+    entropy = -(probabilities * logarithms).sum(axis=-1)
+    return entropy / np.where(np.asarray(choices) > 1, np.log(choices), np.inf)
+
+
+def measure_decision(
+    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, rule: str = PROBABILITY
+) -> Decision:
+    """Measures how far alpha and beta are from undecided.
+
+    Args:
+      space: the search space.
+      alpha: [edges, ops], logits.
+      beta: [layers - 1, levels, moves], logits.
+      rule: of the path, see `best_paths`.
+    """
+    (path, probability), *others = best_paths(space, beta, 2, rule)
+    untrained_path, untrained_probability = best_paths(space, np.zeros(space.beta_shape), 1, rule)[
+        0
+    ]
+    legal = space.legal_moves().sum(axis=-1)
+    moves = move_probabilities(space, beta)
+    # The nodes that have a move out of them; in the last layer none has.
+    visits = visit_probabilities(space, moves)[:-1] * (legal > 1)
+    node_entropy = _relative_entropy(moves, legal[None])
+    ops = [get_op(op) for block in strongest_cell(space, alpha) for _, op in block]
+    return Decision(
+        path=path,
+        path_probability=probability,
+        untrained_path=untrained_path,
+        untrained_probability=untrained_probability,
+        runner_up_ratio=probability / others[0][1] if others else float("inf"),
+        alpha_entropy=float(_relative_entropy(op_probabilities(alpha), len(space.ops)).mean()),
+        beta_entropy=float((visits * node_entropy).sum() / max(visits.sum(), 1e-12)),
+        weightless_ops=float(np.mean([not op.has_weights for op in ops])),
+    )
