@@ -8,6 +8,8 @@ from typing import Iterator, Optional, Sequence
 import gin
 import numpy as np
 import tensorflow as tf
+
+# Private in TensorFlow 2.15: determinism can be turned on and off in public, but not asked for.
 from tensorflow.python.framework import config as tf_config
 
 from adl_tf.configuration import say
