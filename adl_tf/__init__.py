@@ -44,6 +44,7 @@ _HOMES = {
     "decode_search": "runs.search_result",
     "profile_network": "models.profiling",
     "evaluate_network": "evaluation.network_evaluation",
+    "normalize": "data.normalization",
     "Predictor": "evaluation.inference",
     "export_network": "serving.export",
     "predict_images": "serving.prediction",

@@ -16,10 +16,9 @@ from adl_tf.configuration import (
     say,
 )
 from adl_tf.models.profiling import profile_network
-from adl_tf.models.registry import BASELINES, DECODED, NetworkDescription, build_network
+from adl_tf.models.registry import DECODED, NETWORKS, NetworkDescription, build_network
 from adl_tf.models.supernet import Supernet
 from adl_tf.sizes import parse_image_size
-from adl_tf.space.genotype import load_genotype
 
 SUPERNET = "supernet"
 
@@ -33,12 +32,11 @@ def main() -> Dict[str, Any]:
         network = Supernet(configured_space(), options.num_classes)
         network.build((None, *image_size, 3))
     else:
-        genotype = load_genotype(options.genotype) if options.network == DECODED else None
         network = build_network(
             NetworkDescription(
                 options.network,
                 options.num_classes,
-                genotype,
+                options.genotype,
                 options.filter_multiplier,
                 options.width,
             )
@@ -56,7 +54,7 @@ def main() -> Dict[str, Any]:
 
 if __name__ == "__main__":
     define_gin_flags()
-    flags.DEFINE_enum("network", DECODED, [DECODED, SUPERNET, *BASELINES], "Which network.")
+    flags.DEFINE_enum("network", DECODED, [SUPERNET, *NETWORKS], "Which network.")
     flags.DEFINE_string("genotype", "auto_deeplab", "Genotype, by path or name of a preset.")
     flags.DEFINE_integer("filter_multiplier", 20, "F; S, M, L: 20, 32, 48.", lower_bound=1)
     flags.DEFINE_float("width", 1.0, "Factor of a baseline's filters.", lower_bound=0.1)

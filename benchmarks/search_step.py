@@ -49,6 +49,7 @@ def measure_ours(crop, repeats, separable_atrous):
     from adl_tf.training.devices import configure_runtime
 
     configure_runtime(small_kernels=True)
+    tf.keras.utils.set_random_seed(0)
     model = AlternatingModel(Supernet(SearchSpace(separable_atrous=separable_atrous), CLASSES))
     model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer())
     model.build((None, crop, crop, 3))

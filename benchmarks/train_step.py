@@ -30,6 +30,7 @@ def main(argv):
 
     options = flags.FLAGS
     configure_runtime()
+    tf.keras.utils.set_random_seed(0)
     crop, batch_size = options.crop_size, options.batch_size
     batch = {
         "image": tf.random.normal([batch_size, crop, crop, 3]),
@@ -70,13 +71,12 @@ def main(argv):
 
 def describe(text, num_classes):
     """ "auto_deeplab:8" -> NetworkDescription."""
-    from adl_tf.models.registry import BASELINES, DECODED, NetworkDescription
-    from adl_tf.space.genotype import load_genotype
+    from adl_tf.models.registry import DECODED, NETWORKS, NetworkDescription
 
     name, _, size = text.rpartition(":")
-    if name in BASELINES:
+    if name in NETWORKS:
         return NetworkDescription(name, num_classes, width=float(size))
-    return NetworkDescription(DECODED, num_classes, load_genotype(name), int(size))
+    return NetworkDescription(DECODED, num_classes, name, int(size))
 
 
 if __name__ == "__main__":

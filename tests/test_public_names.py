@@ -7,6 +7,20 @@ import subprocess
 import sys
 
 import adl_tf
+from adl_tf.layers.gated_cell import GatedCell
+from adl_tf.layers.mixed_op import MixedOp
+
+MAIN_CLASSES = (
+    "SearchSpace",
+    "Genotype",
+    "Supernet",
+    "DecodedBackbone",
+    "DecodedNetwork",
+    "AlternatingModel",
+    "TrainingModel",
+    "RecordReader",
+    "Predictor",
+)
 
 
 def test_importing_the_package_loads_no_tensorflow():
@@ -32,14 +46,27 @@ def test_no_public_name_is_that_of_a_module():
     assert not modules & set(adl_tf.__all__)
 
 
+def test_the_main_classes_say_where_they_are_from_and_how_to_use_them():
+    classes = [getattr(adl_tf, name) for name in MAIN_CLASSES] + [MixedOp, GatedCell]
+    for value in classes:
+        for section in ("Args:", "Reference:", "https://arxiv.org/abs/1901.02985", "Example:"):
+            assert section in value.__doc__, (value.__name__, section)
+
+
 def test_examples_in_docstrings_run():
     for name in (
         "adl_tf",
         "adl_tf.sizes",
+        "adl_tf.space.search_space",
+        "adl_tf.space.genotype",
+        "adl_tf.data.reader",
         "adl_tf.layers.conv_norm",
         "adl_tf.layers.gated_cell",
         "adl_tf.layers.mixed_op",
         "adl_tf.models.supernet",
+        "adl_tf.models.auto_deeplab",
+        "adl_tf.training.alternating_model",
+        "adl_tf.training.training_model",
         "adl_tf.runs.phases",
         "adl_tf.evaluation.inference",
     ):

@@ -10,6 +10,23 @@ def normalize(image):
     return tf.cast(image, tf.float32) / MEAN_COLOR - 1.0
 
 
+def require_normalized(images) -> None:
+    """Makes sure that images went through `normalize`, as far as their dtype says so.
+
+    Args:
+      images: a tensor, an array, or what else has a dtype.
+
+    Raises:
+      ValueError: images of integers, which Keras would cast and pass on as 0..255.
+    """
+    dtype = tf.as_dtype(images.dtype)
+    if not dtype.is_floating:
+        raise ValueError(
+            f"images are {dtype.name}, but networks take float32 in [-1, 1]; use "
+            "adl_tf.normalize(images)."
+        )
+
+
 def denormalize(image):
     """Maps float [-1, 1] back to uint8 0..255, for pictures; the shape is kept."""
     return tf.saturate_cast(tf.round((image + 1.0) * MEAN_COLOR), tf.uint8)

@@ -25,11 +25,43 @@ SUBSETS = (None, "A", "B")
 class RecordReader:
     """Reads the records of a split by their numbers.
 
+    A search trains on two disjoint halves of one split, trainA for the weights and trainB for
+    alpha and beta; `subset` cuts them from a random permutation pi of its N records:
+
+        trainA = {pi(n) : n < floor(N / 2)},    trainB = {pi(n) : n >= floor(N / 2)}
+
+    Reference:
+      Liu et al., Auto-DeepLab, section 4.1, https://arxiv.org/abs/1901.02985.
+
+    Example:
+      >>> import tempfile
+      >>> from data_prep import convert_synthetic
+      >>> folder = tempfile.mkdtemp()
+      >>> _ = convert_synthetic.build(folder, num_train=4, num_val=1, height=32, width=48)
+      >>> reader = RecordReader(folder, "train")
+      >>> image, label, filename, valid = reader.load(tf.constant(0, tf.int64))
+      >>> image.shape, image.dtype, label.shape, bool(valid)
+      (TensorShape([32, 48, 3]), tf.uint8, TensorShape([32, 48]), True)
+      >>> sorted([*reader.subset("A", seed=0), *reader.subset("B", seed=0)]) == [0, 1, 2, 3]
+      True
+
+    Args:
+      dataset_dir: directory of the shards.
+      split: such as "train".
+      num_classes: needed only where there is no `dataset.json`.
+      max_bad_records: how many bad records are reported and skipped before a stream fails.
+      cache_dir: where decoded examples are kept, which takes as much room as their pixels;
+        None: they are decoded each time.
+
     Attributes:
       split: its name.
       description: the DatasetDescription.
       num_examples: number of raw records, bad ones included.
       bad_records: the BadRecords that streams of this reader met.
+
+    Raises:
+      FileNotFoundError: directory, description or a shard is missing.
+      ValueError: the split is unknown or empty, or num_classes differs from the data set's.
     """
 
     def __init__(
@@ -40,20 +72,6 @@ class RecordReader:
         max_bad_records: int = 0,
         cache_dir: Optional[str] = None,
     ):
-        """Opens the split and finds its records.
-
-        Args:
-          dataset_dir: directory of the shards.
-          split: such as "train".
-          num_classes: needed only where there is no `dataset.json`.
-          max_bad_records: how many bad records are reported and skipped before a stream fails.
-          cache_dir: where decoded examples are kept, which takes as much room as their pixels;
-            None: they are decoded each time.
-
-        Raises:
-          FileNotFoundError: directory, description or a shard is missing.
-          ValueError: the split is unknown or empty, or num_classes differs from the data set's.
-        """
         dataset_dir = os.fspath(dataset_dir)
         self.split = split
         if num_classes is None or os.path.exists(os.path.join(dataset_dir, DESCRIPTION_FILE)):

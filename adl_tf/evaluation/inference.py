@@ -6,6 +6,7 @@ from typing import Optional, Sequence
 import tensorflow as tf
 
 from adl_tf.data.description import Size
+from adl_tf.data.normalization import require_normalized
 from adl_tf.layers.convolution import resize, spatial_size
 
 
@@ -22,17 +23,16 @@ class Predictor:
     window is filled up with the mean color, as crops are in training.
 
     Example:
-      >>> import tensorflow as tf
-      >>> from adl_tf.models.registry import NetworkDescription, build_network
-      >>> from adl_tf.space.genotype import Genotype
-      >>> genotype = Genotype(path=(0,), cell=(((0, "skip_connect"), (1, "skip_connect")),))
-      >>> network = build_network(NetworkDescription("decoded", 5, genotype, filter_multiplier=1))
+      >>> from adl_tf.models.auto_deeplab import DecodedNetwork
+      >>> genotype = {"path": (0,), "cell": [[(0, "skip_connect"), (1, "skip_connect")]]}
+      >>> network = DecodedNetwork(genotype, filter_multiplier=1, num_classes=5)
       >>> predictor = Predictor(network, scales=(0.5, 1.0), flip=True)
       >>> predictor(tf.zeros([1, 33, 47, 3])).shape
       TensorShape([1, 33, 47])
 
     Reference:
-      section 4.2 of https://arxiv.org/abs/1901.02985, multi-scale inputs during evaluation.
+      Liu et al., Auto-DeepLab, section 4.2, multi-scale inputs during evaluation,
+      https://arxiv.org/abs/1901.02985.
 
     Args:
       network: maps float32 [B, h, w, 3] in [-1, 1] to logits [B, h, w, classes], when called
@@ -95,11 +95,15 @@ class Predictor:
 
         Returns:
           int32 [B, H, W].
+
+        Raises:
+          ValueError: images of integers, which were not normalised.
         """
         return tf.argmax(self.probabilities(images), -1, tf.int32)
 
     def probabilities(self, images) -> tf.Tensor:
         """Mean of the views' softmax, float32 [B, H, W, classes]; see `__call__`."""
+        require_normalized(images)
         total = 0.0
         for view in self._views:
             for direction in self._directions:

@@ -19,7 +19,8 @@ from adl_tf.evaluation.prediction_writer import PredictionWriter
 from adl_tf.evaluation.results import format_table, summarize, write_results
 from adl_tf.evaluation.scoreboard import Scoreboard
 from adl_tf.files import make_directory
-from adl_tf.models.classes import CLASSES_FILE, read_classes
+from adl_tf.model_directory import CLASSES_FILE, EVALUATION_FOLDER
+from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
 from adl_tf.models.trained_on import read_run
 from adl_tf.sizes import crop_sides
@@ -79,7 +80,7 @@ def evaluate_network(
     predictor = Predictor(network, **views, stride=stride, image_size=_common_size(reader))
     writer = PredictionWriter(save_predictions, reader.description) if save_predictions else None
     scoreboard = Scoreboard(network.num_classes, num_pictures) if reader.labelled else None
-    output_dir = output_dir or os.path.join(model_dir, "evaluation")
+    output_dir = output_dir or os.path.join(model_dir, EVALUATION_FOLDER)
     if scoreboard:
         make_directory(output_dir)
 

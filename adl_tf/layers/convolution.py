@@ -1,11 +1,48 @@
 """Convolutions and resizing as plain functions of tensors."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
+
+from adl_tf.space.ops import ATROUS_RATE
 
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.95
 _UNIT = [1, 1, 1, 1]
+
+
+@functools.cache
+def require_cpu_kernels() -> None:
+    """Makes sure, once per process, that this machine has the kernels that networks train with.
+
+    On CPU most processors have grouped convolutions and the gradients of atrous ones in oneDNN
+    only, and TensorFlow reads once, when its first op runs, whether to use that.
+
+    Raises:
+      ValueError: there is no GPU, and TensorFlow runs without oneDNN.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return
+    # Runs at once, whatever graph is being built around it.
+    with tf.init_scope(), tf.device("CPU:0"):
+        x, kernel = tf.ones([1, 3, 3, 2]), tf.ones([3, 3, 1, 2])
+        try:
+            tf.nn.conv2d(x, kernel, 1, "SAME")
+            tf.raw_ops.Conv2DBackpropFilter(
+                input=x,
+                filter_sizes=[3, 3, 2, 2],
+                out_backprop=x,
+                strides=_UNIT,
+                padding="SAME",
+                dilations=[1, ATROUS_RATE, ATROUS_RATE, 1],
+            )
+        except tf.errors.OpError as error:
+            raise ValueError(
+                "TensorFlow runs without oneDNN, so this CPU has neither grouped convolutions nor "
+                "gradients of atrous ones: unset TF_ENABLE_ONEDNN_OPTS, and import adl_tf before "
+                "TensorFlow runs its first op."
+            ) from error
 
 
 def _filter_gradient_5x5(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:

@@ -1,7 +1,5 @@
 """The network of a genotype: encoder, ASPP, decoder (paper, figure 3 and section 4.2)."""
 
-from typing import Any, Dict, Union
-
 import tensorflow as tf
 
 from adl_tf.layers.cell import Cell
@@ -9,8 +7,9 @@ from adl_tf.layers.drop import Drop
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling
 from adl_tf.models.decoder import Decoder, ResizeLike
+from adl_tf.models.image_network import ImageNetwork
 from adl_tf.models.keras_cv_import import keras_cv
-from adl_tf.space.genotype import Genotype
+from adl_tf.space.genotype import load_genotype
 from adl_tf.space.search_space import MOVE_OFFSETS, MOVES, aspp_rates, level_stride
 
 # The decoder reads the cell that leaves stride 4, but none beyond the third.
@@ -18,15 +17,31 @@ _LOW_LEVEL_LAYERS = 3
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
-class DecodedBackbone(keras_cv.models.Backbone):
+class DecodedBackbone(ImageNetwork, keras_cv.models.Backbone):
     """Stem and cells of a genotype, as a keras-cv backbone.
 
     Images are float32 [B, H, W, 3] in [-1, 1], of any size; the output is that of the last
     cell, without a relu. `pyramid_level_inputs` names the last cell at each stride, "P2" for
     stride 4 to "P5" for stride 32, as far as the path goes.
 
+    Each layer of the path is one cell, the concatenation of its blocks; block i adds two ops
+    on earlier states (figure 3):
+
+        H_i^l = O(H_j^l) + O'(H_j'^l),    H^l = concat_i H_i^l  with F s / 4 filters per block
+
+    Reference:
+      Liu et al., Auto-DeepLab, figure 3 and table 2, https://arxiv.org/abs/1901.02985.
+
+    Example:
+      >>> genotype = {"path": (0, 1), "cell": [[(0, "skip_connect"), (1, "max_pool_3x3")]]}
+      >>> backbone = DecodedBackbone(genotype, filter_multiplier=4)
+      >>> backbone(tf.zeros([1, 32, 48, 3])).shape  # Stride 8.
+      TensorShape([1, 4, 6, 8])
+      >>> backbone.pyramid_level_inputs
+      {'P2': 'cell_1_stride_4', 'P3': 'cell_2_stride_8'}
+
     Args:
-      genotype: a `Genotype`, or its fields as a dict.
+      genotype: what `load_genotype` takes.
       filter_multiplier: F; a block at stride s has F * s / 4 filters.
       input_shape: [H, W, 3], None for sizes that vary.
 
@@ -36,13 +51,12 @@ class DecodedBackbone(keras_cv.models.Backbone):
 
     def __init__(
         self,
-        genotype: Union[Genotype, Dict[str, Any]],
+        genotype,
         filter_multiplier: int = 20,
         input_shape=(None, None, 3),
         **kwargs,
     ):
-        if not isinstance(genotype, Genotype):
-            genotype = Genotype(**genotype)
+        genotype = load_genotype(genotype)
         images = tf.keras.Input(input_shape)
         before_previous, previous = Stem(name="stem")(images)
         names, sizes_like, low_level = {}, {}, None
@@ -78,14 +92,24 @@ class DecodedBackbone(keras_cv.models.Backbone):
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
-class DecodedNetwork(tf.keras.Model):
+class DecodedNetwork(ImageNetwork, tf.keras.Model):
     """Encoder, ASPP and decoder.
 
     Maps float32 images [B, H, W, 3] in [-1, 1], of any size, to float32 logits
-    [B, H, W, num_classes].
+    [B, H, W, num_classes]. At the encoder's last stride s the ASPP has the atrous rates 96 / s,
+    2 * 96 / s and 3 * 96 / s.
+
+    Reference:
+      Liu et al., Auto-DeepLab, figure 3 and section 4.2, https://arxiv.org/abs/1901.02985.
+
+    Example:
+      >>> genotype = {"path": (0, 1), "cell": [[(0, "skip_connect"), (1, "max_pool_3x3")]]}
+      >>> network = DecodedNetwork(genotype, filter_multiplier=4, num_classes=3)
+      >>> network(tf.zeros([1, 33, 47, 3])).shape
+      TensorShape([1, 33, 47, 3])
 
     Args:
-      genotype: a `Genotype`, or its fields as a dict.
+      genotype: what `load_genotype` takes: a `Genotype`, a file, a preset, or a dict.
       filter_multiplier: F; the paper's S, M and L have 20, 32 and 48.
       num_classes: number of classes.
 

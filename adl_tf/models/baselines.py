@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from adl_tf.layers.convolution import spatial_size
 from adl_tf.models.aspp import SpatialPyramidPooling
+from adl_tf.models.image_network import ImageNetwork
 from adl_tf.models.keras_cv_import import keras_cv
 
 # ResNet depth -> blocks per stack.
@@ -53,7 +54,7 @@ def _logits_head(num_classes: int) -> tf.keras.Sequential:
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
-class DeepLabV3Plus(tf.keras.Model):
+class DeepLabV3Plus(ImageNetwork, tf.keras.Model):
     """keras-cv's DeepLabV3Plus with a ResNet-V2 backbone, without pretrained weights.
 
     Maps float32 images [B, H, W, 3] in [-1, 1], of any size, to float32 logits

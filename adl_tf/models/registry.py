@@ -1,8 +1,11 @@
 """Networks by description: which one a model directory holds, how to build and load it."""
 
 import dataclasses
+import importlib
+import inspect
+import operator
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import tensorflow as tf
 
@@ -14,11 +17,58 @@ from adl_tf.model_directory import (
     write_versioned,
 )
 from adl_tf.models.auto_deeplab import DecodedNetwork
-from adl_tf.models.baselines import RESNET_BLOCKS, DeepLabV3Plus
-from adl_tf.space.genotype import Genotype
+from adl_tf.models.baselines import DeepLabV3Plus
+from adl_tf.space.genotype import Genotype, load_genotype
+
+# A class or function that makes a network of the fields of a `NetworkDescription` that it has
+# arguments for: num_classes, and if it likes genotype, filter_multiplier and width.
+Builder = Callable[..., tf.keras.Model]
 
 DECODED = "decoded"
-BASELINES = {f"deeplab_v3_plus_resnet{depth}": depth for depth in RESNET_BLOCKS}
+NETWORKS: Dict[str, Builder] = {
+    DECODED: DecodedNetwork,
+    "deeplab_v3_plus_resnet50": lambda num_classes, width: DeepLabV3Plus(50, num_classes, width),
+    "deeplab_v3_plus_resnet101": lambda num_classes, width: DeepLabV3Plus(101, num_classes, width),
+}
+
+
+def find_builder(name: str) -> Builder:
+    """The builder of a network: of `NETWORKS` by its name, or imported as "module:name".
+
+    Raises:
+      ValueError: no such network, or it cannot be imported.
+    """
+    if name in NETWORKS:
+        return NETWORKS[name]
+    module, separator, path = name.partition(":")
+    if not separator:
+        raise ValueError(
+            f"network {name!r} is unknown; choose from {list(NETWORKS)}, or give your own class "
+            "or function as 'module:name'."
+        )
+    try:
+        return operator.attrgetter(path)(importlib.import_module(module))
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"network {name!r} cannot be imported ({error}): start in the directory of its "
+            "module, or add that to PYTHONPATH."
+        ) from error
+
+
+def _name_of(builder: Builder) -> str:
+    """The name by which `find_builder` finds a builder again, in another process too."""
+    module, path = (getattr(builder, key, None) for key in ("__module__", "__qualname__"))
+    if not module or not path or "<" in path:
+        raise ValueError(
+            f"network {builder!r} cannot be imported again by name: give a class or function "
+            "that stands in a module, outside of other functions."
+        )
+    return f"{module}:{path}"
+
+
+def _parameters(builder: Builder):
+    # Of the constructor itself: the signature of a Keras model would be that of its __new__.
+    return inspect.signature(builder.__init__ if inspect.isclass(builder) else builder).parameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,43 +76,50 @@ class NetworkDescription:
     """What a network is built from.
 
     Attributes:
-      network: "decoded", or a baseline of `BASELINES`.
+      network: name in `NETWORKS`; or a class or function of your own, see `Builder`, which is
+        kept as "module:name".
       num_classes: number of classes.
-      genotype: of a decoded network.
+      genotype: what `load_genotype` takes; None where the network has no use for it.
       filter_multiplier: F of a decoded network.
       width: factor of the filters of a baseline's backbone.
 
     Raises:
-      ValueError: an unknown network, or a decoded one without genotype.
+      ValueError: an unknown network, one that cannot be imported, or one without the genotype
+        that it needs.
     """
 
-    network: str
+    network: Union[str, Builder]
     num_classes: int
     genotype: Optional[Genotype] = None
     filter_multiplier: int = 20
     width: float = 1.0
 
     def __post_init__(self):
-        if self.network not in (DECODED, *BASELINES):
+        if not isinstance(self.network, str):
+            object.__setattr__(self, "network", _name_of(self.network))
+        parameters = _parameters(find_builder(self.network))
+        if "genotype" not in parameters:
+            object.__setattr__(self, "genotype", None)
+        elif self.genotype is not None:
+            object.__setattr__(self, "genotype", load_genotype(self.genotype))
+        elif parameters["genotype"].default is inspect.Parameter.empty:
             raise ValueError(
-                f"network {self.network!r} is unknown; choose from {[DECODED, *BASELINES]}."
-            )
-        if isinstance(self.genotype, dict):
-            object.__setattr__(self, "genotype", Genotype(**self.genotype))
-        if self.network == DECODED and self.genotype is None:
-            raise ValueError(
-                "a decoded network needs a genotype: give --genotype=FILE, or the preset "
+                f"a {self.network} network needs a genotype: give --genotype=FILE, or the preset "
                 "auto_deeplab."
             )
 
+    def arguments(self) -> Dict[str, Any]:
+        """The fields that the network's builder takes, by name."""
+        parameters = _parameters(find_builder(self.network))
+        optional = ("genotype", "filter_multiplier", "width")
+        taken = {name: getattr(self, name) for name in optional if name in parameters}
+        return {"num_classes": self.num_classes, **taken}
+
     def to_dict(self) -> Dict[str, Any]:
         """The fields that matter for this network, as `network.json` holds them."""
-        fields: Dict[str, Any] = {"network": self.network, "num_classes": self.num_classes}
-        if self.network == DECODED:
+        fields = {"network": self.network, **self.arguments()}
+        if fields.get("genotype"):
             fields["genotype"] = self.genotype.to_dict()
-            fields["filter_multiplier"] = self.filter_multiplier
-        else:
-            fields["width"] = self.width
         return fields
 
 
@@ -73,11 +130,12 @@ def build_network(description: NetworkDescription) -> tf.keras.Model:
       A model from float32 images [B, H, W, 3] in [-1, 1], of any size, to float32 logits
       [B, H, W, num_classes], with the attribute `num_classes`.
     """
-    if description.network == DECODED:
-        return DecodedNetwork(
-            description.genotype, description.filter_multiplier, description.num_classes
-        )
-    return DeepLabV3Plus(BASELINES[description.network], description.num_classes, description.width)
+    network = find_builder(description.network)(**description.arguments())
+    if not network.built:
+        network.build((None, None, None, 3))
+    if not hasattr(network, "num_classes"):
+        network.num_classes = description.num_classes
+    return network
 
 
 def initialize_from(
@@ -132,7 +190,8 @@ def read_network_description(model_dir: str) -> NetworkDescription:
 
     Raises:
       FileNotFoundError: not the directory of a trained network.
-      ValueError: the file is damaged, or of another version.
+      ValueError: the file is damaged, of another version, or names a network that cannot be
+        imported.
     """
     path = os.path.join(model_dir, NETWORK_FILE)
     if not os.path.exists(path):
@@ -143,7 +202,9 @@ def read_network_description(model_dir: str) -> NetworkDescription:
     content = read_versioned(path)
     try:
         return NetworkDescription(**content)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except TypeError as error:
         raise ValueError(f"{path}: not a network description ({error}).") from error
 
 

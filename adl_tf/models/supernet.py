@@ -6,12 +6,13 @@ from typing import List, Tuple
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, resize
+from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, require_cpu_kernels, resize
 from adl_tf.layers.gated_cell import GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
 from adl_tf.layers.shared_function import Wanted
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling, freeze_pooled_norms, set_norm_momentum
+from adl_tf.models.image_network import ImageNetwork
 from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import MOVES, SearchSpace, aspp_rates, halve, level_stride
@@ -23,7 +24,7 @@ def node_name(layer: int, level: int) -> str:
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
-class Supernet(tf.keras.Model):
+class Supernet(ImageNetwork, tf.keras.Model):
     """Relaxed network with trainable architecture: all paths and all cells of a space at once.
 
     `alpha` [edges, ops] and `beta` [layers - 1, levels, moves] are the logits of the
@@ -109,7 +110,19 @@ class Supernet(tf.keras.Model):
             "num_classes": self.num_classes,
         }
 
+    def check_images(self, images):
+        """Raises ValueError for images of integers, or of a height or width that is not static."""
+        super().check_images(images)
+        if None in images.shape[1:3]:
+            raise ValueError(
+                f"Supernet: images of shape {tuple(images.shape)}; height and width must be "
+                "static: crop or pad all images to one size and give it, as in "
+                "tf.keras.Input((321, 321, 3))."
+            )
+
     def build(self, input_shape):
+        require_cpu_kernels()
+
         def logits(name, shape):
             initializer = tf.keras.initializers.RandomNormal(stddev=0.001)
             return self.add_weight(name=name, shape=shape, initializer=initializer)
@@ -160,7 +173,13 @@ class Supernet(tf.keras.Model):
         return tf.nn.softmax(tf.where(self._legal_moves, self.beta, -np.inf))
 
     def decode(self) -> Tuple[Genotype, float]:
-        """The discrete architecture of the current alpha and beta, and its path's probability."""
+        """The discrete architecture of the current alpha and beta, and its path's probability.
+
+        Raises:
+          ValueError: the supernet is not built, so that it has no alpha and beta.
+        """
+        if not self.built:
+            raise ValueError("Supernet: nothing to decode yet; train it, or call it on images.")
         return decode(self.space, self.alpha.numpy(), self.beta.numpy())
 
     # There is no Python to convert in the whole network, only time to lose.
@@ -177,14 +196,8 @@ class Supernet(tf.keras.Model):
           float32 [B, H, W, num_classes].
 
         Raises:
-          ValueError: H or W is not static.
+          ValueError: see `check_images`.
         """
-        if None in images.shape[1:3]:
-            raise ValueError(
-                f"Supernet: images of shape {tuple(images.shape)}; height and width must be "
-                "static: crop or pad all images to one size and give it, as in "
-                "tf.keras.Input((321, 321, 3))."
-            )
         space = self.space
         sizes = [halve(halve(images.shape[1:3]))]
         while len(sizes) < space.num_levels:

@@ -1,14 +1,20 @@
 """The network of a training: which one, and what it starts from."""
 
 import os
-from typing import Optional
+from typing import Any, Dict, Optional, Union
 
 import gin
 import tensorflow as tf
 
 from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
-from adl_tf.models.registry import DECODED, NetworkDescription, build_network, initialize_from
-from adl_tf.space.genotype import load_genotype
+from adl_tf.models.registry import (
+    DECODED,
+    Builder,
+    NetworkDescription,
+    build_network,
+    initialize_from,
+)
+from adl_tf.space.genotype import Genotype
 
 
 @gin.configurable
@@ -16,10 +22,12 @@ class RunNetwork:
     """A network to train, of as many classes as the data has.
 
     Args:
-      genotype: file or preset; of the decoded network only.
+      genotype: what `load_genotype` takes: a file, a preset, a `Genotype`, or the dict that
+        `run_search` returned; of the decoded network only.
       init_from: model directory of another run whose best weights to start from; its number
         of classes may be another, then the classifier starts anew.
-      network: "decoded" or a baseline, see `NetworkDescription`.
+      network: "decoded", a baseline, or a class or function of your own, see
+        `NetworkDescription`.
       filter_multiplier: F of the decoded network.
       width: factor of the filters of a baseline's backbone.
       batch_norm_momentum: of the moving statistics.
@@ -29,9 +37,9 @@ class RunNetwork:
 
     def __init__(
         self,
-        genotype: Optional[str] = None,
+        genotype: Union[str, os.PathLike, Genotype, Dict[str, Any], None] = None,
         init_from: Optional[str] = None,
-        network: str = DECODED,
+        network: Union[str, Builder] = DECODED,
         filter_multiplier: int = 20,
         width: float = 1.0,
         batch_norm_momentum: float = 0.99,
@@ -51,11 +59,10 @@ class RunNetwork:
         Raises:
           ValueError: an unknown network, no genotype for a decoded one, or an illegal one.
         """
-        decoded = self._network == DECODED
         return NetworkDescription(
             network=self._network,
             num_classes=num_classes,
-            genotype=load_genotype(self._genotype) if self._genotype and decoded else None,
+            genotype=self._genotype,
             filter_multiplier=self._filter_multiplier,
             width=self._width,
         )

@@ -27,6 +27,7 @@ from adl_tf.training.devices import (
     configure_runtime,
     deterministic_ops,
     distribution_strategy,
+    seeded,
 )
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import Optimizer, architecture_optimizer, weight_optimizer
@@ -62,8 +63,8 @@ def run_search(
       jit_compile: compile the steps with XLA.
 
     Returns:
-      genotype (path of its file), path, val_miou, weight_steps, arch_steps, seconds (of this
-      run), model_dir.
+      genotype (path of its file), path, cell, val_miou, weight_steps, arch_steps, seconds (of
+      this run), model_dir.
 
     Raises:
       ValueError, FileNotFoundError: bad configuration or data set.
@@ -73,8 +74,8 @@ def run_search(
     require_positive(
         epochs=epochs, steps_per_epoch=steps_per_epoch, checkpoint_steps=checkpoint_steps
     )
-    configure_runtime(seed=data.seed, small_kernels=True)
-    with deterministic_ops(data.deterministic), data.open():
+    configure_runtime(small_kernels=True)
+    with seeded(data.seed), deterministic_ops(data.deterministic), data.open():
         steps = steps_per_epoch or data.steps_per_pass("A")
         strategy = distribution_strategy()
         _check(data, strategy, jit_compile)
@@ -184,6 +185,7 @@ def _report(model_dir: str, model: AlternatingModel, started: float) -> Dict[str
     return {
         "genotype": decoded["genotype"],
         "path": decoded["path"],
+        "cell": decoded["cell"],
         "val_miou": last_val_miou(model_dir),
         "weight_steps": int(model.weight_optimizer.iterations.numpy()),
         "arch_steps": int(model.architecture_optimizer.iterations.numpy()),

@@ -28,6 +28,7 @@ from adl_tf.training.devices import (
     deterministic_ops,
     distribution_strategy,
     precision_policy,
+    seeded,
 )
 from adl_tf.training.losses import median_frequency_weights, weighted_loss
 from adl_tf.training.optimizers import Optimizer, training_optimizer
@@ -72,8 +73,9 @@ def run_training(
     started = time.time()
     data, network = data or RunData(), network or RunNetwork()
     require_positive(steps=steps, validate_every=validate_every, checkpoint_steps=checkpoint_steps)
-    configure_runtime(seed=data.seed)
-    with precision_policy(precision), deterministic_ops(data.deterministic), data.open():
+    configure_runtime()
+    deterministic = deterministic_ops(data.deterministic)
+    with seeded(data.seed), precision_policy(precision), deterministic, data.open():
         epoch_steps = _steps_per_epoch(data, steps, validate_every)
         description = network.describe(data.num_classes)
         class_weights = _class_weights(data.train_reader) if class_balanced_loss else None

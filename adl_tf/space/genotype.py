@@ -5,12 +5,11 @@ File format (JSON): `{"path": [0, 0, 1, ...], "cell": [[[1, "atrous_conv_5x5"],
 """
 
 import dataclasses
-import json
 import operator
 import os
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Tuple, Union
 
-from adl_tf.files import write_json
+from adl_tf.files import read_json, write_json
 from adl_tf.space.ops import OPS
 from adl_tf.space.search_space import CELL_INPUTS, SearchSpace
 
@@ -22,8 +21,25 @@ Block = Tuple[Branch, Branch]
 class Genotype:
     """A path and a cell, checked on construction.
 
-    Attributes:
-      path: level (0 = stride 4) of each layer.
+    What a search decodes: the most probable path through the levels, and per block of the cell
+    the two strongest edges, each with its strongest op other than none:
+
+        argmax_path prod_l beta_{s_l->s_(l+1)}^l,    max_{k, O^k not none} alpha_{j->i}^k
+
+    Reference:
+      Liu et al., Auto-DeepLab, figure 3 and the decoding of section 3.3,
+      https://arxiv.org/abs/1901.02985.
+
+    Example:
+      >>> cell = [[(0, "sep_conv_3x3"), (1, "skip_connect")]]
+      >>> genotype = Genotype(path=(0, 1, 1), cell=cell)
+      >>> genotype.cell
+      (((0, 'sep_conv_3x3'), (1, 'skip_connect')),)
+      >>> load_genotype(genotype.to_dict()) == genotype
+      True
+
+    Args:
+      path: integers, the level (0 = stride 4) of each layer.
       cell: per block two (input, op); input 0 is H^(l-1), 1 is H^(l-2), 2.. the
         earlier blocks.
 
@@ -98,23 +114,36 @@ def save_genotype(genotype: Genotype, path: str, **extra: Any) -> None:
     write_json({**genotype.to_dict(), **extra}, path)
 
 
-def load_genotype(name_or_path: str) -> Genotype:
-    """Reads a preset by name or a `genotype.json` by path.
+def load_genotype(source: Union[Genotype, Dict[str, Any], str, os.PathLike]) -> Genotype:
+    """The genotype that is meant, wherever one is an argument.
+
+    Args:
+      source: name of a preset; path of a JSON file with the fields path and cell, such as
+        `genotype.json`; a dict with them, such as `run_search` and `decode_search` return;
+        or a `Genotype`, which is returned. Further fields are ignored.
 
     Raises:
       ValueError: neither a preset nor a file, not JSON, or not a legal genotype.
     """
-    if name_or_path in PRESETS:
-        return PRESETS[name_or_path]
-    if not os.path.isfile(name_or_path):
+    if isinstance(source, Genotype):
+        return source
+    if isinstance(source, dict):
+        return _from_fields(source, "genotype")
+    source = os.fspath(source)
+    if source in PRESETS:
+        return PRESETS[source]
+    path = os.path.expanduser(source)
+    if not os.path.isfile(path):
         raise ValueError(
-            f"genotype {name_or_path!r} is neither a file nor a preset ({', '.join(PRESETS)})."
+            f"genotype {source!r} is neither a file nor a preset ({', '.join(PRESETS)})."
         )
+    return _from_fields(read_json(path), f"genotype {source!r}")
+
+
+def _from_fields(fields: Dict[str, Any], name: str) -> Genotype:
     try:
-        with open(name_or_path) as file:
-            fields = json.load(file)
         return Genotype(path=fields["path"], cell=fields["cell"])
     except KeyError as error:
-        raise ValueError(f"genotype {name_or_path!r} has no field {error}.") from error
+        raise ValueError(f"{name} has no field {error}.") from error
     except (TypeError, ValueError) as error:
-        raise ValueError(f"genotype {name_or_path!r}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error

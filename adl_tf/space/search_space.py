@@ -66,7 +66,23 @@ def num_paths(num_layers: int, num_levels: int = 4) -> int:
 class SearchSpace:
     """Sizes of one search space. The defaults are the paper's.
 
-    Attributes:
+    A cell has B blocks, each the sum of two ops on earlier states; block i reads i + 1 of them,
+    counted from 1. A path has one level per layer; it starts at stride 4, and its stride halves,
+    stays or doubles from layer to layer:
+
+        cells = prod_{i=1..B} ((i + 1) |O|)^2,    filters of a node = B F s / 4 at stride s
+
+    Reference:
+      Liu et al., Auto-DeepLab, section 3 and figures 1 and 2, https://arxiv.org/abs/1901.02985.
+
+    Example:
+      >>> space = SearchSpace()
+      >>> space.alpha_shape, space.beta_shape
+      ((20, 8), (11, 4, 3))
+      >>> space.num_paths, f"{space.num_cells:.1e}"
+      (28657, '5.6e+14')
+
+    Args:
       num_layers: L, number of cells on a path.
       num_blocks: B, number of blocks in a cell.
       filter_multiplier: F; a block at stride s has F * s / 4 filters, a node B times that.

@@ -16,10 +16,28 @@ from adl_tf.training.segmentation_model import SegmentationModel
 class AlternatingModel(SegmentationModel):
     """Trains a supernet with `fit`.
 
-    Elements of the training data are batches as `adl_tf.data` streams them:
-    `(trainA,)` for a step of the weights alone, `(trainA, trainB)` for that and a step
-    of alpha and beta on trainB. Which of the two is fixed when a graph is traced, so
-    that weight steps alone pay nothing for the other.
+    Elements of the training data are `trainA` for a step of the weights alone, or `(trainA,
+    trainB)` for that and a step of alpha and beta on trainB; each of the two is a batch,
+    `(image, label)` or a dict with these names. Which of the two is fixed when a graph is traced,
+    so that weight steps alone pay nothing for the other.
+
+        w <- w - eta grad_w L_trainA(w, alpha, beta)
+        (alpha, beta) <- (alpha, beta) - xi grad_(alpha, beta) L_trainB(w, alpha, beta)
+
+    Reference:
+      Liu et al., Auto-DeepLab, section 4.1, first order, https://arxiv.org/abs/1901.02985.
+
+    Example:
+      >>> import adl_tf
+      >>> space = adl_tf.SearchSpace(num_layers=2, num_blocks=1, filter_multiplier=2,
+      ...                            num_levels=2, ops=("none", "skip_connect", "max_pool_3x3"))
+      >>> model = AlternatingModel(Supernet(space, num_classes=3))
+      >>> model.compile(tf.keras.optimizers.SGD(0.025, 0.9), tf.keras.optimizers.Adam(0.003))
+      >>> batch = tf.zeros([2, 32, 32, 3]), tf.zeros([2, 32, 32], tf.int32)
+      >>> both_halves = tf.data.Dataset.from_tensors((batch, batch))
+      >>> sorted(model.fit(both_halves, verbose=0).history)
+      ['arch_loss', 'loss', 'miou']
+      >>> genotype, probability = model.supernet.decode()
 
     Args:
       supernet: the network.
@@ -93,27 +111,28 @@ class AlternatingModel(SegmentationModel):
 
     def train_step(self, data):
         """A weight step on trainA and, if there is one, an architecture step on trainB."""
+        batches = self.read_batches(data)
         loss, logits = self._step(
-            data[0],
+            batches[0],
             self.supernet.weight_variables,
             self.weight_optimizer,
             self.weight_decay,
             Wanted.WEIGHTS,
         )
         self.loss_mean.update_state(loss)
-        self.score(data[0], logits)
-        self.advance(0, data[0])
+        self.score(batches[0], logits)
+        self.advance(0, batches[0])
         results = self.results()
-        if len(data) == 2:
+        if len(batches) == 2:
             # Traced after the weight step: alpha and beta see the new weights.
             loss, _ = self._step(
-                data[1],
+                batches[1],
                 self.supernet.architecture_variables,
                 self.architecture_optimizer,
                 self.architecture_decay,
                 Wanted.ARCHITECTURE,
             )
             self.arch_loss_mean.update_state(loss)
-            self.advance(1, data[1])
+            self.advance(1, batches[1])
             results["arch_loss"] = self.arch_loss_mean.result()
         return results

@@ -2,43 +2,70 @@
 
 import contextlib
 import os
+import random
 from typing import Iterator, Optional, Sequence
 
 import gin
+import numpy as np
 import tensorflow as tf
-from absl import logging
 
 # Private in TensorFlow 2.15: determinism can be turned on and off in public, but not asked for.
 from tensorflow.python.framework import config as tf_config
+
+from adl_tf.configuration import say
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 @gin.configurable
 def configure_runtime(
-    seed: int = 0,
     small_kernels: bool = False,
     intra_op_threads: Optional[int] = None,
     inter_op_threads: Optional[int] = None,
 ) -> None:
-    """Seeds all generators and sets the threads; to be called before any op runs.
+    """Sets TensorFlow's threads, where no op ran yet; later they cannot be changed.
 
     Args:
-      seed: of Python, numpy and TensorFlow.
       small_kernels: without a number of threads, every core gets a kernel of its own rather
         than a part of one, as suits the supernet.
       intra_op_threads: threads inside one kernel.
       inter_op_threads: kernels that run at the same time.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    intra = intra_op_threads or (max(1, cores // 8) if small_kernels else cores)
+    inter = inter_op_threads or min(cores, 8)
+    threading = tf.config.threading
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(
-            intra_op_threads or (max(1, cores // 8) if small_kernels else cores)
-        )
-        tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads or min(cores, 8))
+        threading.set_intra_op_parallelism_threads(intra)
+        threading.set_inter_op_parallelism_threads(inter)
     except RuntimeError:
-        logging.warning("threads stay as they are: TensorFlow runs already.")
+        found = (
+            # 0 is TensorFlow's own choice, one for each core.
+            threading.get_intra_op_parallelism_threads() or cores,
+            threading.get_inter_op_parallelism_threads() or cores,
+        )
+        if found != (intra, inter):
+            say(
+                "TensorFlow has run an op already, so its threads stay as they are (inside a "
+                f"kernel {found[0]} instead of {intra}, kernels at a time {found[1]} instead of "
+                f"{inter})."
+            )
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside the block all that is random follows from a seed.
+
+    Afterwards the generators of Python and numpy go on where they were before. TensorFlow's global
+    seed stays, since it can be set but not read: who needs another one sets it again.
+    """
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     tf.keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
 
 
 @contextlib.contextmanager

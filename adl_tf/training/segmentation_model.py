@@ -1,17 +1,44 @@
 """What the search and the training from scratch have in common as Keras models."""
 
-from typing import List
+from typing import Any, Dict, List
 
 import tensorflow as tf
 
+from adl_tf.data.normalization import require_normalized
 from adl_tf.evaluation.metrics import ConfusionMatrix
+from adl_tf.models.image_network import ImageNetwork
 from adl_tf.training.losses import segmentation_loss
+
+
+def check_batch(batch) -> Dict[str, Any]:
+    """A batch as a dict, whatever it came as.
+
+    Args:
+      batch: (image, label), or a dict of the two and more; tensors, arrays, or what else has a
+        shape and a dtype. Images are float [B, H, W, 3] in [-1, 1], labels integers [B, H, W].
+
+    Raises:
+      ValueError: something else, images of integers, or labels that are none.
+    """
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        batch = {"image": batch[0], "label": batch[1]}
+    if not isinstance(batch, dict) or not {"image", "label"} <= set(batch):
+        found = sorted(batch) if isinstance(batch, dict) else type(batch).__name__
+        raise ValueError(
+            f"a batch is {found}; it must be (image, label), or a dict with 'image' and 'label'."
+        )
+    require_normalized(batch["image"])
+    dtype, shape = tf.as_dtype(batch["label"].dtype), tf.TensorShape(batch["label"].shape)
+    if not dtype.is_integer or shape.rank not in (3, None):
+        raise ValueError(f"labels are {dtype.name} {shape}; they must be integers [B, H, W].")
+    return batch
 
 
 class SegmentationModel(tf.keras.Model):
     """A network with loss, scores and the places in its training streams.
 
-    Data are batches as `adl_tf.data` streams them.
+    Data are batches as `check_batch` takes them, among them those of `adl_tf.data`, or tuples of
+    one batch from each training stream.
 
     Args:
       network: maps images to logits; has `num_classes`.
@@ -43,6 +70,52 @@ class SegmentationModel(tf.keras.Model):
     def metrics(self) -> List[tf.keras.metrics.Metric]:
         return [self.loss_mean, self.confusion]
 
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """Trains, and first builds what is not built yet; see `tf.keras.Model.fit`.
+
+        Raises:
+          ValueError: data that the model cannot train on, see `check_batch`.
+        """
+        # Before Keras would wrap what is wrong in lines of its own.
+        if isinstance(x, tf.data.Dataset):
+            self._prepare(x.element_spec)
+        elif y is not None:
+            self._prepare((x, y))
+        return super().fit(x, y, *args, **kwargs)
+
+    def _prepare(self, data) -> None:
+        images = self._check_batches(data)[0]["image"]
+        if isinstance(self.network, ImageNetwork):
+            self.network.check_images(images)
+        if not self.built and self.optimizer is not None:
+            with self.distribute_strategy.scope():
+                self.build(tf.TensorShape(images.shape))
+
+    def _check_batches(self, data) -> List[Dict[str, Any]]:
+        """The batches of a step, one of each stream, checked."""
+        several = isinstance(data, (tuple, list)) and isinstance(data[0], (tuple, list, dict))
+        batches = list(data) if several else [data]
+        if len(batches) > len(self.positions):
+            raise ValueError(
+                f"a step has {len(batches)} batches; {type(self).__name__} takes at most "
+                f"{len(self.positions)}."
+            )
+        return [check_batch(batch) for batch in batches]
+
+    def read_batches(self, data) -> List[Dict[str, tf.Tensor]]:
+        """The batches of a step as dicts, one of each stream; the place that data is normalised.
+
+        Args:
+          data: an element of the data, see the class.
+
+        Returns:
+          of each batch image, float [B, H, W, 3], label, int32 [B, H, W], and what else it had.
+        """
+        return [
+            {**batch, "label": tf.cast(batch["label"], tf.int32)}
+            for batch in self._check_batches(data)
+        ]
+
     def call(self, images, training=False):
         """Logits, see the network's own `call`."""
         return self.network(images, training=training)
@@ -52,7 +125,9 @@ class SegmentationModel(tf.keras.Model):
         self.confusion.update_state(batch["label"], tf.argmax(logits, -1, tf.int32))
 
     def advance(self, stream: int, batch) -> None:
-        """Moves a stream's position behind a batch."""
+        """Moves a stream's position behind a batch, where that says its own."""
+        if "position" not in batch:
+            return
         positions = tf.distribute.get_replica_context().all_gather(batch["position"], axis=0)
         self.positions[stream].assign(tf.reduce_max(positions) + 1)
 
@@ -61,10 +136,11 @@ class SegmentationModel(tf.keras.Model):
         return {"loss": self.loss_mean.result(), "miou": self.confusion.result()}
 
     def test_step(self, data):
-        """Scores a batch as it is streamed for evaluation."""
-        logits = self.network(data["image"], training=False)
-        loss = segmentation_loss(data["label"], logits, self.ignore_label)
+        """Scores a batch."""
+        (batch,) = self.read_batches(data)
+        logits = self.network(batch["image"], training=False)
+        loss = segmentation_loss(batch["label"], logits, self.ignore_label)
         context = tf.distribute.get_replica_context()
         self.loss_mean.update_state(context.all_reduce(tf.distribute.ReduceOp.SUM, loss))
-        self.score(data, logits)
+        self.score(batch, logits)
         return self.results()

@@ -6,6 +6,7 @@ from typing import Callable, Optional, Sequence, Tuple
 import gin
 import tensorflow as tf
 
+from adl_tf.layers.convolution import require_cpu_kernels
 from adl_tf.training.addons import MovingAverage
 from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, create_variables
@@ -14,10 +15,30 @@ from adl_tf.training.segmentation_model import SegmentationModel
 
 @gin.configurable
 class TrainingModel(SegmentationModel):
-    """Trains a network with `fit`, on batches as `adl_tf.data` streams them.
+    """Trains a network with `fit`, on batches `(image, label)` or dicts with these names.
+
+    The gradients are those of the mean cross entropy over the labelled pixels of the whole
+    batch, with class weights c, plus the weight decay d of the kernels:
+
+        sum_pixels c_label (-log softmax(logits)_label) / sum_pixels c_label + d / 2 |kernels|^2
+
+    Reference:
+      Liu et al., Auto-DeepLab, section 4.2, https://arxiv.org/abs/1901.02985; with the poly
+      schedule of `training_optimizer`, rate (1 - step / total_steps)^0.9.
+
+    Example:
+      >>> network = tf.keras.Sequential([tf.keras.layers.Conv2D(3, 1)])
+      >>> network.num_classes = 3
+      >>> model = TrainingModel(network)
+      >>> model.compile(tf.keras.optimizers.Adam())
+      >>> images, labels = tf.zeros([2, 8, 8, 3]), tf.zeros([2, 8, 8], tf.int32)
+      >>> history = model.fit(tf.data.Dataset.from_tensors((images, labels)), verbose=0)
+      >>> sorted(history.history)
+      ['loss', 'miou']
 
     Args:
-      network: see `build_network`.
+      network: maps float32 [B, H, W, 3] in [-1, 1] to float32 logits [B, H, W, num_classes],
+        and has the attribute `num_classes`; such as `DecodedNetwork`.
       class_weights: weight of the pixels of each class in the loss; None for 1.
       weight_decay: L2 coefficient of the convolutions' kernels, added to their gradient.
       accumulation_steps: parts of a replica's batch that are computed one after the other,
@@ -66,6 +87,9 @@ class TrainingModel(SegmentationModel):
 
     def build(self, input_shape):
         """Creates the optimizer's variables before anything is restored."""
+        require_cpu_kernels()
+        if not self.network.built:
+            self.network.build(input_shape)
         tf.keras.layers.Layer.build(self, input_shape)
         create_variables(self._inner_optimizer, self.network.trainable_variables)
 
@@ -97,8 +121,9 @@ class TrainingModel(SegmentationModel):
         with self.averaged_weights():
             return super().evaluate(*args, **kwargs)
 
-    def train_step(self, batch):
+    def train_step(self, data):
         """One step on a batch; a loss or gradient that is not finite shows as a nan loss."""
+        (batch,) = self.read_batches(data)
         variables = self.network.trainable_variables
         loss, weight, gradients = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.SUM, self._accumulate(batch, variables)

@@ -1,16 +1,22 @@
-"""Optimizers and losses of a user's own module, and what a run leaves behind in its process."""
+"""Networks, optimizers and losses of a user's own module, and what a run leaves in its process."""
 
 import concurrent.futures
 import json
 import os
+import sys
 
 import gin
 import pytest
 import tensorflow as tf
 
 from adl_tf.configuration import parse_gin
+from adl_tf.evaluation.network_evaluation import evaluate_network
+from adl_tf.models.registry import load_network
+from adl_tf.runs.data import RunData
+from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.search_run import run_search
 from adl_tf.runs.training_run import run_training
+from adl_tf.serving.export import export_network
 from data_prep import convert_synthetic
 
 MODULE = """
@@ -40,6 +46,34 @@ def my_pixel_loss(labels, logits, ignore_label, class_weights, hard_fraction, fa
 def my_loss(labels, logits, ignore_label):
     calls.append(("my_loss",))
     return segmentation_loss(labels, logits, ignore_label)
+"""
+NETWORKS = """
+import gin
+import tensorflow as tf
+
+@gin.configurable
+class TinyNetwork(tf.keras.Model):
+    def __init__(self, num_classes, genotype=None, width=1.0):
+        images = tf.keras.Input((None, None, 3))
+        features = tf.keras.layers.Conv2D(int(4 * width), 3, padding="same")(images)
+        super().__init__(images, tf.keras.layers.Conv2D(num_classes, 1)(features))
+        self.genotype = genotype
+
+@gin.configurable
+def tiny_network(num_classes, width=1.0):
+    return tf.keras.Sequential(
+        [
+            tf.keras.layers.Conv2D(int(4 * width), 3, padding="same"),
+            tf.keras.layers.Conv2D(num_classes, 1),
+        ]
+    )
+"""
+NETWORK = """
+import {module}
+
+run_training.steps = 1
+RunNetwork.network = @{module}.{name}
+RunNetwork.width = 2.0
 """
 DATA = """
 RunData.dataset_dir = '{}'
@@ -130,3 +164,46 @@ def test_a_search_with_parts_of_the_user(folder):
 def test_a_module_that_is_not_there_is_one_line(folder):
     with pytest.raises(ValueError, match="gin: .*no_such_module"):
         configure(folder, "import no_such_module\n")
+
+
+@pytest.mark.parametrize("name", ["TinyNetwork", "tiny_network"])
+def test_a_network_of_the_user_is_found_again(folder, name, monkeypatch):
+    module = f"my_networks_with_{name}"  # gin registers each name once in a process.
+    (folder / f"{module}.py").write_text(NETWORKS)
+    configure(folder, NETWORK.format(module=module, name=name))
+    run = str(folder / "run")
+    run_training(run)
+    with open(os.path.join(run, "network.json")) as file:
+        content = json.load(file)
+    assert content["network"] == f"{module}:{name}" and content["width"] == 2.0
+    network = load_network(run)
+    num_classes = content["num_classes"]
+    assert network.num_classes == num_classes
+    assert [tuple(v.shape) for v in network.trainable_variables] == [
+        (3, 3, 3, 8),
+        (8,),
+        (1, 1, 8, num_classes),
+        (num_classes,),
+    ]
+    assert 0 <= evaluate_network(run)["miou"] <= 1
+    export = export_network(run, str(folder / "export"))
+    assert os.path.exists(os.path.join(export["export_dir"], "saved_model.pb"))
+
+    # The same by the object itself; where the module is not found, one line says so.
+    gin.clear_config()
+    builder = getattr(sys.modules[module], name)
+    data = RunData(str(folder / "streets"), crop_size=17, batch_size=2)
+    again = run_training(run, data=data, network=RunNetwork(network=builder, width=2.0), steps=1)
+    assert again["steps"] == 1
+    monkeypatch.delitem(sys.modules, module)
+    os.remove(folder / f"{module}.py")
+    with pytest.raises(ValueError, match=f"network.json: .*No module named '{module}'") as error:
+        load_network(run)
+    assert "\n" not in str(error.value)
+
+
+def test_a_network_that_could_not_be_found_again_is_refused():
+    with pytest.raises(ValueError, match="cannot be imported again by name"):
+        RunNetwork(network=lambda num_classes: None).describe(3)
+    with pytest.raises(ValueError, match="'json:no_such' cannot be imported"):
+        RunNetwork(network="json:no_such").describe(3)

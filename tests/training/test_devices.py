@@ -1,10 +1,19 @@
 """How a run uses TensorFlow: shares of devices, and what is left as it was."""
 
+import random
+
+import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
-from adl_tf.training.devices import check_devices, deterministic_ops, precision_policy
+from adl_tf.training.devices import (
+    check_devices,
+    configure_runtime,
+    deterministic_ops,
+    precision_policy,
+    seeded,
+)
 
 
 def test_devices_need_equal_shares_and_no_xla(two_devices):
@@ -37,3 +46,26 @@ def test_determinism_comes_back(before):
                 assert tf_config.is_op_determinism_enabled() == (enabled or before)
             assert tf_config.is_op_determinism_enabled() == before
     assert not tf_config.is_op_determinism_enabled()
+
+
+def test_random_numbers_go_on_where_they_were():
+    random.seed(7)
+    np.random.seed(7)
+    with pytest.raises(KeyError), seeded(3):
+        inside = random.random(), np.random.rand(), float(tf.random.uniform([]))
+        raise KeyError
+    assert (random.random(), np.random.rand()) == (
+        random.Random(7).random(),
+        np.random.RandomState(7).rand(),
+    )
+    with seeded(3):
+        assert (random.random(), np.random.rand(), float(tf.random.uniform([]))) == inside
+
+
+def test_threads_that_are_fixed_stay_and_are_reported(capsys):
+    tf.ones([]) + 1
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    configure_runtime(intra_op_threads=61)
+    assert tf.config.threading.get_intra_op_parallelism_threads() == threads
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "has run an op already, so its threads stay" in line and "instead of 61" in line
