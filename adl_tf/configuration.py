@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import gin  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
+from adl_tf.space.network_sizes import NetworkSizes  # noqa: E402
 from adl_tf.space.search_space import SearchSpace  # noqa: E402
 
 CONFIG_DIR = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gin_configs")
@@ -20,6 +21,7 @@ _INVALID = (OSError, ValueError, SyntaxError, RuntimeError, NameError, Attribute
 
 # The space itself knows nothing of gin.
 configured_space = gin.external_configurable(SearchSpace)
+configured_sizes = gin.external_configurable(NetworkSizes)
 
 
 class Interrupted(Exception):

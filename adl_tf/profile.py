@@ -8,7 +8,11 @@ from typing import Any, Dict
 
 from absl import flags
 
+# A search's and a training's gin files bind what these define.
+import adl_tf.runs.search_run
+import adl_tf.runs.training_run  # noqa: F401
 from adl_tf.configuration import (
+    configured_sizes,
     configured_space,
     define_gin_flags,
     parse_gin,
@@ -19,6 +23,7 @@ from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, NETWORKS, NetworkDescription, build_network
 from adl_tf.models.supernet import Supernet
 from adl_tf.sizes import parse_image_size
+from adl_tf.space.costs import network_cost
 
 SUPERNET = "supernet"
 
@@ -32,24 +37,34 @@ def main() -> Dict[str, Any]:
         network = Supernet(configured_space(), options.num_classes)
         network.build((None, *image_size, 3))
     else:
-        network = build_network(
-            NetworkDescription(
-                options.network,
-                options.num_classes,
-                options.genotype,
-                options.filter_multiplier,
-                options.width,
-            )
+        description = NetworkDescription(
+            options.network,
+            options.num_classes,
+            options.genotype,
+            options.filter_multiplier,
+            options.width,
+            configured_sizes(),
         )
+        network = build_network(description)
     profile = profile_network(network, image_size)
     if options.table:
         say(profile.table())
-    return {
+    result = {
         "network": options.network,
         "image_size": list(image_size),
-        "params": profile.parameters,
+        "parameters": profile.parameters,
         "multi_adds": profile.multi_adds,
     }
+    if options.network == DECODED:
+        cost = network_cost(
+            description.genotype,
+            options.filter_multiplier,
+            options.num_classes,
+            image_size,
+            description.sizes,
+        )
+        result = {**result, **cost.summary()}
+    return result
 
 
 if __name__ == "__main__":

@@ -6,41 +6,59 @@ python -m adl_tf.sample --seed=N --output=FILE [--multi_adds=B --tolerance=T]
 import os
 from typing import Any, Dict
 
+import numpy as np
 from absl import flags
 
+# A search's and a training's gin files bind what these define.
+import adl_tf.runs.search_run
+import adl_tf.runs.training_run  # noqa: F401
 from adl_tf.configuration import (
+    configured_sizes,
     configured_space,
     define_gin_flags,
     parse_gin,
     run_program,
 )
 from adl_tf.model_directory import GENOTYPE_FILE
-from adl_tf.models.budget import sample_within
 from adl_tf.sizes import parse_image_size
+from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import save_genotype
+from adl_tf.space.sampling import sample_genotype, sample_within
 
 
 def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     options = flags.FLAGS
     parse_gin(options.gin_file, options.gin_param)
-    sample = sample_within(
-        configured_space(),
-        options.seed,
-        multi_adds=options.multi_adds and options.multi_adds * 1e9,
-        tolerance=options.tolerance,
-        attempts=options.attempts,
-        filter_multiplier=options.filter_multiplier,
-        num_classes=options.num_classes,
-        image_size=parse_image_size(options.image_size),
-    )
+    space, sizes = configured_space(), configured_sizes()
+    image_size = parse_image_size(options.image_size)
+
+    def cost(genotype):
+        return network_cost(
+            genotype, options.filter_multiplier, options.num_classes, image_size, sizes
+        )
+
+    def billions(genotype):
+        return cost(genotype).total.multi_adds / 1e9
+
+    random = np.random.default_rng(options.seed)
+    if options.multi_adds is None:
+        genotype = sample_genotype(space, random)
+    else:
+        draws = sample_within(
+            space, random, billions, options.multi_adds, options.tolerance, options.attempts
+        )
+        try:
+            genotype = next(draws)
+        except ValueError as error:
+            raise ValueError(f"--multi_adds, in billions: {error}") from error
     folder = os.path.dirname(options.output)
     if folder:
         os.makedirs(folder, exist_ok=True)
-    save_genotype(sample.genotype, options.output, seed=options.seed)
+    save_genotype(genotype, options.output, seed=options.seed)
     return {
-        **sample.genotype.to_dict(),
-        "multi_adds": sample.multi_adds,
+        **genotype.to_dict(),
+        **cost(genotype).summary(),
         "genotype": options.output,
     }
 
@@ -51,7 +69,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("output", GENOTYPE_FILE, "File to write.")
     flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds wanted.", lower_bound=1e-6)
     flags.DEFINE_float("tolerance", 0.05, "Relative distance allowed.", lower_bound=0)
-    flags.DEFINE_integer("attempts", 50, "Draws before giving up.", lower_bound=1)
+    flags.DEFINE_integer("attempts", 1000, "Draws before giving up.", lower_bound=1)
     flags.DEFINE_integer("filter_multiplier", 20, "F of the network.", lower_bound=1)
     flags.DEFINE_integer("num_classes", 19, "Number of classes.", lower_bound=1)
     flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")

@@ -23,7 +23,8 @@ def test_sampled_genotype_is_what_the_profile_counts(tmp_path):
     result = run([*profile, f"--genotype={path}"], tmp_path)
     assert result.returncode == 0, result.stderr
     counted = json.loads(result.stdout.splitlines()[-1])
-    assert counted["multi_adds"] == sampled["multi_adds"]
+    for name in ("parameters", "multi_adds", "activations", "multi_adds_by_part"):
+        assert counted[name] == sampled[name]
     rows = [line.split() for line in result.stderr.splitlines() if "decoder" in line]
     assert len(rows) == 4  # Projection, two convolutions, classifier.
     total = sum(
@@ -36,10 +37,29 @@ def test_budget_out_of_reach_and_bad_sizes(tmp_path):
     budget = ("--multi_adds=0.001", "--attempts=1")
     result = run(["-m", "adl_tf.sample", *budget, *SMALL, *SIZE], tmp_path)
     assert result.returncode == 1
-    assert "none of 1 genotypes is within 5% of 0.001 billion Multi-Adds" in result.stderr
+    assert "error: --multi_adds, in billions: none of 1 genotypes is within 5% of 0.001;" in (
+        result.stderr
+    )
     assert not list(tmp_path.iterdir())
     result = run(["-m", "adl_tf.sample", "--multi_adds=0"], tmp_path)
     assert result.returncode == 1 and "flag --multi_adds=0" in result.stderr
     result = run(["-m", "adl_tf.profile", "--image_size=1025"], tmp_path)
     assert result.returncode == 1
     assert "error: image size '1025': give height,width such as 1025,2049." in result.stderr
+
+
+def test_gin_files_of_a_search_and_sizes_around_the_cells(tmp_path):
+    search = ["--gin_file=search.gin", "--gin_param=NetworkSizes.aspp = 16", *SIZE]
+    result = run(["-m", "adl_tf.sample", *search], tmp_path)
+    assert result.returncode == 0, result.stderr
+    sampled = json.loads(result.stdout.splitlines()[-1])
+    assert len(sampled["path"]) == 5  # As search.gin has it.
+    profile = ["-m", "adl_tf.profile", "--genotype=genotype.json"]
+    result = run([*profile, *search], tmp_path)
+    assert result.returncode == 0, result.stderr
+    counted = json.loads(result.stdout.splitlines()[-1])
+    assert counted["multi_adds_by_part"] == sampled["multi_adds_by_part"]
+    result = run([*profile, *SIZE], tmp_path)
+    larger = json.loads(result.stdout.splitlines()[-1])
+    assert larger["multi_adds_by_part"]["cells"] == counted["multi_adds_by_part"]["cells"]
+    assert larger["multi_adds_by_part"]["head"] > counted["multi_adds_by_part"]["head"]

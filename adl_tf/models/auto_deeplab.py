@@ -1,5 +1,7 @@
 """The network of a genotype: encoder, ASPP, decoder (paper, figure 3 and section 4.2)."""
 
+from typing import Any, Dict, Sequence, Union
+
 import tensorflow as tf
 
 from adl_tf.layers.cell import Cell
@@ -10,6 +12,7 @@ from adl_tf.models.decoder import Decoder, ResizeLike
 from adl_tf.models.image_network import ImageNetwork
 from adl_tf.models.keras_cv_import import keras_cv
 from adl_tf.space.genotype import load_genotype
+from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 from adl_tf.space.search_space import MOVE_OFFSETS, MOVES, aspp_rates, level_stride
 
 # The decoder reads the cell that leaves stride 4, but none beyond the third.
@@ -43,6 +46,7 @@ class DecodedBackbone(ImageNetwork, keras_cv.models.Backbone):
     Args:
       genotype: what `load_genotype` takes.
       filter_multiplier: F; a block at stride s has F * s / 4 filters.
+      stem: filters of the stem's three convolutions.
       input_shape: [H, W, 3], None for sizes that vary.
 
     Attributes:
@@ -53,12 +57,13 @@ class DecodedBackbone(ImageNetwork, keras_cv.models.Backbone):
         self,
         genotype,
         filter_multiplier: int = 20,
+        stem: Sequence[int] = PAPER_SIZES.stem,
         input_shape=(None, None, 3),
         **kwargs,
     ):
         genotype = load_genotype(genotype)
         images = tf.keras.Input(input_shape)
-        before_previous, previous = Stem(name="stem")(images)
+        before_previous, previous = Stem(stem, name="stem")(images)
         names, sizes_like, low_level = {}, {}, None
         for layer, level in enumerate(genotype.path):
             offset = level - genotype.path[layer - 1] if layer else 0
@@ -79,6 +84,7 @@ class DecodedBackbone(ImageNetwork, keras_cv.models.Backbone):
         super().__init__(inputs=images, outputs=previous, **kwargs)
         self.genotype = genotype
         self.filter_multiplier = filter_multiplier
+        self.stem = tuple(stem)
         self.pyramid_level_inputs = names
         self.low_level_layer = low_level
 
@@ -87,6 +93,7 @@ class DecodedBackbone(ImageNetwork, keras_cv.models.Backbone):
             **super().get_config(),
             "genotype": self.genotype.to_dict(),
             "filter_multiplier": self.filter_multiplier,
+            "stem": list(self.stem),
             "input_shape": self.input_shape[1:],
         }
 
@@ -112,23 +119,43 @@ class DecodedNetwork(ImageNetwork, tf.keras.Model):
       genotype: what `load_genotype` takes: a `Genotype`, a file, a preset, or a dict.
       filter_multiplier: F; the paper's S, M and L have 20, 32 and 48.
       num_classes: number of classes.
+      sizes: of stem, ASPP and decoder: `NetworkSizes`, or its fields as a dict; the paper's
+        by default.
 
     Attributes:
       backbone: the `DecodedBackbone`, made of the same layers.
     """
 
-    def __init__(self, genotype, filter_multiplier: int, num_classes: int, **kwargs):
-        backbone = DecodedBackbone(genotype, filter_multiplier, name="backbone")
+    def __init__(
+        self,
+        genotype,
+        filter_multiplier: int,
+        num_classes: int,
+        sizes: Union[NetworkSizes, Dict[str, Any]] = PAPER_SIZES,
+        **kwargs,
+    ):
+        if not isinstance(sizes, NetworkSizes):
+            sizes = NetworkSizes(**sizes)
+        backbone = DecodedBackbone(genotype, filter_multiplier, sizes.stem, name="backbone")
         images, x = backbone.input, backbone.output
         low_level = backbone.get_layer(backbone.low_level_layer).output
-        pyramid = SpatialPyramidPooling(aspp_rates(backbone.genotype.path[-1]), name="aspp")
+        pyramid = SpatialPyramidPooling(
+            aspp_rates(backbone.genotype.path[-1]),
+            sizes.aspp,
+            separable=sizes.separable_head,
+            name="aspp",
+        )
         x = Drop(name="dropout")(pyramid(tf.nn.relu(x)))
-        x = Decoder(num_classes, name="decoder")((x, low_level))
+        decoder = Decoder(
+            num_classes, sizes.low_level, sizes.decoder, sizes.separable_head, name="decoder"
+        )
+        x = decoder((x, low_level))
         logits = ResizeLike(name="logits", dtype="float32")((x, images))
         super().__init__(images, logits, **kwargs)
         # As a function, so that its layers, which are the network's, are not tracked twice.
         self._get_backbone = lambda: backbone
         self.num_classes = num_classes
+        self.sizes = sizes
 
     @property
     def backbone(self) -> DecodedBackbone:
@@ -140,6 +167,7 @@ class DecodedNetwork(ImageNetwork, tf.keras.Model):
             "genotype": self.backbone.genotype.to_dict(),
             "filter_multiplier": self.backbone.filter_multiplier,
             "num_classes": self.num_classes,
+            "sizes": self.sizes.to_dict(),
         }
 
     @classmethod

@@ -19,9 +19,10 @@ from adl_tf.model_directory import (
 from adl_tf.models.auto_deeplab import DecodedNetwork
 from adl_tf.models.baselines import DeepLabV3Plus
 from adl_tf.space.genotype import Genotype, load_genotype
+from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 
 # A class or function that makes a network of the fields of a `NetworkDescription` that it has
-# arguments for: num_classes, and if it likes genotype, filter_multiplier and width.
+# arguments for: num_classes, and if it likes genotype, filter_multiplier, width and sizes.
 Builder = Callable[..., tf.keras.Model]
 
 DECODED = "decoded"
@@ -82,6 +83,7 @@ class NetworkDescription:
       genotype: what `load_genotype` takes; None where the network has no use for it.
       filter_multiplier: F of a decoded network.
       width: factor of the filters of a baseline's backbone.
+      sizes: of stem, ASPP and decoder of a decoded network: `NetworkSizes`, or its fields.
 
     Raises:
       ValueError: an unknown network, one that cannot be imported, or one without the genotype
@@ -93,10 +95,13 @@ class NetworkDescription:
     genotype: Optional[Genotype] = None
     filter_multiplier: int = 20
     width: float = 1.0
+    sizes: NetworkSizes = PAPER_SIZES
 
     def __post_init__(self):
         if not isinstance(self.network, str):
             object.__setattr__(self, "network", _name_of(self.network))
+        if not isinstance(self.sizes, NetworkSizes):
+            object.__setattr__(self, "sizes", NetworkSizes(**self.sizes))
         parameters = _parameters(find_builder(self.network))
         if "genotype" not in parameters:
             object.__setattr__(self, "genotype", None)
@@ -111,15 +116,16 @@ class NetworkDescription:
     def arguments(self) -> Dict[str, Any]:
         """The fields that the network's builder takes, by name."""
         parameters = _parameters(find_builder(self.network))
-        optional = ("genotype", "filter_multiplier", "width")
+        optional = ("genotype", "filter_multiplier", "width", "sizes")
         taken = {name: getattr(self, name) for name in optional if name in parameters}
         return {"num_classes": self.num_classes, **taken}
 
     def to_dict(self) -> Dict[str, Any]:
         """The fields that matter for this network, as `network.json` holds them."""
         fields = {"network": self.network, **self.arguments()}
-        if fields.get("genotype"):
-            fields["genotype"] = self.genotype.to_dict()
+        for name in ("genotype", "sizes"):
+            if fields.get(name):
+                fields[name] = fields[name].to_dict()
         return fields
 
 

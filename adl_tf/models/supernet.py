@@ -63,7 +63,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
         self.space = space if isinstance(space, SearchSpace) else SearchSpace(**space)
         self.num_classes = num_classes
         space = self.space
-        self.stem = Stem(name="stem")
+        self.stem = Stem(space.stem, name="stem")
         # One flat dict: Keras saves the layers in it, but none in containers in containers.
         self.nodes = {
             node_name(layer, level): self._node(layer, level)

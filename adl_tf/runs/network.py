@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional, Union
 import gin
 import tensorflow as tf
 
+from adl_tf.configuration import configured_sizes
 from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.registry import (
     DECODED,
@@ -15,6 +16,7 @@ from adl_tf.models.registry import (
     initialize_from,
 )
 from adl_tf.space.genotype import Genotype
+from adl_tf.space.network_sizes import NetworkSizes
 
 
 @gin.configurable
@@ -30,6 +32,7 @@ class RunNetwork:
         `NetworkDescription`.
       filter_multiplier: F of the decoded network.
       width: factor of the filters of a baseline's backbone.
+      sizes: of stem, ASPP and decoder of the decoded network; bound as `NetworkSizes.stem`, ...
       batch_norm_momentum: of the moving statistics.
       pooled_batch_norm: False leaves the one batch norm of the image pooling out, whose
         statistics would be noise with a few images per device.
@@ -42,6 +45,7 @@ class RunNetwork:
         network: Union[str, Builder] = DECODED,
         filter_multiplier: int = 20,
         width: float = 1.0,
+        sizes: Optional[NetworkSizes] = None,
         batch_norm_momentum: float = 0.99,
         pooled_batch_norm: bool = True,
     ):
@@ -50,6 +54,7 @@ class RunNetwork:
         self._network = network
         self._filter_multiplier = filter_multiplier
         self._width = width
+        self._sizes = sizes or configured_sizes()
         self._batch_norm_momentum = batch_norm_momentum
         self._pooled_batch_norm = pooled_batch_norm
 
@@ -65,6 +70,7 @@ class RunNetwork:
             genotype=self._genotype,
             filter_multiplier=self._filter_multiplier,
             width=self._width,
+            sizes=self._sizes,
         )
 
     def build(self, description: NetworkDescription, resumed: bool) -> tf.keras.Model:

@@ -6,7 +6,7 @@ norm, activations, pooling and resizing do not; an atrous convolution of rate r 
 phases, its sides rounded up to multiples of r.
 """
 
-from typing import NamedTuple, Tuple
+from typing import Any, Dict, NamedTuple, Tuple
 
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
@@ -51,6 +51,13 @@ class NetworkCost(NamedTuple):
     def total(self) -> Cost:
         """The cost of the whole network."""
         return self.stem + self.cells + self.head
+
+    def summary(self) -> Dict[str, Any]:
+        """Totals, and Multi-Adds by part, as the programs print them."""
+        return {
+            **self.total._asdict(),
+            "multi_adds_by_part": {name: part.multi_adds for name, part in zip(self._fields, self)},
+        }
 
 
 def convolution_cost(

@@ -1,5 +1,7 @@
 """Random genotypes, to compare a search's result with."""
 
+from typing import Callable, Iterator
+
 import numpy as np
 
 from adl_tf.space.genotype import Genotype
@@ -37,3 +39,40 @@ def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype
         for block in range(space.num_blocks)
     ]
     return Genotype(path=path, cell=cell)
+
+
+def sample_within(
+    space: SearchSpace,
+    random: np.random.Generator,
+    cost: Callable[[Genotype], float],
+    wanted: float,
+    tolerance: float,
+    attempts: int,
+) -> Iterator[Genotype]:
+    """Draws of `sample_genotype` whose cost is as wanted, one after the other.
+
+    Args:
+      space: the search space.
+      random: numpy's generator.
+      cost: of a genotype, such as the Multi-Adds of `network_cost`.
+      wanted: cost wanted.
+      tolerance: relative distance allowed.
+      attempts: draws before giving up on the next one.
+
+    Raises:
+      ValueError: none of `attempts` draws comes near enough.
+    """
+    while True:
+        nearest = float("inf")
+        for _ in range(attempts):
+            genotype = sample_genotype(space, random)
+            found = cost(genotype)
+            if abs(found / wanted - 1) <= tolerance:
+                break
+            nearest = min(nearest, found, key=lambda value: abs(value / wanted - 1))
+        else:
+            raise ValueError(
+                f"none of {attempts} genotypes is within {tolerance:.0%} of {wanted:.4g}; the "
+                f"nearest has {nearest:.4g}: change F, the tolerance or the number of attempts."
+            )
+        yield genotype

@@ -10,6 +10,7 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
+from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 from adl_tf.space.ops import NONE, OPS
 
 # A move leads from a node of one layer to a node of the next; its index is its
@@ -90,6 +91,7 @@ class SearchSpace:
       ops: candidate operations of every edge, a subset of `OPS` in any order.
       separable_atrous: False for full atrous convolutions (the paper), True for
         depthwise-separable ones (DARTS).
+      stem: filters of the stem's three convolutions.
 
     Raises:
       ValueError: a size is below 1, or an op is unknown or given twice.
@@ -101,9 +103,11 @@ class SearchSpace:
     num_levels: int = 4
     ops: Tuple[str, ...] = OPS
     separable_atrous: bool = False
+    stem: Tuple[int, int, int] = PAPER_SIZES.stem
 
     def __post_init__(self):
         object.__setattr__(self, "ops", tuple(self.ops))
+        object.__setattr__(self, "stem", NetworkSizes(stem=self.stem).stem)
         for name in ("num_layers", "num_blocks", "filter_multiplier", "num_levels"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:

@@ -5,8 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from adl_tf.space.costs import network_cost
 from adl_tf.space.ops import NONE
-from adl_tf.space.sampling import sample_genotype
+from adl_tf.space.sampling import sample_genotype, sample_within
 from adl_tf.space.search_space import SearchSpace
 
 
@@ -37,3 +38,24 @@ def test_ops_of_the_space_only():
     space = SearchSpace(num_layers=1, num_blocks=2, ops=("none", "skip_connect"))
     genotype = sample_genotype(space, np.random.default_rng(0))
     assert {op for block in genotype.cell for _, op in block} == {"skip_connect"}
+
+
+def test_draws_that_cost_what_is_wanted():
+    space = SearchSpace(num_layers=5, num_blocks=2)
+
+    def cost(genotype):
+        return network_cost(genotype, 4, 3, (64, 96)).cells.multi_adds
+
+    random = np.random.default_rng(0)
+    wanted = np.median([cost(sample_genotype(space, random)) for _ in range(50)])
+    draws = sample_within(space, np.random.default_rng(1), cost, wanted, 0.03, 1000)
+    found = [next(draws) for _ in range(10)]
+    assert len(set(found)) == 10
+    assert all(abs(cost(genotype) / wanted - 1) <= 0.03 for genotype in found)
+    # They are the plain draws that fit, in their order.
+    random = np.random.default_rng(1)
+    plain = (sample_genotype(space, random) for _ in range(10**6))
+    fitting = (genotype for genotype in plain if abs(cost(genotype) / wanted - 1) <= 0.03)
+    assert found == [next(fitting) for _ in range(10)]
+    with pytest.raises(ValueError, match=r"none of 3 genotypes is within 3% of 1; the nearest"):
+        next(sample_within(space, random, cost, 1, 0.03, 3))
