@@ -15,6 +15,7 @@ from adl_tf.model_directory import (
     SPACE_FILE,
     read_versioned,
 )
+from adl_tf.space.decision import measure_decision
 from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import save_genotype
 from adl_tf.space.search_space import SearchSpace, level_stride
@@ -35,7 +36,8 @@ def decode_search(model_dir: str, output: Optional[str] = None) -> Dict[str, Any
         The pictures go beside it.
 
     Returns:
-      path, cell, probability (of the path), genotype (the file).
+      path, cell, probability (of the path), decision (how much of it was decided, see
+      `Decision`), genotype (the file).
 
     Raises:
       FileNotFoundError: no search there.
@@ -43,11 +45,12 @@ def decode_search(model_dir: str, output: Optional[str] = None) -> Dict[str, Any
     """
     space, alpha, beta = read_search(model_dir)
     genotype, probability = decode(space, alpha, beta)
+    decision = measure_decision(space, alpha, beta)
     output = output or os.path.join(model_dir, GENOTYPE_FILE)
     folder = os.path.dirname(output)
     if folder:
         os.makedirs(folder, exist_ok=True)
-    save_genotype(genotype, output, probability=probability)
+    save_genotype(genotype, output, probability=probability, decision=decision.numbers())
     alphas, betas = architecture_history(model_dir, space)
     for name, figure in (
         (ARCHITECTURE_PICTURE, draw_architecture(genotype, space, beta)),
@@ -59,7 +62,15 @@ def decode_search(model_dir: str, output: Optional[str] = None) -> Dict[str, Any
     for index, block in enumerate(genotype.cell):
         text = " + ".join(f"{op}({source})" for source, op in block)
         say(f"block {index} (input {index + 2}): {text}")
-    return {**genotype.to_dict(), "probability": probability, "genotype": output}
+    say(decision.summary())
+    if decision.warning():
+        say(decision.warning())
+    return {
+        **genotype.to_dict(),
+        "probability": probability,
+        "decision": decision.numbers(),
+        "genotype": output,
+    }
 
 
 def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:

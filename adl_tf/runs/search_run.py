@@ -63,8 +63,8 @@ def run_search(
       jit_compile: compile the steps with XLA.
 
     Returns:
-      genotype (path of its file), path, cell, val_miou, weight_steps, arch_steps, seconds (of
-      this run), model_dir.
+      genotype (path of its file), path, cell, decision (see `Decision`), val_miou,
+      weight_steps, arch_steps, seconds (of this run), model_dir.
 
     Raises:
       ValueError, FileNotFoundError: bad configuration or data set.
@@ -186,6 +186,7 @@ def _report(model_dir: str, model: AlternatingModel, started: float) -> Dict[str
         "genotype": decoded["genotype"],
         "path": decoded["path"],
         "cell": decoded["cell"],
+        "decision": decoded["decision"],
         "val_miou": last_val_miou(model_dir),
         "weight_steps": int(model.weight_optimizer.iterations.numpy()),
         "arch_steps": int(model.architecture_optimizer.iterations.numpy()),

@@ -5,7 +5,7 @@ from typing import Dict, NamedTuple, Tuple, Union
 import numpy as np
 
 from adl_tf.space.decoding import (
-    PROBABILITY,
+    best_path,
     best_paths,
     move_probabilities,
     op_probabilities,
@@ -110,21 +110,16 @@ def _relative_entropy(probabilities: np.ndarray, choices: Union[int, np.ndarray]
     return entropy / np.where(np.asarray(choices) > 1, np.log(choices), np.inf)
 
 
-def measure_decision(
-    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, rule: str = PROBABILITY
-) -> Decision:
+def measure_decision(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) -> Decision:
     """Measures how far alpha and beta are from undecided.
 
     Args:
       space: the search space.
       alpha: [edges, ops], logits.
       beta: [layers - 1, levels, moves], logits.
-      rule: of the path, see `best_paths`.
     """
-    (path, probability), *others = best_paths(space, beta, 2, rule)
-    untrained_path, untrained_probability = best_paths(space, np.zeros(space.beta_shape), 1, rule)[
-        0
-    ]
+    (path, probability), *others = best_paths(space, beta, 2)
+    untrained_path, untrained_probability = best_path(space, np.zeros(space.beta_shape))
     legal = space.legal_moves().sum(axis=-1)
     moves = move_probabilities(space, beta)
     # The nodes that have a move out of them; in the last layer none has.

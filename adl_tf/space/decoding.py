@@ -6,11 +6,7 @@ import numpy as np
 
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import NONE
-from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
-
-# How paths are scored.
-PROBABILITY, RELATIVE = "probability", "relative"
-RULES = (PROBABILITY, RELATIVE)
+from adl_tf.space.search_space import MOVE_OFFSETS, RELATIVE, SearchSpace
 
 
 def op_probabilities(alpha: np.ndarray) -> np.ndarray:
@@ -37,31 +33,30 @@ def move_probabilities(space: SearchSpace, beta: np.ndarray) -> np.ndarray:
 
 
 def best_paths(
-    space: SearchSpace, beta: np.ndarray, count: int = 1, rule: str = PROBABILITY
+    space: SearchSpace, beta: np.ndarray, count: int = 1
 ) -> List[Tuple[Tuple[int, ...], float]]:
     """The paths of the highest scores, by dynamic programming over layers (Viterbi).
 
+    By the rule "probability" (paper, section 3.3, https://arxiv.org/abs/1901.02985) a path's score
+    is the product of its moves. That prefers nodes with fewer moves to choose from: with beta all
+    zero it stays at stride 4, where a move has probability 1/2 instead of 1/3. By the rule
+    "relative" it is the product of each move's probability over that of the same move with beta
+    zero, so that undecided paths score alike.
+
     Args:
-      space: the search space.
+      space: the search space; its `path_rule` says how paths are scored.
       beta: [layers - 1, levels, moves], logits.
       count: how many paths.
-      rule: "probability" (paper, section 3.3): the product of a path's moves. It prefers nodes
-        with fewer moves to choose from: with beta all zero it stays at stride 4, where a move has
-        probability 1/2 instead of 1/3. "relative": the product of each move's probability over
-        that of an undecided node's move, so that undecided paths score alike.
 
     Returns:
       (path, probability) each, best first; fewer where the space has fewer. Of paths that score
       alike the one that stays finest comes first.
-
-    Raises:
-      ValueError: an unknown rule.
     """
-    if rule not in RULES:
-        raise ValueError(f"rule {rule!r} of decoding is unknown; choose from {list(RULES)}.")
     with np.errstate(divide="ignore"):
         moves = np.log(move_probabilities(space, beta))
-    scores = moves + np.log(space.legal_moves().sum(axis=-1))[:, None] * (rule == RELATIVE)
+    scores = moves + np.log(space.legal_moves().sum(axis=-1))[:, None] * (
+        space.path_rule == RELATIVE
+    )
     best = {0: [(0.0, 0.0, (0,))]}  # Level -> (score, log probability, path), best first.
     for layer in range(1, space.num_layers):
         reached = {}
@@ -82,8 +77,8 @@ def best_paths(
     return [(path, float(np.exp(log_probability))) for _, log_probability, path in last]
 
 
-def most_probable_path(space: SearchSpace, beta: np.ndarray) -> Tuple[Tuple[int, ...], float]:
-    """The first of `best_paths` by the paper's rule, and its probability."""
+def best_path(space: SearchSpace, beta: np.ndarray) -> Tuple[Tuple[int, ...], float]:
+    """The first of `best_paths`, and its probability."""
     return best_paths(space, beta)[0]
 
 
@@ -144,16 +139,7 @@ def strongest_cell(space: SearchSpace, alpha: np.ndarray):
     return tuple(cell)
 
 
-def decode(
-    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, rule: str = PROBABILITY
-) -> Tuple[Genotype, float]:
-    """Discrete architecture of a relaxed one, and the probability of its path.
-
-    Args:
-      space: the search space.
-      alpha: [edges, ops], logits.
-      beta: [layers - 1, levels, moves], logits.
-      rule: of the path, see `best_paths`.
-    """
-    path, probability = best_paths(space, beta, rule=rule)[0]
+def decode(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) -> Tuple[Genotype, float]:
+    """Discrete architecture of a relaxed one, and the probability of its path."""
+    path, probability = best_path(space, beta)
     return Genotype(path=path, cell=strongest_cell(space, alpha)), probability

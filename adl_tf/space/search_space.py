@@ -23,6 +23,10 @@ STEM_STRIDE = 4
 ASPP_FIELD = 96
 CELL_INPUTS = 2
 
+# How decoding scores paths.
+PROBABILITY, RELATIVE = "probability", "relative"
+PATH_RULES = (PROBABILITY, RELATIVE)
+
 
 def level_stride(level: int) -> int:
     """Stride of a level with respect to the image: 4, 8, 16, 32, ..."""
@@ -92,6 +96,8 @@ class SearchSpace:
       separable_atrous: False for full atrous convolutions (the paper), True for
         depthwise-separable ones (DARTS).
       stem: filters of the stem's three convolutions.
+      path_rule: how decoding scores paths, "probability" (the paper) or "relative", see
+        `decoding.best_paths`.
 
     Raises:
       ValueError: a size is below 1, or an op is unknown or given twice.
@@ -104,6 +110,7 @@ class SearchSpace:
     ops: Tuple[str, ...] = OPS
     separable_atrous: bool = False
     stem: Tuple[int, int, int] = PAPER_SIZES.stem
+    path_rule: str = PROBABILITY
 
     def __post_init__(self):
         object.__setattr__(self, "ops", tuple(self.ops))
@@ -117,6 +124,10 @@ class SearchSpace:
             raise ValueError(f"SearchSpace: unknown ops {unknown}; choose from {list(OPS)}.")
         if len(set(self.ops)) != len(self.ops):
             raise ValueError(f"SearchSpace: an op is given twice in {list(self.ops)}.")
+        if self.path_rule not in PATH_RULES:
+            raise ValueError(
+                f"SearchSpace: path_rule is {self.path_rule!r}; choose from {list(PATH_RULES)}."
+            )
         if not any(op != NONE for op in self.ops):
             raise ValueError("SearchSpace: ops needs at least one op other than 'none'.")
 

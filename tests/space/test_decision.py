@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from adl_tf.space.decision import measure_decision
-from adl_tf.space.decoding import RELATIVE
 from adl_tf.space.ops import OPS
-from adl_tf.space.search_space import SearchSpace
+from adl_tf.space.search_space import RELATIVE, SearchSpace
 
 SPACE = SearchSpace(num_layers=6, num_blocks=2)
 
@@ -77,6 +76,7 @@ def test_a_space_of_one_path_and_one_op():
 def test_the_untrained_path_is_that_of_the_same_rule():
     beta = np.zeros(SPACE.beta_shape)
     beta[:, :, 2] = 3
-    decision = measure_decision(SPACE, np.zeros(SPACE.alpha_shape), beta, RELATIVE)
+    space = SearchSpace(num_layers=6, num_blocks=2, path_rule=RELATIVE)
+    decision = measure_decision(space, np.zeros(SPACE.alpha_shape), beta)
     assert decision.path == (0, 1, 2, 3, 3, 3)
     assert decision.path_is_decided

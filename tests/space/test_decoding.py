@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 from adl_tf.space.decoding import (
-    PROBABILITY,
-    RELATIVE,
+    best_path,
     best_paths,
     decode,
-    most_probable_path,
     move_probabilities,
     op_probabilities,
     path_probability,
@@ -18,7 +16,7 @@ from adl_tf.space.decoding import (
     visit_probabilities,
 )
 from adl_tf.space.ops import NONE, OPS
-from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
+from adl_tf.space.search_space import MOVE_OFFSETS, PATH_RULES, RELATIVE, SearchSpace
 
 
 def softmax(logits):
@@ -87,7 +85,7 @@ def test_logits_of_illegal_moves_have_no_influence():
     np.testing.assert_array_equal(
         move_probabilities(space, beta), move_probabilities(space, changed)
     )
-    assert most_probable_path(space, beta) == most_probable_path(space, changed)
+    assert best_path(space, beta) == best_path(space, changed)
 
 
 def test_softmaxes_survive_large_logits():
@@ -95,7 +93,7 @@ def test_softmaxes_survive_large_logits():
     beta = np.full(space.beta_shape, 1e4)
     beta[..., 1] = -1e4
     np.testing.assert_allclose(move_probabilities(space, beta).sum(axis=-1), 1.0)
-    path, probability = most_probable_path(space, beta)
+    path, probability = best_path(space, beta)
     assert path == (0, 1, 0) and probability == pytest.approx(0.5)
     np.testing.assert_allclose(op_probabilities([[1e4, -1e4]]), [[1.0, 0.0]])
 
@@ -114,7 +112,7 @@ def test_viterbi_finds_the_best_of_all_paths(layers, levels):
         paths = enumerate_paths(space, beta)
         assert len(paths) == space.num_paths
         assert sum(paths.values()) == pytest.approx(1.0)
-        path, probability = most_probable_path(space, beta)
+        path, probability = best_path(space, beta)
         assert path == max(paths, key=paths.get)
         assert probability == pytest.approx(paths[path])
 
@@ -130,7 +128,7 @@ def test_path_probability_of_every_path():
 
 def test_of_equally_probable_paths_the_finest_is_taken():
     space = SearchSpace(num_layers=6, num_levels=2)
-    assert most_probable_path(space, np.zeros(space.beta_shape))[0] == (0,) * 6
+    assert best_path(space, np.zeros(space.beta_shape))[0] == (0,) * 6
 
 
 def test_paper_sized_network():
@@ -140,7 +138,7 @@ def test_paper_sized_network():
     beta = np.random.default_rng(0).normal(scale=0.1, size=space.beta_shape)
     for layer, (here, there) in enumerate(zip(wanted, wanted[1:])):
         beta[layer, here, MOVE_OFFSETS.index(there - here)] += 5
-    path, probability = most_probable_path(space, beta)
+    path, probability = best_path(space, beta)
     assert path == wanted
     assert probability == pytest.approx(path_probability(space, beta, wanted))
 
@@ -190,14 +188,14 @@ def test_decode_is_both():
     rng = np.random.default_rng(1)
     alpha, beta = rng.normal(size=space.alpha_shape), rng.normal(size=space.beta_shape)
     genotype, probability = decode(space, alpha, beta)
-    assert (genotype.path, probability) == most_probable_path(space, beta)
+    assert (genotype.path, probability) == best_path(space, beta)
     assert genotype.cell == strongest_cell(space, alpha)
 
 
-@pytest.mark.parametrize("rule", [PROBABILITY, RELATIVE])
+@pytest.mark.parametrize("rule", PATH_RULES)
 @pytest.mark.parametrize("layers, levels", [(1, 4), (4, 2), (5, 3)])
 def test_best_paths_are_those_of_brute_force(rule, layers, levels):
-    space = SearchSpace(num_layers=layers, num_levels=levels)
+    space = SearchSpace(num_layers=layers, num_levels=levels, path_rule=rule)
     beta = np.random.default_rng(layers).normal(size=space.beta_shape)
     paths = enumerate_paths(space, beta)
     untrained = enumerate_paths(space, np.zeros(space.beta_shape))
@@ -206,7 +204,7 @@ def test_best_paths_are_those_of_brute_force(rule, layers, levels):
         return paths[path] / (untrained[path] if rule == RELATIVE else 1.0)
 
     expected = sorted(paths, key=score, reverse=True)[:7]
-    found = best_paths(space, beta, 7, rule)
+    found = best_paths(space, beta, 7)
     assert [path for path, _ in found] == expected
     np.testing.assert_allclose([p for _, p in found], [paths[path] for path in expected])
 
@@ -215,14 +213,13 @@ def test_undecided_paths_score_alike_by_the_relative_rule_only():
     space = SearchSpace(num_layers=8)
     zero = np.zeros(space.beta_shape)
     # The paper's rule: half of the moves at stride 4, a third of those elsewhere.
-    assert best_paths(space, zero)[0] == ((0,) * 8, pytest.approx(0.5**7))
+    assert best_path(space, zero) == ((0,) * 8, pytest.approx(0.5**7))
     # A nudge that means nothing decides the paper's rule nowhere, the relative one everywhere.
     nudged = zero.copy()
     nudged[:, :, 2] += 1e-3
-    assert best_paths(space, nudged)[0][0] == (*[0] * 7, 1)
-    assert best_paths(space, nudged, rule=RELATIVE)[0][0] == (0, 1, 2, 3, 3, 3, 3, 3)
-    with pytest.raises(ValueError, match="rule 'viterbi' of decoding is unknown; choose from"):
-        best_paths(space, zero, rule="viterbi")
+    assert best_path(space, nudged)[0] == (*[0] * 7, 1)
+    relative = SearchSpace(num_layers=8, path_rule=RELATIVE)
+    assert best_path(relative, nudged)[0] == (0, 1, 2, 3, 3, 3, 3, 3)
 
 
 def test_visits_sum_the_probabilities_of_paths():

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from adl_tf.data.description import DatasetDescription
 from adl_tf.model_directory import ARCHITECTURE_FILE, append_json_line, read_json_lines
 from adl_tf.models.supernet import Supernet
+from adl_tf.space.decision import measure_decision
 from adl_tf.space.decoding import decode, move_probabilities, op_probabilities
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.callbacks.metrics_log import MetricsLog
@@ -41,7 +42,7 @@ def architecture_history(model_dir: str, space: SearchSpace) -> Tuple[History, H
 
 
 class ArchitectureLog(MetricsLog):
-    """Adds the architecture to the metrics: its history, and how it stands as pictures.
+    """Adds the architecture to the metrics: its history, how much of it is decided, pictures.
 
     Args:
       model_dir: where to.
@@ -66,7 +67,8 @@ class ArchitectureLog(MetricsLog):
         """Logs epoch + 1, the number of epochs done."""
         alpha, beta = self._supernet.alpha.numpy(), self._supernet.beta.numpy()
         record_architecture(self.model_dir, epoch + 1, alpha, beta)
-        super().on_epoch_end(epoch, logs)
+        decision = measure_decision(self._supernet.space, alpha, beta)
+        super().on_epoch_end(epoch, {**(logs or {}), **decision.numbers()})
 
     def pictures(self) -> Dict[str, Figure]:
         """The decoded architecture, alpha and beta."""
