@@ -75,7 +75,8 @@ def test_a_space_of_one_path_and_one_op():
 
 def test_the_untrained_path_is_that_of_the_same_rule():
     beta = np.zeros(SPACE.beta_shape)
-    beta[:, :, 2] = 3
+    beta[:, :3, 2] = 3
+    beta[:, 3, 1] = 3
     space = SearchSpace(num_layers=6, num_blocks=2, path_rule=RELATIVE)
     decision = measure_decision(space, np.zeros(SPACE.alpha_shape), beta)
     assert decision.path == (0, 1, 2, 3, 3, 3)

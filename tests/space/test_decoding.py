@@ -216,7 +216,8 @@ def test_undecided_paths_score_alike_by_the_relative_rule_only():
     assert best_path(space, zero) == ((0,) * 8, pytest.approx(0.5**7))
     # A nudge that means nothing decides the paper's rule nowhere, the relative one everywhere.
     nudged = zero.copy()
-    nudged[:, :, 2] += 1e-3
+    nudged[:, :3, 2] += 1e-3  # Down, and at stride 32 stay.
+    nudged[:, 3, 1] += 1e-3
     assert best_path(space, nudged)[0] == (*[0] * 7, 1)
     relative = SearchSpace(num_layers=8, path_rule=RELATIVE)
     assert best_path(relative, nudged)[0] == (0, 1, 2, 3, 3, 3, 3, 3)
