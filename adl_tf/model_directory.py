@@ -33,6 +33,13 @@
     evaluation/                scores, page and pictures
                                evaluation.results -> people
 
+The directory of a study has two of its own, and a folder for each of its runs:
+
+    study.json                 what all its trainings have in common
+                               runs.study -> the same
+    members.jsonl              a line for each training that is done
+                               runs.study -> the same
+
 A search leaves space.json, architecture.jsonl, genotype.json and its pictures; a training leaves
 network.json, classes.json, run.json, best/, last/ and, once it was evaluated, evaluation/; the
 rest is common to both.
@@ -53,6 +60,8 @@ CONFIG_FILE = "operative_config.gin"
 METRICS_FILE = "metrics.jsonl"
 ARCHITECTURE_FILE = "architecture.jsonl"
 GENOTYPE_FILE = "genotype.json"
+STUDY_FILE = "study.json"
+MEMBERS_FILE = "members.jsonl"
 ARCHITECTURE_PICTURE = "architecture.png"
 ALPHA_PICTURE = "alpha_history.png"
 BETA_PICTURE = "beta_history.png"

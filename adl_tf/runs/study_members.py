@@ -1,0 +1,131 @@
+"""What a study compares: genotypes and networks to train, and searches to run first."""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+
+import gin
+import numpy as np
+
+from adl_tf.configuration import configured_sizes, configured_space
+from adl_tf.models.registry import DECODED
+from adl_tf.space.costs import network_cost
+from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype, load_genotype
+from adl_tf.space.sampling import sample_genotype, sample_within
+from adl_tf.space.search_space import SearchSpace
+
+
+class Member(NamedTuple):
+    """One network of a study.
+
+    Attributes:
+      name: unique in the study; also the name of its directory.
+      genotype: of a decoded network; None where the search finds it, or for a baseline.
+      filter_multiplier: F, where it is another than the study's.
+      network: "decoded" or a baseline.
+      width: factor of the filters of a baseline's backbone.
+      search: gin files of the search that finds the genotype; empty for none.
+      search_seed: of that search.
+    """
+
+    name: str
+    genotype: Optional[Genotype] = None
+    filter_multiplier: Optional[int] = None
+    network: str = DECODED
+    width: float = 1.0
+    search: Sequence[str] = ()
+    search_seed: int = 0
+
+    def to_dict(self) -> Dict[str, Any]:
+        """What makes the member what it is, as JSON holds it."""
+        fields = {**self._asdict(), "search": list(self.search)}
+        if self.genotype is not None:
+            fields["genotype"] = self.genotype.to_dict()
+        return {key: value for key, value in fields.items() if value not in (None, [])}
+
+
+@gin.configurable
+def random_members(
+    count: int,
+    filter_multiplier: int,
+    num_classes: int,
+    image_size: Sequence[int],
+    seed: int = 0,
+    tolerance: float = 0.03,
+    name: str = "random",
+    space: Optional[SearchSpace] = None,
+) -> List[Member]:
+    """Random genotypes whose cells cost about the same.
+
+    Their Multi-Adds lie within `tolerance` of the median of 200 draws.
+
+    Args:
+      count: how many.
+      filter_multiplier: F at which costs are compared.
+      num_classes: of the data.
+      image_size: (H, W) in pixels at which costs are compared.
+      seed: of the draws.
+      tolerance: relative distance of the cells' Multi-Adds.
+      name: start of the members' names.
+      space: what to draw from; None for the one that gin binds.
+    """
+    space, sizes = space or configured_space(), configured_sizes()
+
+    def cost(genotype):
+        return network_cost(
+            genotype, filter_multiplier, num_classes, tuple(image_size), sizes
+        ).cells.multi_adds
+
+    random = np.random.default_rng(seed)
+    wanted = float(np.median([cost(sample_genotype(space, random)) for _ in range(200)]))
+    draws = sample_within(space, random, cost, wanted, tolerance, attempts=10000)
+    return [Member(f"{name}_{index:02d}", next(draws)) for index in range(count)]
+
+
+@gin.configurable
+def default_path_members(
+    count: int, seed: int = 0, space: Optional[SearchSpace] = None
+) -> List[Member]:
+    """Random cells on the path that the paper's rule decodes untrained betas to: stride 4."""
+    space = space or configured_space()
+    random = np.random.default_rng(seed)
+    cells = [sample_genotype(space, random).cell for _ in range(count)]
+    path = (0,) * space.num_layers
+    return [
+        Member(f"stride_4_{index:02d}", Genotype(path, cell)) for index, cell in enumerate(cells)
+    ]
+
+
+@gin.configurable
+def known_path_members(filter_multipliers: Dict[str, int]) -> List[Member]:
+    """The paper's cell on its own path and on those of known networks (paper, figures 2 and 3).
+
+    Args:
+      filter_multipliers: F of each of "auto_deeplab", "deeplabv3", "conv_deconv" and
+        "stacked_hourglass" that takes part.
+    """
+    cell = PRESETS["auto_deeplab"].cell
+    paths = {"auto_deeplab": PRESETS["auto_deeplab"].path, **KNOWN_PATHS}
+    unknown = sorted(set(filter_multipliers) - set(paths))
+    if unknown:
+        raise ValueError(f"known_path_members: unknown {unknown}; choose from {list(paths)}.")
+    return [
+        Member(name, Genotype(paths[name], cell), filter_multiplier)
+        for name, filter_multiplier in filter_multipliers.items()
+    ]
+
+
+@gin.configurable
+def genotype_members(files: Dict[str, str]) -> List[Member]:
+    """Genotypes from files or presets, by the names of the members."""
+    return [Member(name, load_genotype(file)) for name, file in files.items()]
+
+
+@gin.configurable
+def baseline_members(widths: Dict[str, float]) -> List[Member]:
+    """Baselines, by their names in the registry, with a factor of their backbone's filters."""
+    return [Member(name, network=name, width=width) for name, width in widths.items()]
+
+
+@gin.configurable
+def search_members(name: str, gin_files: Sequence[str], seeds: Sequence[int]) -> List[Member]:
+    """Searches, each followed by the training of what it found."""
+    return [Member(f"{name}_{seed}", search=tuple(gin_files), search_seed=seed) for seed in seeds]
