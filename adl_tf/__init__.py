@@ -15,9 +15,9 @@ import os
 
 __version__ = "0.2.0"
 
-# TensorFlow turns oneDNN on by itself on some processors only, and without it neither grouped
-# convolutions nor the gradients of atrous ones exist on CPU. It reads this when its first op
-# runs.
+# TensorFlow turns oneDNN on by itself on some processors only, and without it there are no
+# gradients of grouped and of atrous convolutions on CPU. It reads this as early as it is imported,
+# so this package is to be imported before it.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {

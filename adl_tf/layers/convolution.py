@@ -16,8 +16,8 @@ _UNIT = [1, 1, 1, 1]
 def require_cpu_kernels() -> None:
     """Makes sure, once per process, that this machine has the kernels that networks train with.
 
-    On CPU most processors have grouped convolutions and the gradients of atrous ones in oneDNN
-    only, and TensorFlow reads once, when its first op runs, whether to use that.
+    On CPU the gradients of grouped and of atrous convolutions are oneDNN's, and TensorFlow decides
+    once, as early as it is imported, whether to use that.
 
     Raises:
       ValueError: there is no GPU, and TensorFlow runs without oneDNN.
@@ -27,21 +27,18 @@ def require_cpu_kernels() -> None:
     # Runs at once, whatever graph is being built around it.
     with tf.init_scope(), tf.device("CPU:0"):
         x, kernel = tf.ones([1, 3, 3, 2]), tf.ones([3, 3, 1, 2])
+        options = {"out_backprop": x, "strides": _UNIT, "padding": "SAME"}
+        atrous = [1, ATROUS_RATE, ATROUS_RATE, 1]
         try:
-            tf.nn.conv2d(x, kernel, 1, "SAME")
+            tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, **options)
             tf.raw_ops.Conv2DBackpropFilter(
-                input=x,
-                filter_sizes=[3, 3, 2, 2],
-                out_backprop=x,
-                strides=_UNIT,
-                padding="SAME",
-                dilations=[1, ATROUS_RATE, ATROUS_RATE, 1],
+                input=x, filter_sizes=[3, 3, 2, 2], dilations=atrous, **options
             )
         except tf.errors.OpError as error:
             raise ValueError(
-                "TensorFlow runs without oneDNN, so this CPU has neither grouped convolutions nor "
-                "gradients of atrous ones: unset TF_ENABLE_ONEDNN_OPTS, and import adl_tf before "
-                "TensorFlow runs its first op."
+                "TensorFlow runs without oneDNN, so it has no gradients of grouped and of atrous "
+                "convolutions on this CPU: unset TF_ENABLE_ONEDNN_OPTS, and import adl_tf before "
+                "tensorflow."
             ) from error
 
 

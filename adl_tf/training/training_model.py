@@ -7,6 +7,7 @@ import gin
 import tensorflow as tf
 
 from adl_tf.layers.convolution import require_cpu_kernels
+from adl_tf.models.image_network import ImageNetwork
 from adl_tf.training.addons import MovingAverage
 from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, create_variables
@@ -87,7 +88,8 @@ class TrainingModel(SegmentationModel):
 
     def build(self, input_shape):
         """Creates the optimizer's variables before anything is restored."""
-        require_cpu_kernels()
+        if isinstance(self.network, ImageNetwork):
+            require_cpu_kernels()
         if not self.network.built:
             self.network.build(input_shape)
         tf.keras.layers.Layer.build(self, input_shape)
