@@ -20,6 +20,7 @@ from absl import app, flags
 def main(argv):
     del argv
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import tensorflow as tf
 
     from adl_tf.models.counting import count_multi_adds, count_parameters
