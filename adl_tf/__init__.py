@@ -3,7 +3,7 @@
 The names below are loaded when they are first used: importing the package alone loads neither
 TensorFlow nor keras-cv.
 
-Example:
+Examples:
   >>> import adl_tf
   >>> genotype = adl_tf.load_genotype("auto_deeplab")
   >>> genotype.path

@@ -15,7 +15,7 @@ def replacing(path: str) -> Iterator[str]:
     If the block raises, the temporary file is removed and `path` is left as it was. A process
     killed inside the block leaves both; see `remove_temporaries`.
 
-    Example:
+    Examples:
       >>> import os, tempfile
       >>> path = os.path.join(tempfile.mkdtemp(), "answer.txt")
       >>> with replacing(path) as temporary, open(temporary, "w") as file:

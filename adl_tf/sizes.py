@@ -8,7 +8,7 @@ from adl_tf.data.description import Size
 def crop_sides(crop_size: Any) -> Size:
     """One side of a square, or (height, width), as (height, width) in pixels.
 
-    Example:
+    Examples:
       >>> crop_sides(321)
       (321, 321)
 
@@ -31,7 +31,7 @@ def crop_sides(crop_size: Any) -> Size:
 def parse_image_size(texts: Sequence[str]) -> Size:
     """The height and width that a flag --image_size=H,W holds.
 
-    Example:
+    Examples:
       >>> parse_image_size(["1025", "2049"])
       (1025, 2049)
 
@@ -50,7 +50,7 @@ def parse_image_size(texts: Sequence[str]) -> Size:
 def parse_sides(flag: str, texts: Sequence[str]) -> Size:
     """Two whole numbers, or one for both.
 
-    Example:
+    Examples:
       >>> parse_sides("crop_size", ["321"])
       (321, 321)
 
@@ -70,7 +70,7 @@ def parse_sides(flag: str, texts: Sequence[str]) -> Size:
 def parse_numbers(flag: str, texts: Sequence[str], kind: Callable) -> Tuple:
     """Numbers between commas.
 
-    Example:
+    Examples:
       >>> parse_numbers("scales", ["0.5", "1"], float)
       (0.5, 1.0)
 

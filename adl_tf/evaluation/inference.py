@@ -21,7 +21,7 @@ class Predictor:
     start every `stride` pixels, the last one ends where the view does; a view smaller than a
     window is filled up with the mean color, as crops are in training.
 
-    Example:
+    Examples:
       >>> import tensorflow as tf
       >>> from adl_tf.models.registry import NetworkDescription, build_network
       >>> from adl_tf.space.genotype import Genotype

@@ -23,7 +23,7 @@ class ConvNorm(tf.keras.layers.Layer):
     Cells apply the relu first (paper, section 3.1, https://arxiv.org/abs/1901.02985), ASPP and
     decoder last.
 
-    Example:
+    Examples:
       >>> layer = ConvNorm(8, kernel_size=3, stride=2)
       >>> layer(tf.zeros([1, 33, 40, 4])).shape
       TensorShape([1, 17, 20, 8])

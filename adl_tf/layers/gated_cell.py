@@ -113,7 +113,7 @@ class GatedCell(tf.keras.layers.Layer):
     Reference:
       Liu et al., Auto-DeepLab, sections 3.1 and 3.2, https://arxiv.org/abs/1901.02985.
 
-    Example:
+    Examples:
       >>> from adl_tf.layers.mixed_op import mixing_weights
       >>> cell = GatedCell(("none", "skip_connect"), num_blocks=1, filters=4, moves=("up",))
       >>> previous, before_previous = tf.ones([1, 4, 4, 8]), tf.ones([1, 8, 8, 4])

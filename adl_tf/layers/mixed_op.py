@@ -375,7 +375,7 @@ class MixedOp(tf.keras.layers.Layer):
       Liu et al., Auto-DeepLab, section 3.1, https://arxiv.org/abs/1901.02985; after
       Liu et al., DARTS, section 2.2, https://arxiv.org/abs/1806.09055.
 
-    Example:
+    Examples:
       >>> mixed_op = MixedOp(ops=("skip_connect", "sep_conv_3x3"), filters=4)
       >>> alpha = tf.zeros([1, 2])
       >>> mixed_op(tf.ones([1, 8, 8, 4]), tf.nn.softmax(alpha)).shape

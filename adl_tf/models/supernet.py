@@ -40,7 +40,7 @@ class Supernet(tf.keras.Model):
     Reference:
       Liu et al., Auto-DeepLab, section 3, https://arxiv.org/abs/1901.02985.
 
-    Example:
+    Examples:
       >>> space = SearchSpace(num_layers=2, num_blocks=1, filter_multiplier=2, num_levels=2,
       ...                     ops=("none", "skip_connect", "max_pool_3x3"))
       >>> supernet = Supernet(space, num_classes=3)

@@ -32,7 +32,7 @@ def plan_phases(
     Epochs have `steps_per_epoch` steps, the last one what is left of `total_steps`. An epoch that
     was begun is always ended, even if the run is shorter now than when it was started.
 
-    Example:
+    Examples:
       >>> for phase in plan_phases(total_steps=100, steps_per_epoch=30, epoch=1, step=7):
       ...     print(*phase)
       1 2 23 False
