@@ -125,7 +125,7 @@ def network_cost(
 ) -> NetworkCost:
     """Parameters, Multi-Adds and activations of a `DecodedNetwork`, for one image.
 
-    Example:
+    Examples:
       >>> from adl_tf.space.genotype import PRESETS
       >>> network_cost(PRESETS["auto_deeplab"], 20, 19, (1025, 2049)).total.parameters
       10147427
