@@ -60,7 +60,7 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
     assert "path 4-" in result.stderr and "arch_loss" in result.stderr
 
     result = run(command(dataset, whole, "SEED = 1"), tmp_path)
-    assert result.returncode == 1 and "another schedule.json (seed 0 -> 1)" in result.stderr
+    assert result.returncode == 1 and "different schedule.json (seed 0 -> 1)" in result.stderr
 
     output = str(tmp_path / "decoded" / "genotype.json")
     decode = ["-m", "adl_tf.decode", "--output", output, "--model_dir"]

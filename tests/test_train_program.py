@@ -168,7 +168,7 @@ def small_run(folder, model_dir, **changes):
         ({"batch_size": 0}, "batch_size = 0: it must be a whole number"),
         ({"steps": 0}, "steps = 0: it must be a whole number"),
         ({"checkpoint_steps": 0}, "checkpoint_steps = 0: it must be a whole number"),
-        ({"crop_size": "33"}, "'33' is no size of a crop"),
+        ({"crop_size": "33"}, "crop size '33' is invalid"),
         ({"batch_size": 100}, "do not fill a batch of 100; lower BATCH_SIZE"),
         ({"dataset_dir": "/no/such/folder"}, "/no/such/folder: no such data set directory"),
         ({"train_split": "trainaug"}, "no split 'trainaug'"),
@@ -199,10 +199,10 @@ def test_illegal_genotypes_and_other_runs_are_one_line_of_the_program(folder, tm
         SCHEDULE_FILE,
         {"seed": 0, "batch_size": 4, "steps_per_epoch": 1, "examples": 12},
     )
-    with pytest.raises(ValueError, match=r"another schedule.json \(batch_size 4 -> 2\)"):
+    with pytest.raises(ValueError, match=r"different schedule.json \(batch_size 4 -> 2\)"):
         small_run(folder, other)
     write_network_description(
         NetworkDescription("decoded", 8, Genotype(**GENOTYPE), filter_multiplier=4), str(tmp_path)
     )
-    with pytest.raises(ValueError, match=r"another network.json \(filter_multiplier 4 -> 2\)"):
+    with pytest.raises(ValueError, match=r"different network.json \(filter_multiplier 4 -> 2\)"):
         small_run(folder, tmp_path)

@@ -168,7 +168,7 @@ def test_first_images_only(records, tmp_path):
         ({"split": "test"}, "give --save_predictions=DIR"),
         ({"split": "nowhere"}, "no split 'nowhere'"),
         ({"scales": ()}, "give at least one"),
-        ({"output_dir": "/dev/null/x"}, "cannot be made"),
+        ({"output_dir": "/dev/null/x"}, "cannot create this directory"),
     ],
 )
 def test_bad_options_are_named(records, tmp_path, options, message):
