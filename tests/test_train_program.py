@@ -172,7 +172,7 @@ def small_run(folder, model_dir, **changes):
         ({"batch_size": 100}, "do not fill a batch of 100; lower BATCH_SIZE"),
         ({"dataset_dir": "/no/such/folder"}, "/no/such/folder: no such data set directory"),
         ({"train_split": "trainaug"}, "no split 'trainaug'"),
-        ({"num_classes": 3}, "num_classes=3 was asked for, but the data set has 8"),
+        ({"num_classes": 3}, "num_classes=3, but the data set has 8 classes"),
         ({"init_from": "/no/such/run"}, "no network.json there"),
     ],
 )
