@@ -58,7 +58,7 @@ def command(folder, model_dir, *parameters, flags=()):
     ]
 
 
-def test_goes_on_bit_for_bit_after_being_killed(folder, tmp_path):
+def test_resumes_bit_for_bit_after_being_killed(folder, tmp_path):
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     result = run(command(folder, whole), tmp_path)
     assert result.returncode == 0, result.stderr
@@ -82,7 +82,7 @@ def test_goes_on_bit_for_bit_after_being_killed(folder, tmp_path):
     assert status == -signal.SIGKILL
     result = run(arguments, tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "Going on" in result.stderr
+    assert "Resuming in" in result.stderr
     resumed = json.loads(result.stdout.splitlines()[-1])
     assert resumed["val_miou"] == summary["val_miou"]
     assert resumed["best_val_miou"] == summary["best_val_miou"]
@@ -165,9 +165,9 @@ def small_run(folder, model_dir, **changes):
         ({"genotype": None}, "a decoded network needs a genotype"),
         ({"network": "unet"}, "network 'unet' is unknown; choose from"),
         ({"precision": "int8"}, "precision 'int8': choose from"),
-        ({"batch_size": 0}, "batch_size = 0: it must be a whole number"),
-        ({"steps": 0}, "steps = 0: it must be a whole number"),
-        ({"checkpoint_steps": 0}, "checkpoint_steps = 0: it must be a whole number"),
+        ({"batch_size": 0}, "batch_size = 0: it must be a positive integer"),
+        ({"steps": 0}, "steps = 0: it must be a positive integer"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps = 0: it must be a positive integer"),
         ({"crop_size": "33"}, "crop size '33' is invalid"),
         ({"batch_size": 100}, "do not fill a batch of 100; lower BATCH_SIZE"),
         ({"dataset_dir": "/no/such/folder"}, "/no/such/folder: no such data set directory"),

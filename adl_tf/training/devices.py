@@ -23,7 +23,7 @@ def configure_runtime(
 
     Args:
       seed: of Python, numpy and TensorFlow.
-      small_kernels: without a number of threads, every core gets a kernel of its own rather
+      small_kernels: unless thread numbers are given, every core runs a kernel of its own rather
         than a part of one, as suits the supernet.
       intra_op_threads: threads inside one kernel.
       inter_op_threads: kernels that run at the same time.
@@ -35,13 +35,13 @@ def configure_runtime(
         )
         tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads or min(cores, 8))
     except RuntimeError:
-        logging.warning("threads stay as they are: TensorFlow runs already.")
+        logging.warning("threads are unchanged: TensorFlow is already running.")
     tf.keras.utils.set_random_seed(seed)
 
 
 @contextlib.contextmanager
 def deterministic_ops(enabled: bool) -> Iterator[None]:
-    """Inside the block the same ops give the same bits; afterwards it is as it was.
+    """Makes ops deterministic inside the block; restores the setting afterwards.
 
     Args:
       enabled: False leaves everything as it is.
@@ -58,7 +58,7 @@ def deterministic_ops(enabled: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def precision_policy(precision: str) -> Iterator[None]:
-    """Inside the block layers compute in a precision; afterwards Keras's policy is as it was.
+    """Makes layers compute in a precision inside the block; restores Keras's policy afterwards.
 
     Args:
       precision: one of `PRECISIONS`.
@@ -78,7 +78,7 @@ def precision_policy(precision: str) -> Iterator[None]:
 
 @gin.configurable
 def distribution_strategy(devices: Optional[Sequence[str]] = None) -> tf.distribute.Strategy:
-    """MirroredStrategy over the devices named, or over all GPUs; else the default one."""
+    """MirroredStrategy over the given devices, or over all GPUs; otherwise the default one."""
     if devices or len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy(devices and list(devices))
     return tf.distribute.get_strategy()
@@ -87,7 +87,7 @@ def distribution_strategy(devices: Optional[Sequence[str]] = None) -> tf.distrib
 def check_devices(
     strategy: tf.distribute.Strategy, batch_size: int, parts: int = 1, jit_compile: bool = False
 ) -> None:
-    """Makes sure that the devices can share the batches of a run.
+    """Checks that the devices can share the batches of a run.
 
     Args:
       strategy: over the devices.
@@ -97,7 +97,7 @@ def check_devices(
 
     Raises:
       ValueError: the shares or parts would differ in size, which would weigh images unequally;
-        or XLA under a distribution, whose exchange between devices it cannot compile.
+        or XLA with several devices, whose communication it cannot compile.
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size % (replicas * parts):
@@ -107,7 +107,7 @@ def check_devices(
         )
     if jit_compile and isinstance(strategy, tf.distribute.MirroredStrategy):
         raise ValueError(
-            "jit_compile cannot be combined with a distribution over devices: turn it off, or "
+            "jit_compile is not supported with a distribution over devices: turn it off, or "
             "leave distribution_strategy.devices out and make one GPU visible "
             "(CUDA_VISIBLE_DEVICES=0)."
         )

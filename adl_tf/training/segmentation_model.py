@@ -1,4 +1,4 @@
-"""What the search and the training from scratch have in common as Keras models."""
+"""The common base of the Keras models for search and training."""
 
 from typing import List
 
@@ -9,7 +9,7 @@ from adl_tf.training.losses import segmentation_loss
 
 
 class SegmentationModel(tf.keras.Model):
-    """A network with loss, scores and the places in its training streams.
+    """A network with loss, scores and its positions in the training streams.
 
     Data are batches as `adl_tf.data` streams them.
 
@@ -19,7 +19,7 @@ class SegmentationModel(tf.keras.Model):
       ignore_label: label without loss and score.
 
     Attributes:
-      positions: int64 variables, where each stream goes on after the last step.
+      positions: int64 variables, where each stream resumes after the last step.
     """
 
     def __init__(self, network, streams: int = 1, ignore_label: int = 255, **kwargs):
@@ -52,7 +52,7 @@ class SegmentationModel(tf.keras.Model):
         self.confusion.update_state(batch["label"], tf.argmax(logits, -1, tf.int32))
 
     def advance(self, stream: int, batch) -> None:
-        """Moves a stream's position behind a batch."""
+        """Moves a stream's position past a batch."""
         positions = tf.distribute.get_replica_context().all_gather(batch["position"], axis=0)
         self.positions[stream].assign(tf.reduce_max(positions) + 1)
 

@@ -79,7 +79,7 @@ class TrainingModel(SegmentationModel):
 
     @contextlib.contextmanager
     def averaged_weights(self):
-        """While it is open, the network has its averaged weights, where there are any."""
+        """Inside the block, the network has its averaged weights, if there are any."""
         if not isinstance(self._inner_optimizer, MovingAverage):
             yield
             return
@@ -93,12 +93,12 @@ class TrainingModel(SegmentationModel):
                 variable.assign(value)
 
     def evaluate(self, *args, **kwargs):
-        """Scores the averaged weights, where there are any; see `tf.keras.Model.evaluate`."""
+        """Scores the averaged weights, if there are any; see `tf.keras.Model.evaluate`."""
         with self.averaged_weights():
             return super().evaluate(*args, **kwargs)
 
     def train_step(self, batch):
-        """One step on a batch; a loss or gradient that is not finite shows as a nan loss."""
+        """One step on a batch; a non-finite loss or gradient gives a nan loss."""
         variables = self.network.trainable_variables
         loss, weight, gradients = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.SUM, self._accumulate(batch, variables)
