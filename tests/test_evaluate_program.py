@@ -127,7 +127,7 @@ def test_bad_input_is_one_line(model_dir, tmp_path):
         assert message in line
 
 
-def test_data_that_does_not_belong_to_the_network_is_named(dataset, model_dir, tmp_path):
+def test_data_of_other_classes_is_named(dataset, model_dir, tmp_path):
     with pytest.raises(ValueError, match="does not say which data set .* give --dataset_dir=DIR"):
         evaluate_network(str(make_run(tmp_path / "unknown")))
     description = read_dataset_description(dataset)

@@ -128,7 +128,7 @@ def test_scores_are_those_of_the_official_evaluator(archive, records, tmp_path, 
     assert "train" in capsys.readouterr().err  # The table.
 
 
-def test_a_split_without_labels_is_predicted(archive, records, tmp_path):
+def test_split_without_labels_is_predicted(archive, records, tmp_path):
     predictions = tmp_path / "predictions"
     result = evaluate_network(
         str(tmp_path / "run"),
