@@ -1,22 +1,22 @@
-"""How fast an exported network is, next to what it could be compared with.
+"""Speed of an exported network, next to alternatives.
 
 python benchmarks/inference.py [--model_dir=DIR --images=FOLDER] [--xla]
     [--peer=CHECKOUT --peer_python=PYTHON]
 
 Times images to labels at 513 x 513 and 1025 x 2049, batch 1 and 4, each configuration in a
 process of its own in which all contenders take turns:
-  float32, bfloat16   the export, loaded into a session as a server does: of S of the paper with
+  float32, bfloat16   the export, loaded into a session as a server does: of the paper's S with
                       random weights, or of the network of --model_dir
   xla                 the export's compiled signature
   keras               the network before the export, as a tf.function
   resnet101           keras-cv's DeepLabV3Plus with a ResNet-101, frozen
   peer                the reference network of the paper's authors, frozen: a checkout of
                       github.com/tensorflow/models, with a Python that has tensorflow and tf_slim
-  peak                a large float32 matrix product, for the speed that the machine has
+  peak                a large float32 matrix product, for the speed of the machine
 Prints one JSON line last; ratios are contender / float32 export, above 1 where the export is
-faster. `of_peak` is the share of the peak that the multiplications of the network come to,
-`labels_equal` the share of pixels labelled as by the Keras model, on the images of --images (noise
-without them; it means something for a trained network on images of its kind only).
+faster. `of_peak` is the share of the peak that the network's multiplications reach, `labels_equal`
+the share of pixels labelled as by the Keras model, on the images of --images (noise without them;
+it means something for a trained network on images of its kind only).
 """
 
 import collections
@@ -215,7 +215,7 @@ def profile(run, images, most=8):
 
 
 def random_network(model_dir):
-    """Writes S of the paper with random weights."""
+    """Writes the paper's S with random weights."""
     from adl_tf.models.registry import (
         NetworkDescription,
         build_network,
