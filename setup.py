@@ -45,6 +45,7 @@ setup(
             "pytest>=7.4,<10",
             "pytest-xdist>=3.5,<4",
             "ruff>=0.6,<1",
+            "import-linter>=2,<3",
             "cityscapesscripts>=2.2.4,<3",
             "tensorflow-serving-api==2.15.*",
         ],

@@ -10,7 +10,6 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from adl_tf.configuration import say
-from adl_tf.data.dataset_dir import find_dataset
 from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription, Size
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader
@@ -24,6 +23,7 @@ from adl_tf.models.classes import CLASSES_FILE, read_classes
 from adl_tf.models.registry import load_network
 from adl_tf.models.trained_on import read_run
 from adl_tf.sizes import crop_sides
+from data_prep.dataset_dir import find_dataset
 
 
 @gin.configurable

@@ -9,10 +9,20 @@ from typing import Sequence
 import tensorflow as tf
 
 from adl_tf.layers.conv_norm import ConvNorm
-from adl_tf.layers.convolution import ATROUS_RATE, halve, resize, spatial_size
+from adl_tf.layers.convolution import resize, spatial_size
 from adl_tf.layers.drop import Drop
-from adl_tf.space.ops import ATROUS, AVERAGE_POOL, MAX_POOL, POOLS, SEPARABLE, SKIP, ZERO, get_op
-from adl_tf.space.search_space import CELL_INPUTS
+from adl_tf.space.ops import (
+    ATROUS,
+    ATROUS_RATE,
+    AVERAGE_POOL,
+    MAX_POOL,
+    POOLS,
+    SEPARABLE,
+    SKIP,
+    ZERO,
+    get_op,
+)
+from adl_tf.space.search_space import CELL_INPUTS, halve
 
 _POOL_FUNCTIONS = {MAX_POOL: tf.nn.max_pool2d, AVERAGE_POOL: tf.nn.avg_pool2d}
 

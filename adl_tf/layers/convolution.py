@@ -1,13 +1,10 @@
 """Convolutions and resizing as plain functions of tensors."""
 
-from typing import Tuple
-
 import numpy as np
 import tensorflow as tf
 
 BATCH_NORM_EPSILON = 1e-3
 BATCH_NORM_MOMENTUM = 0.95
-ATROUS_RATE = 2
 _UNIT = [1, 1, 1, 1]
 
 
@@ -186,8 +183,3 @@ def resize(x: tf.Tensor, size) -> tf.Tensor:
     if known and tuple(x.shape[1:3]) == tuple(size):
         return x
     return tf.cast(tf.raw_ops.ResizeBilinear(images=x, size=size, align_corners=True), x.dtype)
-
-
-def halve(size: Tuple[int, int]) -> Tuple[int, int]:
-    """Height and width after a stride-2 SAME convolution: ceil(n / 2)."""
-    return tuple(-(-side // 2) for side in size)

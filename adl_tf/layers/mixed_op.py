@@ -19,7 +19,6 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.layers.convolution import (
-    ATROUS_RATE,
     BATCH_NORM_MOMENTUM,
     average_pool,
     batch_norm,
@@ -30,7 +29,16 @@ from adl_tf.layers.convolution import (
 )
 from adl_tf.layers.shared_function import SharedFunction, Wanted
 from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
-from adl_tf.space.ops import ATROUS, MAX_POOL, POOLS, SEPARABLE, SKIP, get_op, ops_of_kind
+from adl_tf.space.ops import (
+    ATROUS,
+    ATROUS_RATE,
+    MAX_POOL,
+    POOLS,
+    SEPARABLE,
+    SKIP,
+    get_op,
+    ops_of_kind,
+)
 
 # The convolutions of all edges, and the batch norms that follow them; pools have one too.
 _FIRST, _SECOND, _ATROUS, _POOL = "sep_conv_first", "sep_conv_second", "atrous_conv", "pool"

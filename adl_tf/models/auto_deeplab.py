@@ -11,7 +11,7 @@ from adl_tf.models.aspp import SpatialPyramidPooling
 from adl_tf.models.decoder import Decoder, ResizeLike
 from adl_tf.models.keras_cv_import import keras_cv
 from adl_tf.space.genotype import Genotype
-from adl_tf.space.search_space import ASPP_FIELD, MOVE_OFFSETS, MOVES, level_stride
+from adl_tf.space.search_space import MOVE_OFFSETS, MOVES, aspp_rates, level_stride
 
 # The decoder reads the cell that leaves stride 4, but none beyond the third.
 _LOW_LEVEL_LAYERS = 3
@@ -97,10 +97,7 @@ class DecodedNetwork(tf.keras.Model):
         backbone = DecodedBackbone(genotype, filter_multiplier, name="backbone")
         images, x = backbone.input, backbone.output
         low_level = backbone.get_layer(backbone.low_level_layer).output
-        stride = level_stride(backbone.genotype.path[-1])
-        pyramid = SpatialPyramidPooling(
-            [max(1, times * ASPP_FIELD // stride) for times in (1, 2, 3)], name="aspp"
-        )
+        pyramid = SpatialPyramidPooling(aspp_rates(backbone.genotype.path[-1]), name="aspp")
         x = Drop(name="dropout")(pyramid(tf.nn.relu(x)))
         x = Decoder(num_classes, name="decoder")((x, low_level))
         logits = ResizeLike(name="logits", dtype="float32")((x, images))

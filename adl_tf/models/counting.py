@@ -13,6 +13,9 @@ import posixpath
 from typing import Dict, Tuple
 
 import tensorflow as tf
+
+# Private in TensorFlow 2.15: there is no public way from a function in a graph's library to a
+# graph with shapes.
 from tensorflow.python.framework import function_def_to_graph
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")

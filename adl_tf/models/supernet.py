@@ -6,7 +6,7 @@ from typing import List, Tuple
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, halve, resize
+from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, resize
 from adl_tf.layers.gated_cell import GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
 from adl_tf.layers.shared_function import Wanted
@@ -14,7 +14,7 @@ from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling, freeze_pooled_norms, set_norm_momentum
 from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import Genotype
-from adl_tf.space.search_space import ASPP_FIELD, MOVES, SearchSpace, level_stride
+from adl_tf.space.search_space import MOVES, SearchSpace, aspp_rates, halve, level_stride
 
 
 def node_name(layer: int, level: int) -> str:
@@ -72,7 +72,7 @@ class Supernet(tf.keras.Model):
         last = space.levels(space.num_layers - 1)
         self.heads = [
             SpatialPyramidPooling(
-                [max(1, ASPP_FIELD // level_stride(level))],
+                aspp_rates(level)[:1],
                 space.node_filters(level),
                 name=f"head_stride_{level_stride(level)}",
             )

@@ -8,13 +8,13 @@ from typing import Any, Dict, Iterator, Optional
 import gin
 import tensorflow as tf
 
-from adl_tf.data.dataset_dir import find_dataset
 from adl_tf.data.description import IGNORE_LABEL
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream, train_stream
 from adl_tf.runs.checks import require_positive
 from adl_tf.sizes import crop_sides
+from data_prep.dataset_dir import find_dataset
 
 # The module of the streams does not depend on gin.
 _configured_stream = gin.external_configurable(train_stream)

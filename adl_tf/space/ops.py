@@ -18,6 +18,8 @@ ATROUS = "atrous"
 
 POOLS = (MAX_POOL, AVERAGE_POOL)
 
+ATROUS_RATE = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Op:

@@ -28,6 +28,16 @@ def level_stride(level: int) -> int:
     return STEM_STRIDE * 2**level
 
 
+def halve(size: Tuple[int, int]) -> Tuple[int, int]:
+    """Height and width after a stride-2 SAME convolution: ceil(n / 2)."""
+    return tuple(-(-side // 2) for side in size)
+
+
+def aspp_rates(level: int) -> Tuple[int, ...]:
+    """Atrous rates of ASPP's 3x3 convolutions at a level: 96, 192 and 288 pixels of the image."""
+    return tuple(max(1, times * ASPP_FIELD // level_stride(level)) for times in (1, 2, 3))
+
+
 def num_edges(num_blocks: int) -> int:
     """Number of edges of a cell: block i (from 0) reads i + 2 earlier states."""
     return sum(CELL_INPUTS + block for block in range(num_blocks))

@@ -7,6 +7,8 @@ from typing import Iterator, Optional, Sequence
 import gin
 import tensorflow as tf
 from absl import logging
+
+# Private in TensorFlow 2.15: determinism can be turned on and off in public, but not asked for.
 from tensorflow.python.framework import config as tf_config
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")

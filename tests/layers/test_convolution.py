@@ -11,12 +11,12 @@ from adl_tf.layers.convolution import (
     average_pool,
     batch_norm,
     depthwise_conv2d,
-    halve,
     in_phases,
     resize,
     sum_channel_groups,
     tile_channels,
 )
+from adl_tf.space.search_space import halve
 
 SIZES = [(7, 9), (6, 8), (5, 4)]
 # Smaller than a 5x5 kernel, a rate of 2 or a pooling window: what an image of 33x33 is
