@@ -4,7 +4,7 @@ from typing import Optional
 
 
 def require_positive(**numbers: Optional[int]) -> None:
-    """Checks numbers that count something; None stands for a default and is left alone.
+    """Checks numbers that count something; None stands for a default and is allowed.
 
     Raises:
       ValueError: one is not a positive integer; the message names its keyword.

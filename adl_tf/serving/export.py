@@ -47,7 +47,7 @@ def export_network(
       batch_size, image_size: of the network's input, (height, width) in pixels; None for sizes
         that vary.
       dtype: what the network computes in; its logits are float32 always.
-      outputs: labels, and if wanted probabilities and logits.
+      outputs: labels, and optionally probabilities and logits.
       xla: whether `serving_default` is compiled: "on", "off", or "auto" for on if there is
         a GPU here.
       max_pixels: largest image that is decoded.
@@ -56,8 +56,8 @@ def export_network(
     Returns:
       export_dir, version, signatures, dtype; batch_norms left; logit_difference of the folded
       network; labels_equal, the share of pixels labelled as in float32, both on a random
-      image; warmup, how many requests were recorded; if wanted lite_labels_equal, the share
-      of pixels labelled by TensorFlow Lite as by the network.
+      image; warmup, how many requests were recorded; with `lite`, lite_labels_equal, the share of
+      pixels labelled by TensorFlow Lite as by the network.
 
     Raises:
       FileNotFoundError: no trained network there.

@@ -8,7 +8,7 @@ import gin
 import tensorflow as tf
 from absl import logging
 
-# Private in TensorFlow 2.15: determinism can be turned on and off in public, but not asked for.
+# Private in TensorFlow 2.15: the public API sets determinism but does not read it.
 from tensorflow.python.framework import config as tf_config
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")

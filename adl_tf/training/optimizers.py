@@ -66,7 +66,7 @@ def training_optimizer(
 def create_variables(optimizer: Optimizer, variables: Sequence[tf.Variable]) -> None:
     """Creates the variables of an optimizer, which its first step would otherwise create."""
     if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
-        # Private in Keras 2.15: the public way of a legacy optimizer is to take a step.
+        # Private in Keras 2.15: publicly, a legacy optimizer creates them only in a step.
         optimizer._create_all_weights(variables)
     else:
         optimizer.build(variables)

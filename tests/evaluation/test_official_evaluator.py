@@ -50,7 +50,7 @@ def write_png(path, pixels):
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """No train anywhere, no predicted bus, no true truck; ids 0..33 but for those are true."""
+    """No train anywhere, no predicted bus, no true truck; all other ids in 0..33 are true."""
     root = tmp_path_factory.mktemp("cityscapes")
     random = np.random.default_rng(0)
     train_ids = np.full(34, 255)

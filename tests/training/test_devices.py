@@ -1,4 +1,4 @@
-"""How a run uses TensorFlow: shares of devices, and what is left as it was."""
+"""How a run uses TensorFlow: shares of devices, and settings that are restored."""
 
 import pytest
 import tensorflow as tf
