@@ -16,7 +16,8 @@ import os
 __version__ = "0.2.0"
 
 # TensorFlow enables oneDNN by default on some processors only; without it, CPUs have neither
-# grouped convolutions nor gradients of atrous ones. The variable is read when the first op runs.
+# grouped convolutions nor gradients of atrous ones. TensorFlow reads the variable when it is
+# imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {
