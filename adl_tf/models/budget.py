@@ -1,4 +1,4 @@
-"""Random genotypes whose networks cost as much as wanted."""
+"""Random genotypes whose networks have a given cost."""
 
 import gc
 from typing import NamedTuple, Optional, Tuple
@@ -30,22 +30,22 @@ def sample_within(
     num_classes: int = 19,
     image_size: Tuple[int, int] = (1025, 2049),
 ) -> Sample:
-    """Draws genotypes until the network of one has the Multi-Adds wanted.
+    """Draws genotypes until the network of one has the target Multi-Adds.
 
     Each draw is reported on stderr.
 
     Args:
       space: what to draw from, see `sample_genotype`.
       seed: of the draws.
-      multi_adds: wanted for one image; None takes the first draw.
-      tolerance: relative distance allowed.
+      multi_adds: target for one image; None takes the first draw.
+      tolerance: allowed relative deviation.
       attempts: draws before giving up.
       filter_multiplier: F of the networks.
       num_classes: of the networks.
       image_size: (H, W) in pixels.
 
     Raises:
-      ValueError: none of the draws comes near enough.
+      ValueError: no draw is close enough.
     """
     random = np.random.default_rng(seed)
     counted = []
@@ -54,7 +54,7 @@ def sample_within(
         network = DecodedNetwork(genotype, filter_multiplier, num_classes)
         found = sum(count_multi_adds(network, image_size).values())
         del network
-        gc.collect()  # Keras's objects refer to each other in circles.
+        gc.collect()  # Keras objects form reference cycles.
         if multi_adds is None:
             return Sample(genotype, found)
         say(f"{attempt + 1}: {found / 1e9:.2f} billion Multi-Adds")
@@ -64,6 +64,6 @@ def sample_within(
     nearest = min(counted, key=lambda found: abs(found / multi_adds - 1))
     raise ValueError(
         f"none of {attempts} genotypes is within {tolerance:.0%} of "
-        f"{multi_adds / 1e9:g} billion Multi-Adds; the nearest has {nearest / 1e9:.2f}: "
+        f"{multi_adds / 1e9:g} billion Multi-Adds; the closest has {nearest / 1e9:.2f}: "
         "change --filter_multiplier, --tolerance or --attempts."
     )

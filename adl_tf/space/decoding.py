@@ -37,7 +37,7 @@ def most_probable_path(space: SearchSpace, beta: np.ndarray) -> Tuple[Tuple[int,
 
     Returns:
       (path, probability): one level per layer, and the product of its moves.
-      Of equally probable paths the one that stays finest is taken.
+      Among equally probable paths, the one that stays finest.
     """
     with np.errstate(divide="ignore"):
         log_moves = np.log(move_probabilities(space, beta))

@@ -105,7 +105,7 @@ class TrainingModel(SegmentationModel):
 
     @contextlib.contextmanager
     def averaged_weights(self):
-        """While it is open, the network has its averaged weights, where there are any."""
+        """Inside the block, the network has its averaged weights, if there are any."""
         if not isinstance(self._inner_optimizer, MovingAverage):
             yield
             return
@@ -119,12 +119,12 @@ class TrainingModel(SegmentationModel):
                 variable.assign(value)
 
     def evaluate(self, *args, **kwargs):
-        """Scores the averaged weights, where there are any; see `tf.keras.Model.evaluate`."""
+        """Scores the averaged weights, if there are any; see `tf.keras.Model.evaluate`."""
         with self.averaged_weights():
             return super().evaluate(*args, **kwargs)
 
     def train_step(self, data):
-        """One step on a batch; a loss or gradient that is not finite shows as a nan loss."""
+        """One step on a batch; a non-finite loss or gradient gives a nan loss."""
         (batch,) = self.read_batches(data)
         variables = self.network.trainable_variables
         loss, weight, gradients = tf.distribute.get_replica_context().all_reduce(

@@ -13,7 +13,7 @@ SPACE = SearchSpace(num_layers=3, num_blocks=1)
 SMALL = {"filter_multiplier": 2, "num_classes": 3, "image_size": (33, 49)}
 
 
-def test_the_first_draw_that_costs_what_is_wanted(capsys):
+def test_the_first_draw_within_the_budget_is_taken(capsys):
     random = np.random.default_rng(5)
     draws = [sample_genotype(SPACE, random) for _ in range(3)]
     costs = [profile_network(DecodedNetwork(g, 2, 3), (33, 49)).multi_adds for g in draws]
@@ -22,7 +22,7 @@ def test_the_first_draw_that_costs_what_is_wanted(capsys):
     found = sample_within(SPACE, 5, multi_adds=costs[wanted], tolerance=0, attempts=3, **SMALL)
     assert found == (draws[wanted], costs[wanted])
     assert capsys.readouterr().err.count("billion Multi-Adds") == wanted + 1
-    with pytest.raises(ValueError, match=f"none of 2 .* nearest has {min(costs[:2]) / 1e9:.2f}:"):
+    with pytest.raises(ValueError, match=f"none of 2 .* closest has {min(costs[:2]) / 1e9:.2f}:"):
         sample_within(SPACE, seed=5, multi_adds=1.0, attempts=2, **SMALL)
 
 

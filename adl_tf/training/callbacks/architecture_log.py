@@ -41,10 +41,10 @@ def architecture_history(model_dir: str, space: SearchSpace) -> Tuple[History, H
 
 
 class ArchitectureLog(MetricsLog):
-    """Adds the architecture to the metrics: its history, and how it stands as pictures.
+    """Adds the architecture to the metrics: its history, and pictures of it.
 
     Args:
-      model_dir: where to.
+      model_dir: directory to write to.
       supernet: the network that is searched.
       optimizer: of its weights.
       description: the data set, for the pictures.
