@@ -9,6 +9,7 @@ from setuptools import find_packages, setup
 VERSION = re.search(r'__version__ = "(.*)"', pathlib.Path("adl_tf/__init__.py").read_text()).group(
     1
 )
+PROGRAMS = ("search", "train", "decode", "sample", "profile", "evaluate", "export", "predict")
 
 setup(
     name="adl-tf",
@@ -23,6 +24,12 @@ setup(
     package_data={
         "gin_configs": ["*.gin", "papers/*.gin"],
         "adl_tf.serving": ["models.config"],
+    },
+    entry_points={
+        "console_scripts": [
+            *(f"adl-{program} = adl_tf.console:run_program" for program in PROGRAMS),
+            "adl-convert = adl_tf.console:run_converter",
+        ],
     },
     install_requires=[
         # The newest TensorFlow on which tensorflow-addons and keras-cv import together.
@@ -48,6 +55,15 @@ setup(
             "import-linter>=2,<3",
             "cityscapesscripts>=2.2.4,<3",
             "tensorflow-serving-api==2.15.*",
+        ],
+        # The pages, and what runs the notebook.
+        "docs": [
+            "mkdocs>=1.6,<2",
+            "mkdocs-material>=9.7,<10",
+            # From 1 on it wants Python 3.10.
+            "mkdocstrings[python]>=0.30,<2",
+            "nbclient>=0.10,<1",
+            "ipykernel>=6.29,<8",
         ],
         # For warm-up requests in exports, and the gRPC client.
         "serving": ["tensorflow-serving-api==2.15.*"],

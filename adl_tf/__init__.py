@@ -1,7 +1,7 @@
 """Hierarchical neural architecture search for semantic segmentation (Auto-DeepLab).
 
-The names below are loaded when they are first used: importing the package alone loads neither
-TensorFlow nor keras-cv.
+The names below are loaded on first use: importing the package alone loads neither TensorFlow nor
+keras-cv.
 
 Example:
   >>> import adl_tf
@@ -15,9 +15,9 @@ import os
 
 __version__ = "0.2.0"
 
-# TensorFlow turns oneDNN on by itself on some processors only, and without it neither grouped
-# convolutions nor the gradients of atrous ones exist on CPU. It reads this when its first op
-# runs.
+# TensorFlow enables oneDNN by default on some processors only; without it, CPUs have no gradients
+# of grouped and of atrous convolutions. TensorFlow reads the variable when it is imported, so this
+# package must be imported first.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _HOMES = {

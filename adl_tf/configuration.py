@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, Sequence
 
-# Before TensorFlow is imported anywhere: its start-up notes would bury the progress.
+# Set before TensorFlow is imported: its start-up log would bury the progress bar.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import gin  # noqa: E402
@@ -19,13 +19,13 @@ CONFIG_DIR = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gin_confi
 # What gin raises for bad files and bindings, and for modules that they import.
 _INVALID = (OSError, ValueError, SyntaxError, RuntimeError, NameError, AttributeError, ImportError)
 
-# The space itself knows nothing of gin.
+# The space itself does not depend on gin.
 configured_space = gin.external_configurable(SearchSpace)
 configured_sizes = gin.external_configurable(NetworkSizes)
 
 
 class Interrupted(Exception):
-    """The user stopped a program; what was done so far is saved."""
+    """The user stopped the program; its progress is saved."""
 
 
 def define_gin_flags() -> None:
@@ -39,18 +39,18 @@ def define_gin_flags() -> None:
 
 
 def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
-    """Reads files, then single bindings.
+    """Reads gin files, then single bindings.
 
     Raises:
-      ValueError: a file or module that does not exist, or a binding that nothing takes.
+      ValueError: a missing file or module, or a binding that matches no parameter.
     """
     gin.clear_config()
     gin.add_config_file_search_path(CONFIG_DIR)
     verbosity = logging.get_verbosity()
-    # Every place that a file was looked for in would be logged as an error.
+    # gin would log every path that it tries as an error.
     logging.set_verbosity(logging.FATAL)
     try:
-        # Not locked afterwards: public names register what they take when they are first used.
+        # Not locked afterwards: public names register their parameters on first use.
         gin.parse_config_files_and_bindings(
             list(gin_files), list(gin_params), finalize_config=False
         )
@@ -61,18 +61,18 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
 
 
 def say(text: str) -> None:
-    """Prints a line for the user, on stderr: stdout is for the result."""
+    """Prints a line for the user to stderr; stdout is for the result."""
     print(text, file=sys.stderr, flush=True)
 
 
 def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False) -> None:
-    """Runs a program and prints its result as one JSON line on stdout, the last one.
+    """Runs a program and prints its result as one line of JSON, the last on stdout.
 
-    With `arguments` the program gets a list of what is on the command line beside flags;
-    without, there must be nothing.
+    With `arguments`, the program gets the positional arguments as a list; without, there must be
+    none.
 
-    Bad input (ValueError, OSError) ends with one line on stderr and status 1; `--verbosity=1`
-    shows where it came from.
+    Bad input (ValueError, OSError) prints one line to stderr and exits with status 1;
+    `--verbosity=1` adds the traceback.
     """
 
     def main(argv):
@@ -81,7 +81,7 @@ def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False)
         try:
             result = program(argv[1:]) if arguments else program()
         except (ValueError, OSError, RuntimeError) as error:
-            # gin says of a missing binding that it is a RuntimeError.
+            # gin raises RuntimeError for a missing binding.
             text = _one_line(error)
             if isinstance(error, RuntimeError) and not text.startswith("Required bindings"):
                 raise
@@ -97,5 +97,5 @@ def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False)
 
 
 def _one_line(error: BaseException) -> str:
-    """Its message, without what gin adds: through which configurables it came."""
+    """The message, without gin's trace of configurables."""
     return " ".join(str(error).split("\n  In call to configurable")[0].split())

@@ -1,4 +1,4 @@
-"""Decodes the newest checkpoint of a search: genotype.json and pictures.
+"""Decodes the newest checkpoint of a search into genotype.json and pictures.
 
 python -m adl_tf.decode --model_dir=DIR [--output=FILE]
 """
@@ -19,5 +19,5 @@ def main() -> Dict[str, Any]:
 
 if __name__ == "__main__":
     flags.DEFINE_string("model_dir", None, "Directory of a search.", required=True)
-    flags.DEFINE_string("output", None, "File of the genotype [MODEL_DIR/genotype.json].")
+    flags.DEFINE_string("output", None, "Genotype file to write [MODEL_DIR/genotype.json].")
     run_program(main)

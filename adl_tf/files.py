@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed into it."""
+"""Atomic file writes: into a temporary file beside the target, then renamed."""
 
 import contextlib
 import glob
@@ -10,7 +10,7 @@ from typing import Any, Iterator
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Gives the path of a temporary file that replaces `path` once the block has ended well.
+    """Yields a temporary file that replaces `path` if the block succeeds.
 
     If the block raises, the temporary file is removed and `path` is left as it was. A process
     killed inside the block leaves both; see `remove_temporaries`.
@@ -24,7 +24,7 @@ def replacing(path: str) -> Iterator[str]:
       '42'
 
     Args:
-      path: of the file to write; its directory exists.
+      path: the file to write; its directory must exist.
 
     Yields:
       path of an empty file in the same directory.
@@ -36,7 +36,7 @@ def replacing(path: str) -> Iterator[str]:
     try:
         handle, temporary = tempfile.mkstemp(".tmp", f".{name}-", directory or ".")
     except OSError as error:
-        error.filename = path  # Nobody knows the temporary file by its name.
+        error.filename = path  # The user does not know the temporary file's name.
         raise
     os.close(handle)
     try:
@@ -52,21 +52,21 @@ def replacing(path: str) -> Iterator[str]:
 def remove_temporaries(directory: str) -> None:
     """Removes the temporary files that killed processes left in a directory.
 
-    Those of `replacing` in processes that still run would go, too: the caller makes sure that
-    there are none.
+    Temporary files of running processes would be removed too: the caller must make sure that there
+    are none.
     """
     for path in glob.glob(os.path.join(glob.escape(directory), ".*-????????.tmp")):
         os.remove(path)
 
 
 def write_text(text: str, path: str) -> None:
-    """Writes a UTF-8 text file, whole or not at all."""
+    """Writes a UTF-8 text file atomically."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def write_json(content: Any, path: str) -> None:
-    """Writes a JSON file, whole or not at all."""
+    """Writes a JSON file atomically."""
     write_text(json.dumps(content, indent=1) + "\n", path)
 
 
@@ -85,14 +85,14 @@ def read_json(path: str) -> Any:
 
 
 def make_directory(path: str) -> None:
-    """Makes a directory and those above it.
+    """Creates a directory and its parents.
 
     Raises:
-      ValueError: it cannot be made.
+      ValueError: it cannot be created.
     """
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"{path}: this directory cannot be made ({error.strerror}); choose another."
+            f"{path}: cannot create this directory ({error.strerror}); choose another."
         ) from error

@@ -1,4 +1,4 @@
-"""The model directory: every file that a run leaves in it, who writes it and who reads it.
+"""The model directory: every file that a run leaves in it, its writer and its readers.
 
     file                       what it holds
                                written by -> read by
@@ -14,10 +14,10 @@
     run.json                   data set of a training
                                models.trained_on -> the same, for an evaluation
     operative_config.gin       gin configuration in force
-                               runs.run -> people
-    ckpt-*, checkpoint         all that a run resumes from
+                               runs.run -> the user
+    ckpt-*, checkpoint         the whole state that a run resumes from
                                training.checkpointing -> the same, runs.search_result
-    best/, last/               weights as they were scored
+    best/, last/               weights as scored
                                training.callbacks.result_weights -> models.registry
     metrics.jsonl              losses and scores of each epoch
                                training.callbacks.metrics_log -> runs.run
@@ -28,10 +28,10 @@
     genotype.json              decoded architecture
                                runs.search_result -> space.genotype
     architecture.png,          pictures of it
-    alpha_history.png,         runs.search_result -> people
+    alpha_history.png,         runs.search_result -> the user
     beta_history.png
     evaluation/                scores, page and pictures
-                               evaluation.results -> people
+                               evaluation.results -> the user
 
 The directory of a study has two of its own, and a folder for each of its runs:
 
@@ -41,8 +41,8 @@ The directory of a study has two of its own, and a folder for each of its runs:
                                runs.study -> the same
 
 A search leaves space.json, architecture.jsonl, genotype.json and its pictures; a training leaves
-network.json, classes.json, run.json, best/, last/ and, once it was evaluated, evaluation/; the
-rest is common to both.
+network.json, classes.json, run.json, best/, last/ and, once evaluated, evaluation/; the rest is
+common to both.
 """
 
 import json
@@ -68,7 +68,7 @@ BETA_PICTURE = "beta_history.png"
 EVALUATION_FOLDER = "evaluation"
 BEST, LAST = CHECKPOINTS = ("best", "last")
 
-# Raised when the checkpoints of a run, or what a network computes from them, change.
+# Incremented when checkpoints, or what a network computes from them, change.
 FORMAT = 2
 _FORMAT_KEY = "format"
 
@@ -97,20 +97,19 @@ def read_object(path: str) -> Dict[str, Any]:
 
 
 def read_versioned(path: str) -> Dict[str, Any]:
-    """Reads a JSON file that `write_versioned` wrote; the version is left out.
+    """Reads a JSON file that `write_versioned` wrote, without the version.
 
     Raises:
       FileNotFoundError: no such file.
       ValueError: the file is damaged, or of another version.
     """
     content = read_object(path)
-    version = content.pop(_FORMAT_KEY, 1)  # The first one did not say.
+    version = content.pop(_FORMAT_KEY, 1)  # Format 1 did not record it.
     if version != FORMAT:
         age = "an older" if version == 1 else "another"
         raise ValueError(
             f"{path}: written by {age} version of adl_tf (format {version}; this one has format "
-            f"{FORMAT}): its weights belong to another function; train again in another "
-            "--model_dir."
+            f"{FORMAT}), whose weights are incompatible; train again in another --model_dir."
         )
     return content
 
@@ -121,12 +120,12 @@ def write_versioned(content: Dict[str, Any], path: str) -> None:
 
 
 def claim_model_dir(model_dir: str, file: str, content: Dict[str, Any]) -> None:
-    """Makes the model directory and writes what it is for, or checks that it is for the same.
+    """Creates the model directory and records its content, or checks that it is the same.
 
     Args:
       model_dir: the directory.
-      file: JSON file in it that says what it holds.
-      content: what the run is about to put there.
+      file: JSON file in it that records the content.
+      content: what the run will store there.
 
     Raises:
       ValueError: it holds something else, of another version, or the file is damaged.
@@ -145,13 +144,13 @@ def claim_model_dir(model_dir: str, file: str, content: Dict[str, Any]) -> None:
     ]
     if changed:
         raise ValueError(
-            f"{model_dir} holds a run of another {file} ({'; '.join(changed)}): use "
+            f"{model_dir} holds a run with a different {file} ({'; '.join(changed)}): use "
             "another --model_dir, or the configuration that it was started with."
         )
 
 
 def append_json_line(path: str, value: Any) -> None:
-    """Adds one line to a file of JSON lines, behind the half line that a kill may have left."""
+    """Appends a line to a JSON Lines file, after any half line left by a kill."""
     with open(path, "ab+") as file:
         cut = False
         if file.tell():
@@ -161,13 +160,13 @@ def append_json_line(path: str, value: Any) -> None:
 
 
 def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
-    """Reads JSON lines into a dict by one of their fields; of equal keys the last wins.
+    """Reads JSON lines into a dict keyed by one of their fields; the last of equal keys wins.
 
-    A resumed run writes the lines of repeated epochs again; a killed one may leave half
-    a line, which is left out.
+    A resumed run writes the lines of repeated epochs again; a killed one may leave half a line,
+    which is skipped.
 
     Args:
-      path: of the file; without one there are no lines.
+      path: the file; a missing one counts as empty.
       key: the field.
 
     Raises:
@@ -184,8 +183,7 @@ def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
                 continue
             if not isinstance(value, dict) or key not in value:
                 raise ValueError(
-                    f"{path}: line {number} is no object with {key!r}, so the file is damaged; "
-                    "remove that line."
+                    f"{path}: line {number} is damaged (no object with {key!r}); remove it."
                 )
             values[value[key]] = value
     return values

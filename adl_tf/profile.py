@@ -69,11 +69,11 @@ def main() -> Dict[str, Any]:
 
 if __name__ == "__main__":
     define_gin_flags()
-    flags.DEFINE_enum("network", DECODED, [SUPERNET, *NETWORKS], "Which network.")
-    flags.DEFINE_string("genotype", "auto_deeplab", "Genotype, by path or name of a preset.")
-    flags.DEFINE_integer("filter_multiplier", 20, "F; S, M, L: 20, 32, 48.", lower_bound=1)
+    flags.DEFINE_enum("network", DECODED, [SUPERNET, *NETWORKS], "Network to profile.")
+    flags.DEFINE_string("genotype", "auto_deeplab", "Genotype: a file, or a preset.")
+    flags.DEFINE_integer("filter_multiplier", 20, "F; 20, 32, 48 for S, M, L.", lower_bound=1)
     flags.DEFINE_float("width", 1.0, "Factor of a baseline's filters.", lower_bound=0.1)
     flags.DEFINE_integer("num_classes", 19, "Number of classes.", lower_bound=1)
     flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")
-    flags.DEFINE_bool("table", False, "Multi-Adds by layer, on stderr.")
+    flags.DEFINE_bool("table", False, "Print Multi-Adds per layer to stderr.")
     run_program(main)

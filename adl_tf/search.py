@@ -1,8 +1,8 @@
-"""Searches an architecture on a data set, decodes it and draws it.
+"""Searches for an architecture on a data set, decodes it and draws it.
 
 python -m adl_tf.search --gin_file=search.gin [--model_dir=DIR]
 
-The same command again goes on where the last run stopped.
+The same command resumes a run where it stopped.
 """
 
 import os

@@ -22,14 +22,14 @@ def crop_sides(crop_size: Any) -> Size:
         or not all(isinstance(side, int) and side > 0 for side in sides)
     ):
         raise ValueError(
-            f"{crop_size!r} is no size of a crop: give one side or (height, width) in whole "
+            f"crop size {crop_size!r} is invalid: give one side or (height, width) in whole "
             "pixels, such as 321."
         )
     return tuple(sides)
 
 
 def parse_image_size(texts: Sequence[str]) -> Size:
-    """The height and width that a flag --image_size=H,W holds.
+    """The height and width given by a flag --image_size=H,W.
 
     Example:
       >>> parse_image_size(["1025", "2049"])
@@ -55,8 +55,8 @@ def parse_sides(flag: str, texts: Sequence[str]) -> Size:
       (321, 321)
 
     Args:
-      flag: what holds them, for the message.
-      texts: its value, split at the commas.
+      flag: its name, for the message.
+      texts: its value, split at commas.
 
     Raises:
       ValueError: anything else.
@@ -68,15 +68,15 @@ def parse_sides(flag: str, texts: Sequence[str]) -> Size:
 
 
 def parse_numbers(flag: str, texts: Sequence[str], kind: Callable) -> Tuple:
-    """Numbers between commas.
+    """Comma-separated numbers.
 
     Example:
       >>> parse_numbers("scales", ["0.5", "1"], float)
       (0.5, 1.0)
 
     Args:
-      flag: what holds them, for the message.
-      texts: its value, split at the commas.
+      flag: its name, for the message.
+      texts: its value, split at commas.
       kind: int or float.
 
     Raises:
@@ -85,4 +85,4 @@ def parse_numbers(flag: str, texts: Sequence[str], kind: Callable) -> Tuple:
     try:
         return tuple(kind(text) for text in texts)
     except ValueError:
-        raise ValueError(f"--{flag}={','.join(texts)}: give numbers between commas.") from None
+        raise ValueError(f"--{flag}={','.join(texts)}: give comma-separated numbers.") from None

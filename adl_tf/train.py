@@ -3,7 +3,7 @@
 python -m adl_tf.train --gin_file=train.gin --genotype=FILE-or-preset --model_dir=DIR
     [--init_from=MODEL_DIR]
 
-The same command again goes on where the last run stopped.
+The same command resumes a run where it stopped.
 """
 
 import os
@@ -31,5 +31,5 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "genotype", None, "Genotype of the decoded network: a file, or the preset auto_deeplab."
     )
-    flags.DEFINE_string("init_from", None, "Model directory of a run to start from.")
+    flags.DEFINE_string("init_from", None, "Model directory with the weights to start from.")
     run_program(main)

@@ -1,11 +1,11 @@
-"""How fast data sets are converted and read, and how much memory that takes.
+"""Speed and memory of converting and reading data sets.
 
 Draws its own street scenes of Cityscapes' size. Prints one JSON line last:
-  conversion: images per second, with 1 and 2 processes, of Cityscapes stored as it is and in
-    half resolution.
-  reading: examples per second of the training stream at 321x321 out of half-resolution records
-    (as PNG, as JPEG, and from the cache of decoded examples), of decoding the same bytes with
-    tf.io and nothing else, and their ratio.
+  conversion: images per second, with 1 and 2 processes, of Cityscapes stored at full and at half
+    resolution.
+  reading: examples per second of the training stream at 321x321 from half-resolution records (PNG,
+    JPEG, and the cache of decoded examples), of decoding the same bytes with tf.io alone, and their
+    ratio.
   memory: peak megabytes of converting and of reading sets of growing size.
 """
 
@@ -27,7 +27,7 @@ from data_prep import convert_cityscapes, convert_folder, processes
 from data_prep.run import run_conversion
 from data_prep.street import draw_street
 
-_SCENES = 12  # Different ones; a larger set shows them under several names.
+_SCENES = 12  # Different ones; larger sets repeat them under other names.
 _CROP = (321, 321)
 
 
@@ -49,7 +49,7 @@ def main(argv):
 
 
 def draw_scenes(directory, height, width):
-    """Writes scenes in full and, as JPEG, in half resolution; returns the paths of each."""
+    """Writes scenes at full and, as JPEG, at half resolution; returns the paths of each."""
     os.makedirs(directory)
     scenes = []
     for index in range(_SCENES):
@@ -59,7 +59,7 @@ def draw_scenes(directory, height, width):
             image, label = draw_street(
                 np.random.default_rng(index), height // shrink, width // shrink
             )
-            # At this quality as many bytes per pixel as photographs of streets have at 90.
+            # At this quality, as many bytes per pixel as street photographs have at 90.
             Image.fromarray(image).save(image_path, quality=95)
             Image.fromarray(label).save(label_path)
         scenes.append(paths)
@@ -137,7 +137,7 @@ def _link(target, path):
 
 
 def _alone(function, *arguments):
-    """Runs a function in a process of its own, whose memory is nobody else's."""
+    """Runs a function in a process of its own, so that its memory is measured alone."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
 
@@ -151,7 +151,7 @@ def _peak_megabytes():
 
 
 def _convert(plan, output, workers):
-    import tensorflow  # noqa: F401  Its start is not what is measured.
+    import tensorflow  # noqa: F401  So that its start-up is not measured.
 
     start = time.perf_counter()
     write = functools.partial(processes.write, num_workers=workers)
@@ -219,9 +219,9 @@ def _read_epoch(dataset_dir):
 
 if __name__ == "__main__":
     flags.DEFINE_integer("images", 49, "Images converted per measurement.", lower_bound=2)
-    flags.DEFINE_integer("height", 1024, "Of the full images.", lower_bound=64)
-    flags.DEFINE_integer("width", 2048, "Of the full images.", lower_bound=64)
+    flags.DEFINE_integer("height", 1024, "Height of the full images.", lower_bound=64)
+    flags.DEFINE_integer("width", 2048, "Width of the full images.", lower_bound=64)
     flags.DEFINE_float("seconds", 3, "Length of each of 6 rounds of reading.", lower_bound=0.1)
     flags.DEFINE_list("memory_images", ["200", "2000"], "Sizes of the sets of the memory test.")
-    flags.DEFINE_string("work_dir", None, "Where to put scratch files; the system's by default.")
+    flags.DEFINE_string("work_dir", None, "Directory of scratch files [the system's].")
     app.run(main)

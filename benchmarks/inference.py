@@ -1,22 +1,22 @@
-"""How fast an exported network is, next to what it could be compared with.
+"""Speed of an exported network, next to alternatives.
 
 python benchmarks/inference.py [--model_dir=DIR --images=FOLDER] [--xla]
     [--peer=CHECKOUT --peer_python=PYTHON]
 
 Times images to labels at 513 x 513 and 1025 x 2049, batch 1 and 4, each configuration in a
 process of its own in which all contenders take turns:
-  float32, bfloat16   the export, loaded into a session as a server does: of S of the paper with
+  float32, bfloat16   the export, loaded into a session as a server does: of the paper's S with
                       random weights, or of the network of --model_dir
   xla                 the export's compiled signature
   keras               the network before the export, as a tf.function
   resnet101           keras-cv's DeepLabV3Plus with a ResNet-101, frozen
   peer                the reference network of the paper's authors, frozen: a checkout of
                       github.com/tensorflow/models, with a Python that has tensorflow and tf_slim
-  peak                a large float32 matrix product, for the speed that the machine has
+  peak                a large float32 matrix product, for the speed of the machine
 Prints one JSON line last; ratios are contender / float32 export, above 1 where the export is
-faster. `of_peak` is the share of the peak that the multiplications of the network come to,
-`labels_equal` the share of pixels labelled as by the Keras model, on the images of --images (noise
-without them; it means something for a trained network on images of its kind only).
+faster. `of_peak` is the share of the peak that the network's multiplications reach, `labels_equal`
+the share of pixels labelled as by the Keras model, on the images of --images (noise without them;
+it means something for a trained network on images of its kind only).
 """
 
 import collections
@@ -89,61 +89,89 @@ def read_batches(folder, height, width, batch):
     return np.reshape(images, (-1, batch, height, width, 3))
 
 
+def serve_signature(export_dir, key):
+    """Function from images to labels that runs a signature in a session, as a server does."""
+    import tensorflow.compat.v1 as tf
+
+    session = tf.Session(graph=tf.Graph())
+    with session.graph.as_default():
+        loaded = tf.saved_model.loader.load(session, ["serve"], export_dir)
+    signature = loaded.signature_def[key]
+    feed, fetch = signature.inputs["images"].name, signature.outputs["labels"].name
+    return lambda images, *options: session.run(fetch, {feed: images}, *options)
+
+
+def load_peer(path):
+    """Function from images to labels that runs the peer's frozen graph; its flops."""
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default() as graph, open(path, "rb") as file:
+        tf.graph_util.import_graph_def(tf.GraphDef.FromString(file.read()), name="")
+        session, flops = tf.Session(graph=graph), count_flops(graph)
+    return lambda images: session.run("labels:0", {"images:0": images}), flops
+
+
+def load_contenders(network, model_dir, shape, compiled):
+    """Functions from images [B, H, W, 3] of the given shape to labels, by name."""
+    import tensorflow as tf
+
+    from adl_tf.data.normalization import normalize
+    from adl_tf.models.registry import NetworkDescription, build_network
+    from adl_tf.serving.body import Body
+    from adl_tf.serving.export import export_network
+
+    runs, batch, size = {}, shape[0], shape[1:3]
+    with tempfile.TemporaryDirectory() as folder:
+        for dtype in ("float32", "bfloat16"):
+            result = export_network(
+                model_dir, folder, batch_size=batch, image_size=size, dtype=dtype
+            )
+            runs[dtype] = serve_signature(result["export_dir"], "serving_tensor")
+            if compiled and dtype == "float32":
+                runs["xla"] = serve_signature(result["export_dir"], "serving_tensor_xla")
+    keras = tf.function(
+        lambda x: tf.argmax(network(normalize(x), training=False), -1, tf.int32),
+        input_signature=[tf.TensorSpec(shape, tf.uint8)],
+    )
+    runs["keras"] = lambda images: keras(images).numpy()
+    baseline = build_network(NetworkDescription("deeplab_v3_plus_resnet101", CLASSES))
+    body = Body(baseline, batch, size)
+    resnet = tf.function(lambda x: tf.argmax(body(normalize(x)), -1, tf.int32), autograph=False)
+    runs["resnet101"] = lambda images: resnet(tf.constant(images)).numpy()
+    return runs
+
+
+def time_in_turns(runs, images, repeats):
+    """Median seconds of each contender."""
+    for run in runs.values():  # The first run of a session prepares its graph.
+        run(images)
+    seconds = collections.defaultdict(list)
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(images)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
 def measure(model_dir, height, width, batch, repeats, compiled, peer, folder):
     """Times all contenders in turn; prints a row."""
     import numpy as np
     import tensorflow as tf
 
-    from adl_tf.data.normalization import normalize
-    from adl_tf.models.registry import NetworkDescription, build_network, load_network
+    from adl_tf.models.registry import load_network
     from adl_tf.serving.body import Body
-    from adl_tf.serving.export import export_network
 
-    v1 = tf.compat.v1
     batches = read_batches(folder, height, width, batch)
     shape = batches.shape[1:]
-    runs, row, session = {}, {"size": [height, width], "batch": batch}, {}
-
-    def add_export(name, export_dir, key):
-        session[name] = v1.Session(graph=tf.Graph())
-        with session[name].graph.as_default():
-            loaded = v1.saved_model.loader.load(session[name], ["serve"], export_dir)
-        signature = loaded.signature_def[key]
-        feed, fetch = signature.inputs["images"].name, signature.outputs["labels"].name
-        runs[name] = lambda images, *options: session[name].run(fetch, {feed: images}, *options)
-
+    row = {"size": [height, width], "batch": batch}
     network = load_network(model_dir)
     body = tf.function(Body(network, batch, (height, width)), autograph=False)
     flops = count_flops(body.get_concrete_function(tf.TensorSpec(shape)).graph)
-    with tempfile.TemporaryDirectory() as folder:
-        for dtype in ("float32", "bfloat16"):
-            result = export_network(
-                model_dir, folder, batch_size=batch, image_size=(height, width), dtype=dtype
-            )
-            add_export(dtype, result["export_dir"], "serving_tensor")
-            if compiled and dtype == "float32":
-                add_export("xla", result["export_dir"], "serving_tensor_xla")
-
-    def labels_of(model):
-        return tf.function(
-            lambda x: tf.argmax(model(normalize(x), training=False), -1, tf.int32),
-            input_signature=[tf.TensorSpec(shape, tf.uint8)],
-        )
-
-    keras = labels_of(network)
-    runs["keras"] = lambda images: keras(images).numpy()
-    baseline = build_network(NetworkDescription("deeplab_v3_plus_resnet101", CLASSES))
-    resnet = Body(baseline, batch, (height, width))
-    resnet_function = tf.function(
-        lambda x: tf.argmax(resnet(normalize(x)), -1, tf.int32), autograph=False
-    )
-    runs["resnet101"] = lambda images: resnet_function(tf.constant(images)).numpy()
+    runs = load_contenders(network, model_dir, shape, compiled)
     if peer:
-        with tf.Graph().as_default() as graph, open(peer, "rb") as file:
-            tf.graph_util.import_graph_def(v1.GraphDef.FromString(file.read()), name="")
-            row["peer_gflop"] = round(count_flops(graph) / 1e9, 1)
-            session["peer"] = v1.Session(graph=graph)
-        runs["peer"] = lambda images: session["peer"].run("labels:0", {"images:0": images})
+        runs["peer"], peer_flops = load_peer(peer)
+        row["peer_gflop"] = round(peer_flops / 1e9, 1)
     matrix = tf.random.normal([PEAK_SIDE, PEAK_SIDE])
     product = tf.function(lambda: tf.reduce_sum(tf.matmul(matrix, matrix)))
     runs["peak"] = lambda images: product().numpy()
@@ -153,15 +181,7 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer, folder):
         expected = runs["keras"](images)
         for name in set(runs) & {"float32", "bfloat16", "xla"}:
             labels_equal[name].append(float(np.mean(runs[name](images) == expected)))
-    for run in runs.values():  # The first run of a session prepares its graph.
-        run(batches[0])
-    seconds = collections.defaultdict(list)
-    for _ in range(repeats):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run(batches[0])
-            seconds[name].append(time.perf_counter() - start)
-    latency = {name: statistics.median(times) for name, times in seconds.items()}
+    latency = time_in_turns(runs, batches[0], repeats)
     peak = 2 * PEAK_SIDE**3 / latency.pop("peak")
     row["gflop"] = round(flops / 1e9, 1)
     row["peak_gflops"] = round(peak / 1e9, 1)
@@ -195,7 +215,7 @@ def profile(run, images, most=8):
 
 
 def random_network(model_dir):
-    """Writes S of the paper with random weights."""
+    """Writes the paper's S with random weights."""
     from adl_tf.models.registry import (
         NetworkDescription,
         build_network,

@@ -27,7 +27,7 @@ def import_peer(checkout, filter_multiplier=20):
     from tf_slim.nets import resnet_utils
 
     class HParams(types.SimpleNamespace):
-        """As far as the peer uses the class of that name."""
+        """As much as the peer uses of the class of that name."""
 
         def set_hparam(self, name, value):
             setattr(self, name, value)
@@ -51,7 +51,7 @@ def import_peer(checkout, filter_multiplier=20):
         sys.modules[f"tensorflow.contrib{name}"] = module
         if name.count(".") == 1:
             setattr(sys.modules["tensorflow.contrib"], name[1:], module)
-    # TensorFlow 2.15 looks for these under a name that they have in no package.
+    # TensorFlow 2.15 looks for these under a name that no package has.
     for name in ("base", "convolutional", "core", "normalization", "pooling"):
         module = importlib.import_module(f"keras.src.legacy_tf_layers.{name}")
         sys.modules[f"tf_keras.legacy_tf_layers.{name}"] = module

@@ -1,12 +1,12 @@
-"""How long a step of the search takes, and how much memory, next to a PyTorch peer.
+"""Time and memory of a step of the search, next to a PyTorch peer.
 
 python benchmarks/search_step.py [--peer=CHECKOUT --peer_python=PYTHON]
 
 Times the weight step and the architecture step of the paper's network (F = 8, L = 12,
-B = 5, batch 2), the time from the start of a process to its first step done, and its peak
-memory, each configuration in a process of its own, ours and the peer's in turn. The peer is
-a checkout of github.com/NoamRosenberg/autodeeplab, run by a Python that has torch. Prints
-one JSON line last; ratios are peer / ours, above 1 where ours is faster or smaller.
+B = 5, batch 2), the time from the start of a process to the end of its first step, and its peak
+memory, each configuration in a process of its own, ours and the peer's in turn. The peer is a
+checkout of github.com/NoamRosenberg/autodeeplab, run by a Python that has torch. Prints one JSON
+line last; ratios are peer / ours, above 1 where ours is faster or smaller.
 """
 
 import gc
@@ -39,6 +39,7 @@ def report(steps, first, crop):
 def measure_ours(crop, repeats, separable_atrous):
     """Steps of an AlternatingModel on random batches, without the input pipeline."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import numpy as np
     import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""How long a training step of several networks takes, side by side.
+"""Time of a training step of several networks, side by side.
 
 python benchmarks/train_step.py --networks=auto_deeplab:8,deeplab_v3_plus_resnet50:0.625
 
@@ -20,6 +20,7 @@ from absl import app, flags
 def main(argv):
     del argv
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import tensorflow as tf
 
     from adl_tf.models.counting import count_multi_adds, count_parameters
@@ -86,6 +87,6 @@ if __name__ == "__main__":
     flags.DEFINE_integer("crop_size", 257, "Side of the crops.", lower_bound=1)
     flags.DEFINE_integer("batch_size", 4, "Images per step.", lower_bound=1)
     flags.DEFINE_integer("num_classes", 11, "Number of classes.", lower_bound=1)
-    flags.DEFINE_list("image_size", ["360", "480"], "Where Multi-Adds are counted.")
-    flags.DEFINE_integer("repeats", 7, "Steps of each.", lower_bound=1)
+    flags.DEFINE_list("image_size", ["360", "480"], "Image size for Multi-Adds.")
+    flags.DEFINE_integer("repeats", 7, "Timed steps of each.", lower_bound=1)
     app.run(main)

@@ -41,7 +41,7 @@ def write(
     try:
         with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
             _ = pipeline | beam.Create(plans) | beam.Reshuffle() | beam.Map(write_plan)
-    except Exception as error:  # A runner raises whatever it likes.
+    except Exception as error:  # Each runner raises its own kinds.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ConversionError(
             f"the Beam pipeline failed ({reason[0]}); run the same command again: it resumes "

@@ -1,4 +1,4 @@
-"""What a converter describes: a data set, its splits and how an example of it is made."""
+"""What a converter describes: a data set, its splits and how its examples are made."""
 
 import dataclasses
 import functools
@@ -44,12 +44,12 @@ class Conversion:
 
     @property
     def options(self) -> Mapping[str, object]:
-        """What `convert` was told beside the item."""
+        """The options of `convert`."""
         return self.convert.keywords if isinstance(self.convert, functools.partial) else {}
 
 
 def drop_duplicates(splits: Splits) -> Tuple[Splits, List[BadExample]]:
-    """Keeps the first of the items of one name in a split.
+    """Keeps the first of several items of one name in a split.
 
     Returns:
       the splits with unique names, and one BadExample per item left out.

@@ -28,7 +28,7 @@ def plan(input_dir: str, *, short_side: int = 0) -> Conversion:
       short_side: images whose short side is longer are shrunk to it; 0: as they are.
 
     Raises:
-      ConversionError: a part is missing, or the list of classes is not understood.
+      ConversionError: a part is missing, or the list of classes is invalid.
     """
     root = os.path.join(input_dir, "ADEChallengeData2016")
 
@@ -50,7 +50,7 @@ def plan(input_dir: str, *, short_side: int = 0) -> Conversion:
 
 
 def convert(item: Item, *, short_side: int) -> Example:
-    """Shifts the ids and shrinks where asked to."""
+    """Shifts the ids, and shrinks if requested."""
     label = map_ids(read_label(item.label), _IDS, item.label)
     content, image_format, size = read_image(item.image)
     if short_side and min(size) > short_side:
@@ -67,8 +67,7 @@ def _read_names(path):
         raise ConversionError(f"{path}: missing; is the archive unpacked there?") from None
     if len(rows) != _NUM_CLASSES or any(len(row) < 2 for row in rows):
         raise ConversionError(
-            f"{path}: not the table of {_NUM_CLASSES} classes with columns between tabs; "
-            "download it again."
+            f"{path}: not the tab-separated table of {_NUM_CLASSES} classes; download it again."
         )
     return tuple(row[-1].split(",")[0].strip() for row in rows)
 

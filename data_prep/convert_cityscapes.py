@@ -1,7 +1,7 @@
 """Cityscapes: leftImg8bit/ and gtFine/, and gtCoarse/ for the extra training images.
 
 Label ids become the 19 train ids here; maps of train ids made by other tools are used where
-there are none of label ids. The labels of test are kept secret by its makers, so it has none.
+there are none of label ids. The labels of test are not public, so it has none.
 """
 
 import functools
@@ -76,7 +76,7 @@ def plan(input_dir: str, *, half_resolution: bool = False) -> Conversion:
 
 
 def convert(item: Item, *, half_resolution: bool) -> Example:
-    """Maps the ids and halves the size where asked to."""
+    """Maps the ids, and halves the size if requested."""
     label = None
     if item.label:
         ids = _TRAIN_IDS if item.label.endswith("TrainIds.png") else _LABEL_IDS

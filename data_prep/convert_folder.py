@@ -1,7 +1,7 @@
 """A plain folder: images/, masks/ and classes.txt.
 
 A mask is named like its image and is an 8-bit PNG whose pixels are class ids, 255 for pixels to
-ignore. Line i of classes.txt is the name of class i, a color after it if wanted: `road 128 64 128`.
+ignore. Line i of classes.txt is the name of class i, optionally with a color: `road 128 64 128`.
 The splits are the subfolders of images/ and masks/ (images/train, masks/train, ...); without
 subfolders a seeded fraction of the images is set aside as val.
 """
@@ -33,7 +33,7 @@ def plan(input_dir: str, *, val_fraction: float = 0.2, seed: int = 0) -> Convers
 
     Raises:
       ConversionError: a part of the folder is missing or empty, or a line of classes.txt is
-        not understood.
+        invalid.
     """
     names, colors = _read_classes(os.path.join(input_dir, "classes.txt"))
     images = os.path.join(input_dir, "images")
@@ -89,6 +89,6 @@ def _read_classes(path):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_float("val_fraction", 0.2, "Share of val without subfolders.", 0, 1)
-    flags.DEFINE_integer("seed", 0, "Of the choice of val.")
+    flags.DEFINE_float("val_fraction", 0.2, "Share of val if there are no subfolders.", 0, 1)
+    flags.DEFINE_integer("seed", 0, "Random seed of the choice of val.")
     program.main(plan, options=("val_fraction", "seed"))

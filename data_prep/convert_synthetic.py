@@ -45,14 +45,14 @@ def plan(
 
 
 def build(output_dir, **options) -> Dict[str, object]:
-    """Draws the data set unless it is there already; resumes one left half drawn.
+    """Draws the data set unless it exists; resumes an incomplete one.
 
     Args:
       output_dir: of the TFRecords.
       **options: of `plan`.
 
     Returns:
-      see `run_conversion`; an empty dict when it was there.
+      see `run_conversion`; an empty dict if it existed.
 
     Raises:
       ConversionError: see `run_conversion`.
@@ -75,7 +75,7 @@ def convert(item: Item, *, size: Tuple[int, int], seed: int) -> Example:
 if __name__ == "__main__":
     flags.DEFINE_integer("num_train", 64, "Streets in train.")
     flags.DEFINE_integer("num_val", 16, "Streets in val.")
-    flags.DEFINE_integer("height", 128, "Of the images, in pixels.")
-    flags.DEFINE_integer("width", 256, "Of the images, in pixels.")
-    flags.DEFINE_integer("seed", 0, "Decides every street.")
+    flags.DEFINE_integer("height", 128, "Height of the images in pixels.")
+    flags.DEFINE_integer("width", 256, "Width of the images in pixels.")
+    flags.DEFINE_integer("seed", 0, "Random seed.")
     program.main(plan, ("num_train", "num_val", "height", "width", "seed"), input_dir=False)

@@ -1,7 +1,7 @@
 """PASCAL VOC 2012 with the annotations of SBD: VOCdevkit/VOC2012 and benchmark_RELEASE/dataset.
 
-With SBD there is a split trainaug: all images annotated by either but for VOC's val, with VOC's
-own label map where it has one.
+With SBD there is a split trainaug: all images annotated by either except VOC's val, with VOC's own
+label map where it has one.
 """
 
 import os
@@ -42,7 +42,7 @@ CLASSES = (
 
 
 def plan(input_dir: str) -> Conversion:
-    """Lists train and val; test and trainaug where they are.
+    """Lists train and val, and test and trainaug if they are there.
 
     Raises:
       ConversionError: VOC 2012 is missing.
@@ -103,7 +103,7 @@ def _read_mat(path):
     try:
         content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
         return np.ascontiguousarray(content["GTcls"].Segmentation, np.uint8)
-    except Exception as error:  # A damaged file fails in as many ways as it has bytes.
+    except Exception as error:  # A damaged file can raise almost anything.
         reason = " ".join(str(error).split())
         raise BadExample(path, f"not a label map of SBD ({reason})", "download it again") from None
 

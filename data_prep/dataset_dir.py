@@ -1,4 +1,4 @@
-"""Where a data set lies."""
+"""Finding the directory of a data set."""
 
 import os
 
@@ -11,8 +11,8 @@ def find_dataset(name: str) -> str:
     """The directory of a data set.
 
     Args:
-      name: a directory of TFRecords, or "synthetic" for the toy streets, which are made the
-        first time they are asked for and kept in the user's cache directory.
+      name: a directory of TFRecords, or "synthetic" for the toy streets, which are drawn on first
+        use and kept in the user's cache directory.
     """
     if name != SYNTHETIC:
         return os.path.expanduser(name)

@@ -1,4 +1,4 @@
-"""The description of a converted data set, put together from the notes about its shards."""
+"""The description of a converted data set, compiled from the notes about its shards."""
 
 from typing import Sequence
 

@@ -1,4 +1,4 @@
-"""What stops a conversion, and the bad examples that need not."""
+"""Errors that stop a conversion, and bad examples that need not."""
 
 import sys
 
@@ -27,7 +27,7 @@ class BadExample(Exception):
 
 
 class ErrorCount:
-    """Names each bad example on stderr and fails at one too many.
+    """Names each bad example on stderr and fails if there are too many.
 
     Attributes:
       count: bad examples so far.
@@ -49,7 +49,7 @@ class ErrorCount:
         self.count += 1
         if self.count > self._allowed:
             raise ConversionError(
-                f"{message} That makes {self.count} bad examples, {self._allowed} allowed: fix "
+                f"{message} {self.count} bad examples, {self._allowed} allowed: fix "
                 "them or raise --max_errors."
             )
         tqdm.write(f"skipped: {message}", file=sys.stderr)

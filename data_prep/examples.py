@@ -70,7 +70,7 @@ class EncodedExample:
 def try_encode(
     convert: Callable[[Item], Example], num_classes: int, item: Item
 ) -> Union[EncodedExample, BadExample]:
-    """Converts one item and checks what comes out; what is wrong is returned, not raised.
+    """Converts one item and checks the result; what is wrong is returned, not raised.
 
     Args:
       convert: the converter's part.

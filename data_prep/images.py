@@ -15,7 +15,7 @@ _STORED_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 
 
 def read_image(path: str) -> Tuple[bytes, str, Tuple[int, int]]:
-    """Reads an image file, as it is when it is a JPEG or PNG, as a PNG otherwise.
+    """Reads an image file: JPEG and PNG unchanged, others as PNG.
 
     Returns:
       bytes, "jpeg" or "png", (height, width).
@@ -27,7 +27,7 @@ def read_image(path: str) -> Tuple[bytes, str, Tuple[int, int]]:
     with _open(content, path) as image:
         size = image.height, image.width
         if image.format in _STORED_FORMATS:
-            image.draft("RGB", (1, 1))  # A JPEG is still read to its end, but far faster.
+            image.draft("RGB", (1, 1))  # Still reads a JPEG to its end, but far faster.
             _decode(image, path)
             return content, _STORED_FORMATS[image.format], size
         _decode(image, path)
@@ -46,7 +46,7 @@ def read_pixels(path: str) -> np.ndarray:
 
 
 def read_label(path: str) -> np.ndarray:
-    """Reads a label map, the ids of a gray or the palette indices of a palette image.
+    """Reads a label map: the values of a gray image, or the indices of a palette image.
 
     Returns:
       uint8 [H, W].

@@ -17,13 +17,13 @@ from data_prep.shards import STATE_DIR, ShardPlan
 
 @contextlib.contextmanager
 def exclusive(output_dir: str) -> Iterator[None]:
-    """Waits until no other conversion writes there; removes what a killed one left half written.
+    """Waits until no other conversion writes there; removes half-written files of a killed one.
 
     Args:
-      output_dir: made when missing.
+      output_dir: created if missing.
 
     Raises:
-      OSError: it cannot be made or written to.
+      OSError: it cannot be created or written to.
     """
     state_dir = os.path.join(output_dir, STATE_DIR)
     os.makedirs(state_dir, exist_ok=True)
@@ -39,7 +39,7 @@ def exclusive(output_dir: str) -> Iterator[None]:
 
 
 def claim(output_dir: str, conversion: Conversion, plans: Sequence[ShardPlan]) -> None:
-    """Makes sure that what lies in the directory was made from the same inputs and options.
+    """Checks that what is in the directory was made from the same inputs and options.
 
     Args:
       output_dir: of the shards.

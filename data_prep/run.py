@@ -1,7 +1,7 @@
 """Runs a conversion so that it survives being killed.
 
-The same conversion run again finds the shards that are finished and writes the others.
-`dataset.json` is written last: a directory that has one is complete.
+When run again, the same conversion finds the finished shards and writes the others. `dataset.json`
+is written last: a directory that has one is complete.
 """
 
 import contextlib
@@ -26,13 +26,13 @@ def run_conversion(
     num_shards: int = 4,
     max_errors: int = 0,
 ) -> Dict[str, object]:
-    """Converts a data set, or what an earlier, killed run of the same conversion left to do.
+    """Converts a data set, or what a killed run of the same conversion left to do.
 
     Shards in which examples were skipped are written again, since the examples may be fixed.
 
     Args:
       conversion: what to convert.
-      output_dir: of the shards; made when missing.
+      output_dir: of the shards; created if missing.
       write: writes the shards it is given, `processes.write` or `beam.write` with their options.
       num_shards: per split, fewer where a split has fewer examples.
       max_errors: bad examples that are reported and skipped before the conversion fails.

@@ -1,7 +1,7 @@
 """One shard: what goes into it, writing it, and the note of what it holds.
 
-A shard appears under its name when it is whole. What it holds is then noted in a hidden folder
-beside it, where the next run of the same conversion finds it.
+A shard gets its name once it is complete. What it holds is then noted in a hidden folder beside it,
+where the next run of the same conversion finds it.
 """
 
 import dataclasses
@@ -58,7 +58,7 @@ def write_shard(
     results: Iterable[Union[EncodedExample, BadExample]],
     num_classes: int,
 ) -> None:
-    """Writes one shard and the note of what it holds, each whole or not at all.
+    """Writes one shard and the note of what it holds, each atomically.
 
     Args:
       output_dir: of the shards.
@@ -132,7 +132,7 @@ def read_state(output_dir: str, plan: ShardPlan) -> Dict[str, object]:
 
 
 def is_finished(output_dir: str, plan: ShardPlan) -> bool:
-    """Whether a shard is there, as it was written and without an example skipped."""
+    """Whether a shard is there, unchanged and without skipped examples."""
     try:
         state = read_state(output_dir, plan)
         size = os.path.getsize(os.path.join(output_dir, plan.file))

@@ -40,7 +40,7 @@ def verify(dataset_dir: str, num_classes: Optional[int] = None) -> Dict[str, int
         for shard in reader.description.splits[split].shards:
             path = os.path.join(dataset_dir, shard.file)
             if shard.sha256 and checksum(path) != shard.sha256:
-                faults += report(path, "not the file that the converter wrote, by its checksum")
+                faults += report(path, "checksum differs from the converter's")
         for record in tqdm(range(reader.num_examples), desc=split, unit="image", file=sys.stderr):
             examples += 1
             fault = reader.find_fault(record)
@@ -69,5 +69,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("num_classes", None, "Of records that came without dataset.json.")
+    flags.DEFINE_integer("num_classes", None, "Number of classes of records without dataset.json.")
     app.run(main)

@@ -7,10 +7,12 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import adl_tf  # noqa: E402, F401  Before TensorFlow: it turns oneDNN on.
+
+# isort: split
+
 import pytest  # noqa: E402
 import tensorflow as tf  # noqa: E402
-
-import adl_tf  # noqa: E402, F401  Before the first op: it turns oneDNN on.
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2

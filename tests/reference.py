@@ -30,7 +30,7 @@ class BatchNorm:
     """Batch norms without scale and offset; keeps what each of them read and measured.
 
     Args:
-      training: normalise with batch statistics, or with the moving ones.
+      training: normalize with batch statistics, or with the moving ones.
     """
 
     def __init__(self, training):

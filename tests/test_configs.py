@@ -55,7 +55,7 @@ run_program(program)
     [
         ("ValueError('two\\nlines')", 1, "error: two lines"),
         ("PermissionError(13, 'No', 'runs')", 1, "error: [Errno 13] No: 'runs'"),
-        ("Interrupted('It goes on.')", 130, "interrupted. It goes on."),
+        ("Interrupted('It resumes.')", 130, "interrupted. It resumes."),
     ],
 )
 def test_programs_end_in_one_line(tmp_path, error, status, line):

@@ -118,7 +118,7 @@ def test_every_option_at_once(dataset, model_dir, tmp_path):
 def test_bad_input_is_one_line(model_dir, tmp_path):
     for directory, arguments, message in (
         (tmp_path, [], "so it holds no trained network"),
-        (model_dir, ["--scales=1,x"], "--scales=1,x: give numbers between commas"),
+        (model_dir, ["--scales=1,x"], "--scales=1,x: give comma-separated numbers"),
     ):
         process = run(directory, *arguments)
         assert process.returncode == 1 and not process.stdout
@@ -127,7 +127,7 @@ def test_bad_input_is_one_line(model_dir, tmp_path):
         assert message in line
 
 
-def test_data_that_does_not_belong_to_the_network_is_named(dataset, model_dir, tmp_path):
+def test_data_of_other_classes_is_named(dataset, model_dir, tmp_path):
     with pytest.raises(ValueError, match="does not say which data set .* give --dataset_dir=DIR"):
         evaluate_network(str(make_run(tmp_path / "unknown")))
     description = read_dataset_description(dataset)

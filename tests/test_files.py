@@ -1,4 +1,4 @@
-"""Files are whole or not there, however their writer ends."""
+"""Files are written completely or not at all, however their writer ends."""
 
 import doctest
 import os

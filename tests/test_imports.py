@@ -1,4 +1,4 @@
-"""Modules import what is below them only, in the layers that pyproject.toml lists."""
+"""Modules import only from lower layers of the list in pyproject.toml."""
 
 import os
 import pkgutil

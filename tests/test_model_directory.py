@@ -36,7 +36,7 @@ def test_a_model_directory_keeps_its_space(tmp_path):
     directory = str(tmp_path / "run")
     claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()))
     claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()))
-    with pytest.raises(ValueError, match=r"another space.json \(num_layers 12 -> 10\)"):
+    with pytest.raises(ValueError, match=r"different space.json \(num_layers 12 -> 10\)"):
         claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace(num_layers=10)))
 
 
@@ -44,7 +44,7 @@ def test_lines_of_something_else_are_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
     for damaged in (b"[1]\n", b'{"loss": 1.0}\n'):
         path.write_bytes(b'{"epoch": 1}\n\x00\xff\n' + damaged)
-        with pytest.raises(ValueError, match="metrics.jsonl: line 3 .* remove that line"):
+        with pytest.raises(ValueError, match="metrics.jsonl: line 3 is damaged .* remove it"):
             read_json_lines(str(path), "epoch")
 
 

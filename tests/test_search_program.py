@@ -42,7 +42,7 @@ def command(dataset, model_dir, *parameters):
     ]
 
 
-def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
+def test_resumes_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     result = run(command(dataset, whole), tmp_path)
     assert result.returncode == 0, result.stderr
@@ -60,7 +60,7 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
     assert "path 4-" in result.stderr and "arch_loss" in result.stderr
 
     result = run(command(dataset, whole, "SEED = 1"), tmp_path)
-    assert result.returncode == 1 and "another schedule.json (seed 0 -> 1)" in result.stderr
+    assert result.returncode == 1 and "different schedule.json (seed 0 -> 1)" in result.stderr
 
     output = str(tmp_path / "decoded" / "genotype.json")
     decode = ["-m", "adl_tf.decode", "--output", output, "--model_dir"]
@@ -74,13 +74,13 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
 
     arguments = command(dataset, broken)
     status, errors = start_and_signal(arguments, tmp_path, broken, 3, signal.SIGINT)
-    assert status == 130 and "goes on from here" in errors
+    assert status == 130 and "resumes from here" in errors
     status, _ = start_and_signal(arguments, tmp_path, broken, STEPS + 6, signal.SIGKILL)
     assert status == -signal.SIGKILL
     assert not os.path.exists(os.path.join(broken, "genotype.json"))
     result = run(arguments, tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "Going on" in result.stderr
+    assert "Resuming in" in result.stderr
     resumed = json.loads(result.stdout.splitlines()[-1])
     assert resumed["weight_steps"] == EPOCHS * STEPS
     assert resumed["val_miou"] == summary["val_miou"]
@@ -98,7 +98,7 @@ def test_runs_and_goes_on_bit_for_bit_after_being_stopped_and_killed(dataset, tm
         (["DATASET_DIR = '/no/such/folder'"], "/no/such/folder: no such data set directory"),
         (["BATCH_SIZE = 100", "run_search.steps_per_epoch = None"], "lower BATCH_SIZE"),
         (["SearchSpace.ops = ['conv_9x9']"], "unknown ops"),
-        (["BATCH_SIZE = 0"], "batch_size = 0: it must be a whole number"),
+        (["BATCH_SIZE = 0"], "batch_size = 0: it must be a positive integer"),
         (["RunData.val_split = 'dev'"], "no split 'dev'"),
     ],
 )

@@ -6,7 +6,7 @@ from adl_tf.sizes import crop_sides, parse_image_size, parse_numbers, parse_side
 def test_crop_sides():
     assert crop_sides(97) == (97, 97) and crop_sides([33, 65]) == (33, 65)
     for wrong in (97.0, "97", (33,), (33, 65.0), 0, None):
-        with pytest.raises(ValueError, match="is no size of a crop"):
+        with pytest.raises(ValueError, match="crop size .* is invalid"):
             crop_sides(wrong)
 
 
@@ -23,5 +23,5 @@ def test_flags_of_numbers():
     assert parse_numbers("scales", ["0.5", "1"], float) == (0.5, 1.0)
     with pytest.raises(ValueError, match="--stride=1,2,3: give two numbers, or one for both"):
         parse_sides("stride", ["1", "2", "3"])
-    with pytest.raises(ValueError, match="--scales=1,x: give numbers between commas"):
+    with pytest.raises(ValueError, match="--scales=1,x: give comma-separated numbers"):
         parse_numbers("scales", ["1", "x"], float)

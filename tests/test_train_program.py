@@ -58,7 +58,7 @@ def command(folder, model_dir, *parameters, flags=()):
     ]
 
 
-def test_goes_on_bit_for_bit_after_being_killed(folder, tmp_path):
+def test_resumes_bit_for_bit_after_being_killed(folder, tmp_path):
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     result = run(command(folder, whole), tmp_path)
     assert result.returncode == 0, result.stderr
@@ -82,7 +82,7 @@ def test_goes_on_bit_for_bit_after_being_killed(folder, tmp_path):
     assert status == -signal.SIGKILL
     result = run(arguments, tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "Going on" in result.stderr
+    assert "Resuming in" in result.stderr
     resumed = json.loads(result.stdout.splitlines()[-1])
     assert resumed["val_miou"] == summary["val_miou"]
     assert resumed["best_val_miou"] == summary["best_val_miou"]
@@ -165,14 +165,14 @@ def small_run(folder, model_dir, **changes):
         ({"genotype": None}, "a decoded network needs a genotype"),
         ({"network": "unet"}, "network 'unet' is unknown; choose from"),
         ({"precision": "int8"}, "precision 'int8': choose from"),
-        ({"batch_size": 0}, "batch_size = 0: it must be a whole number"),
-        ({"steps": 0}, "steps = 0: it must be a whole number"),
-        ({"checkpoint_steps": 0}, "checkpoint_steps = 0: it must be a whole number"),
-        ({"crop_size": "33"}, "'33' is no size of a crop"),
+        ({"batch_size": 0}, "batch_size = 0: it must be a positive integer"),
+        ({"steps": 0}, "steps = 0: it must be a positive integer"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps = 0: it must be a positive integer"),
+        ({"crop_size": "33"}, "crop size '33' is invalid"),
         ({"batch_size": 100}, "do not fill a batch of 100; lower BATCH_SIZE"),
         ({"dataset_dir": "/no/such/folder"}, "/no/such/folder: no such data set directory"),
         ({"train_split": "trainaug"}, "no split 'trainaug'"),
-        ({"num_classes": 3}, "num_classes=3 was asked for, but the data set has 8"),
+        ({"num_classes": 3}, "num_classes=3, but the data set has 8 classes"),
         ({"init_from": "/no/such/run"}, "no network.json there"),
     ],
 )
@@ -199,10 +199,10 @@ def test_illegal_genotypes_and_other_runs_are_one_line_of_the_program(folder, tm
         SCHEDULE_FILE,
         {"seed": 0, "batch_size": 4, "steps_per_epoch": 1, "examples": 12},
     )
-    with pytest.raises(ValueError, match=r"another schedule.json \(batch_size 4 -> 2\)"):
+    with pytest.raises(ValueError, match=r"different schedule.json \(batch_size 4 -> 2\)"):
         small_run(folder, other)
     write_network_description(
         NetworkDescription("decoded", 8, Genotype(**GENOTYPE), filter_multiplier=4), str(tmp_path)
     )
-    with pytest.raises(ValueError, match=r"another network.json \(filter_multiplier 4 -> 2\)"):
+    with pytest.raises(ValueError, match=r"different network.json \(filter_multiplier 4 -> 2\)"):
         small_run(folder, tmp_path)

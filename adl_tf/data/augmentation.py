@@ -21,12 +21,12 @@ def augment(
 ):
     """Scales, crops and flips image and label alike.
 
-    What reaches beyond the image is the mean color and the ignore label. Of the image only the
-    part that shows in the crop is asked for.
+    Beyond the image, a crop has the mean color and the ignore label. Only the part of the image
+    inside the crop is read.
 
     Args:
-      read: gives uint8 [h, w, 3], the pixels of the image in a rectangle int32 [4] of it
-        (top, left, h, w).
+      read: maps a rectangle, int32 [4] (top, left, h, w), to the image's pixels in it,
+        uint8 [h, w, 3].
       label: uint8 [H, W].
       seed: integer [2]; the same seed gives the same result.
       crop_size: (height, width) of the result, of any size.
@@ -72,14 +72,14 @@ def find_rectangle(window, size):
 def sample_image(image, window, size: Tuple[int, int]):
     """Resamples one window, bilinear.
 
-    Only the pixels asked for are computed, so a crop out of a large scaled image costs no
-    more than out of a small one.
+    Only the requested pixels are computed, so a crop of a large scaled image costs no more than one
+    of a small image.
 
     Args:
       image: uint8 [H, W, 3].
       window: float32 [4], the centers of the first and the last pixel (top, left, bottom,
-        right); 0 and 1 are the centers of the image's border pixels. Left and right swapped
-        mirror it.
+        right); 0 and 1 are the centers of the image's border pixels. Swapping left and right
+        mirrors it.
       size: (height, width) of the result.
 
     Returns:
@@ -135,7 +135,7 @@ def _corners(window, size):
 
 
 def _relative(window, size, rectangle):
-    """The window of an image as one of a rectangle of it."""
+    """A window of an image, relative to a rectangle of it."""
     first, length = tf.split(tf.cast(rectangle, tf.float64), 2)
     relative = (_corners(window, size) - first) / tf.maximum(length - 1, 1)
     return tf.cast(tf.reshape(relative, [4]), tf.float32)

@@ -1,4 +1,4 @@
-"""Bad records of a stream: each is named once, and too many end it."""
+"""Bad records of a stream: each is reported once, and too many end the stream."""
 
 from typing import Callable, Optional
 
@@ -10,7 +10,7 @@ class BadRecords:
     """The bad records that the streams of a reader met.
 
     Attributes:
-      failure: the line that a stream failed with; None before.
+      failure: why a stream failed, in one line; None before.
     """
 
     def __init__(
@@ -19,9 +19,9 @@ class BadRecords:
         """Starts with none.
 
         Args:
-          allowed: how many different ones are named and skipped before a stream fails.
+          allowed: how many different ones are reported and skipped before a stream fails.
           name: gives the name of a record in messages.
-          find_fault: says in a few words what is wrong with a record; None when it is good.
+          find_fault: says in a few words what is wrong with a record; None if nothing is.
         """
         self.failure = None
         self._allowed = allowed
@@ -30,7 +30,7 @@ class BadRecords:
         self._faults = {}
 
     def drop(self, dataset: tf.data.Dataset, available: int) -> tf.data.Dataset:
-        """Reports and removes the elements whose "valid" is False, and that key of the rest.
+        """Reports and removes the elements whose "valid" is False, and that key from the rest.
 
         Args:
           dataset: of dicts with "record" (int64 scalar) and "valid" (bool scalar).
@@ -38,7 +38,7 @@ class BadRecords:
             however many are allowed.
 
         Raises:
-          tf.errors.InvalidArgumentError: while iterating, at one bad record too many.
+          tf.errors.InvalidArgumentError: while iterating, at too many bad records.
         """
 
         def report(record):
@@ -61,8 +61,8 @@ class BadRecords:
         """Returns why the stream fails; an empty string when it does not."""
         name = self._name(record)
         if record not in self._faults:
-            self._faults[record] = self._find_fault(record) or "reading it failed once"
-            logging.warning("%s: bad, skipped: %s", name, self._faults[record])
+            self._faults[record] = self._find_fault(record) or "could not be read once"
+            logging.warning("%s: skipped: %s", name, self._faults[record])
         if len(self._faults) <= allowed:
             return ""
         self.failure = (

@@ -1,7 +1,7 @@
 """Decoded examples on disk, for machines whose processors decode too slowly.
 
-One file per shard, records in the same order, pixels as they are in memory. The operating
-system keeps in memory what fits there.
+One file per shard, records in the same order, pixels as they are in memory. The operating system
+keeps what fits in memory.
 """
 
 import os
@@ -29,11 +29,11 @@ def write_cache(
     decoded again. A bad record becomes an empty one, which `decode_cached` refuses.
 
     Args:
-      cache_dir: made when missing.
+      cache_dir: created if missing.
       shards: paths of the TFRecord files.
       counts: number of records of each.
       load: function of a record's number, see `RecordReader.load`.
-      num_classes: against which the label ids were checked.
+      num_classes: what the label ids were checked against.
 
     Returns:
       paths of the cached files, one per shard.

@@ -1,4 +1,4 @@
-"""What a converted data set says about itself: `dataset.json` beside the shards."""
+"""The description of a converted data set: `dataset.json` beside the shards."""
 
 import dataclasses
 import json
@@ -80,8 +80,8 @@ class DatasetDescription:
         and writes; empty where these are the label ids.
 
     Raises:
-      ValueError: not one colour per class, another ignore label than the schema's, or official
-        ids that are not one different 8-bit number per class.
+      ValueError: not one color per class, an ignore label other than the schema's, or official ids
+        that are not one different 8-bit number per class.
     """
 
     name: str
@@ -120,9 +120,9 @@ class DatasetDescription:
 
 
 def default_colors(num_classes: int) -> Tuple[Color, ...]:
-    """Distinct colors: the bits of the class id dealt out to red, green and blue.
+    """Distinct colors: the bits of the class id distributed over red, green and blue.
 
-    This is the color map that PASCAL VOC made common.
+    This is PASCAL VOC's color map.
     """
 
     def channel(label, offset):
@@ -142,7 +142,7 @@ def read_dataset_description(dataset_dir) -> DatasetDescription:
     path = os.path.join(dataset_dir, DESCRIPTION_FILE)
     if not os.path.isdir(dataset_dir):
         raise FileNotFoundError(
-            f"{dataset_dir}: no such data set directory; make one with a converter, "
+            f"{dataset_dir}: no such data set directory; create one with a converter, "
             "python -m data_prep.convert_NAME."
         )
     if not os.path.exists(path):
@@ -184,7 +184,7 @@ def read_dataset_description(dataset_dir) -> DatasetDescription:
 
 
 def write_dataset_description(description: DatasetDescription, dataset_dir) -> None:
-    """Writes `dataset.json`, whole or not at all."""
+    """Writes `dataset.json` atomically."""
     content = dataclasses.asdict(description)
     for name, split in description.splits.items():
         content["splits"][name]["examples"] = split.examples

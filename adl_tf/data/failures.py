@@ -1,4 +1,4 @@
-"""What a user is told when a stream of examples fails."""
+"""Failures of streams as one-line errors."""
 
 import contextlib
 from typing import Iterator
@@ -10,10 +10,10 @@ from adl_tf.data.reader import RecordReader
 
 @contextlib.contextmanager
 def one_line_failures(*readers: RecordReader) -> Iterator[None]:
-    """Turns the failure of a stream into the one line that its reader has for it.
+    """Turns the failure of a stream into the one-line message of its reader.
 
     Raises:
-      ValueError: a reader met one bad record too many; the message names it.
+      ValueError: a reader met too many bad records; the message names the last one.
     """
     try:
         yield

@@ -14,7 +14,7 @@ from adl_tf.data.description import (
 
 
 def list_foreign_splits(dataset_dir: str) -> List[str]:
-    """Sorted names of the splits whose shards lie in a directory.
+    """Sorted names of the splits that have shards in a directory.
 
     Raises:
       FileNotFoundError: there are none.
@@ -26,7 +26,7 @@ def list_foreign_splits(dataset_dir: str) -> List[str]:
 
 
 def describe_foreign_split(dataset_dir: str, split: str, num_classes: int) -> DatasetDescription:
-    """Describes one split, of which nothing is known but its shards.
+    """Describes one split of which only the shards are known.
 
     Args:
       dataset_dir: of the shards.

@@ -1,8 +1,8 @@
-"""The one place where pixel values change their range."""
+"""The only place where pixel values change their range."""
 
 import tensorflow as tf
 
-MEAN_COLOR = 127.5  # In 0..255; what padding is filled with, so that it is 0 for the network.
+MEAN_COLOR = 127.5  # In 0..255; the value of padding, which becomes 0 for the network.
 
 
 def normalize(image):

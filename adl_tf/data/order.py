@@ -16,15 +16,14 @@ def shuffled_records(
     class_balance: float = 0.0,
     records_by_class: Optional[Sequence[np.ndarray]] = None,
 ) -> tf.data.Dataset:
-    """Infinite data set of record numbers; every epoch is another random permutation.
+    """Infinite data set of record numbers; every epoch is a new random permutation.
 
     Args:
       records: int64 [N], what to shuffle.
       seed: int64 [2]; the same seed gives the same order.
-      start_position: of the first element; those before it cost nothing.
-      class_balance: share of the places that are given to a record drawn for a class, all
-        classes being equally likely.
-      records_by_class: of the records those that show each class; needed for class_balance.
+      start_position: of the first element; skipped ones cost nothing.
+      class_balance: share of the places that go to a record of a randomly drawn class.
+      records_by_class: the records that show each class; needed for class_balance.
 
     Returns:
       data set of dicts:

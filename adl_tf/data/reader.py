@@ -80,12 +80,12 @@ class RecordReader:
             self.description = describe_foreign_split(dataset_dir, split, num_classes)
         if num_classes not in (None, self.num_classes):
             raise ValueError(
-                f"{dataset_dir}: num_classes={num_classes} was asked for, but the data set "
-                f"has {self.num_classes}; leave num_classes out."
+                f"{dataset_dir}: num_classes={num_classes}, but the data set has "
+                f"{self.num_classes} classes; leave num_classes out."
             )
         if split not in self.description.splits:
             known = ", ".join(sorted(self.description.splits))
-            raise ValueError(f"{dataset_dir}: no split {split!r}; it has: {known}.")
+            raise ValueError(f"{dataset_dir}: no split {split!r}; choose from {known}.")
         shards = self.description.splits[split].shards
         files = [os.path.join(dataset_dir, shard.file) for shard in shards]
         self._records = Records(files, [shard.examples for shard in shards])
@@ -111,17 +111,17 @@ class RecordReader:
 
     @property
     def failure(self) -> Optional[str]:
-        """The line that a stream failed with; None before.
+        """Why a stream failed, in one line; None before.
 
-        TensorFlow wraps the exception of a stream in text of its own, so a program prints this.
+        TensorFlow adds text of its own to the exception of a stream, so programs print this.
         """
         return self.bad_records.failure
 
     @functools.cached_property
     def largest_size(self) -> Optional[Size]:
-        """Largest (height, width), each over all images; None where a record does not say its own.
+        """Largest (height, width), each over all images; None where a record does not give its own.
 
-        Where the data set's description does not know it, this takes a pass over the records.
+        Unless the data set's description gives it, this takes a pass over the records.
         """
         known = self.description.splits[self.split].max_size
         if known:
@@ -152,13 +152,13 @@ class RecordReader:
         if name is None:
             return np.arange(self.num_examples)
         if self.num_examples < 2:
-            raise ValueError(f"split {self.split!r} has 1 example; two halves need 2 at least.")
+            raise ValueError(f"split {self.split!r} has 1 example; two halves need at least 2.")
         order = np.random.RandomState(seed).permutation(self.num_examples)
         half = self.num_examples // 2
         return order[:half] if name == "A" else order[half:]
 
     def records_by_class(self, chosen: np.ndarray) -> List[np.ndarray]:
-        """Of the chosen records those that show each class; classes that none shows are left out.
+        """The chosen records that show each class; classes that none of them shows are left out.
 
         Args:
           chosen: int64 [N], numbers of records.
@@ -190,7 +190,7 @@ class RecordReader:
 
         Returns:
           image uint8 [H, W, 3], label uint8 [H, W], filename string scalar, valid bool scalar;
-          of a bad record valid is False and the rest a stand-in of one pixel.
+          for a bad record, valid is False and the rest a one-pixel placeholder.
         """
 
         def decode(serialized):
@@ -210,8 +210,8 @@ class RecordReader:
             `augmentation.augment`; it returns image float32 [h, w, 3], label int32 [h, w].
 
         Returns:
-          image and label as crop returns them, valid bool scalar; of a bad record valid is
-          False and the rest a stand-in of one pixel.
+          image and label as crop returns them, valid bool scalar; for a bad record, valid is False
+          and the rest a one-pixel placeholder.
         """
 
         def decode(serialized):
@@ -223,10 +223,10 @@ class RecordReader:
         return self._try(record, decode, (tf.zeros([1, 1, 3]), tf.fill([1, 1], IGNORE_LABEL)))
 
     def _try(self, record, decode, stand_in):
-        """What decode makes of a serialized record and True, or the stand-in and False.
+        """The decoded record and True, or a placeholder and False.
 
         A bad record must not stop the stream here, and TensorFlow has no exceptions in graphs;
-        a data set of one element that drops errors, followed by a stand-in, is its equivalent.
+        a data set of one element that drops errors, followed by the placeholder, is the equivalent.
         """
         one = (self._cached or self._records).read(record)
         one = one.map(lambda serialized: (*decode(serialized), True)).ignore_errors()
@@ -234,7 +234,7 @@ class RecordReader:
         return one.get_single_element()
 
     def find_fault(self, record: int) -> Optional[str]:
-        """Says in a few words what is wrong with a record; None when it is good."""
+        """Says in a few words what is wrong with a record; None if nothing is."""
         try:
             one = self._records.read(tf.constant(record, tf.int64))
             serialized = one.get_single_element()

@@ -1,7 +1,7 @@
-"""TFRecord shards as one array: where each record lies, and reading one by its number.
+"""TFRecord shards as one array: where each record is, and reading one by its number.
 
 Reading by number is what makes everything above it simple: a shuffled order is a permutation,
-a subset is a selection, and to resume is to continue counting.
+a subset is a selection, and resuming is counting on.
 """
 
 import os
@@ -16,10 +16,10 @@ _FOOTER = 4
 
 
 class Records:
-    """The records of some shards, numbered through.
+    """The records of some shards, numbered consecutively.
 
-    Where a file breaks off or its framing is corrupt, each record that should follow is taken
-    to lie at the place of the break, so that it fails when, and only when, it is read.
+    If a file is truncated or its framing corrupt, all records that should follow point to the
+    break, so that they fail if, and only if, they are read.
     """
 
     def __init__(self, files: Sequence[str], examples: Sequence[int]):
@@ -39,8 +39,8 @@ class Records:
             spans, whole = _scan(file)
             if 0 <= expected < len(spans):
                 raise ValueError(
-                    f"{file}: more than the {expected} records that the data set's description "
-                    "counts; run the converter again."
+                    f"{file}: more than the {expected} records in the data set's description; "
+                    "run the converter again."
                 )
             missing = int(not whole) if expected < 0 else expected - len(spans)
             spans += [(sum(spans[-1]) + _HEADER + _FOOTER if spans else 0, 0)] * missing
@@ -51,14 +51,14 @@ class Records:
 
     @property
     def counts(self) -> List[int]:
-        """Number of records of each shard, those beyond a break included."""
+        """Number of records in each shard, including those after a break."""
         return np.bincount(self._rows[:, 0], minlength=len(self._files)).tolist()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def name(self, record: int) -> str:
-        """How messages call a record: by its file and its number there."""
+        """The name of a record in messages: its file and its number there."""
         shard, number, _, _ = self._rows[record]
         return f"{self._files[shard]}: record {number}"
 

@@ -25,8 +25,8 @@ def encode_example(
       image_format: "jpeg" or "png".
       height: of image and label.
       width: of image and label.
-      label: bytes of an 8-bit single-channel PNG whose pixels are class ids; empty when the
-        split has no labels.
+      label: bytes of an 8-bit single-channel PNG whose pixels are class ids; empty if the split has
+        no labels.
 
     Returns:
       a serialized tf.train.Example.
@@ -63,7 +63,7 @@ def decode_example(serialized, num_classes: int, labelled: bool = True):
       image uint8 [H, W, 3], label uint8 [H, W], filename string scalar.
 
     Raises:
-      tf.errors.InvalidArgumentError: not such a record, image or label does not decode, their
+      tf.errors.InvalidArgumentError: not a valid record, image or label does not decode, their
         sizes differ, or a label id is out of range.
     """
     features = _parse(serialized)
@@ -72,17 +72,16 @@ def decode_example(serialized, num_classes: int, labelled: bool = True):
 
 
 def open_example(serialized, num_classes: int):
-    """Decodes and checks the label of one record, and its image as far as it is asked for.
+    """Decodes and checks the label of one record, and any part of its image.
 
-    What a JPEG image holds beyond the part asked for is not decoded; damage there, such as an
-    end cut off, is not noticed.
+    The rest of a JPEG image is not decoded; damage there, such as a truncated end, goes unnoticed.
 
     Args:
       serialized: string scalar.
       num_classes: label ids are 0..num_classes-1 and the ignore label.
 
     Returns:
-      function of a rectangle int32 [4] (top, left, height, width), which gives its pixels,
+      function that maps a rectangle, int32 [4] (top, left, height, width), to its pixels,
         uint8 [height, width, 3], equal to those of `decode_example`; to be called once.
       label uint8 [H, W].
 
@@ -110,13 +109,13 @@ def open_example(serialized, num_classes: int):
 
 
 def read_size(serialized):
-    """What one record says about its size, decoding nothing.
+    """The size that one record gives for its image, without decoding it.
 
     Args:
       serialized: string scalar.
 
     Returns:
-      int64 [2], height and width; 0 where the record does not say.
+      int64 [2], height and width; 0 where the record gives none.
 
     Raises:
       tf.errors.InvalidArgumentError: not a record.
@@ -133,7 +132,7 @@ def cut(image, rectangle):
 
 
 def find_fault(serialized: bytes, num_classes: int, labelled: bool = True) -> Optional[str]:
-    """Says in a few words why `decode_example` refuses a record; None when it does not."""
+    """Says in a few words why `decode_example` rejects a record; None if it does not."""
     part = "record"
     try:
         features = _parse(serialized)
@@ -171,7 +170,7 @@ def _decode_image(features):
 
 
 def _decode_part_of_jpeg(encoded, rectangle, size):
-    """Decodes one pixel more at each side, since chroma at a border lacks its neighbour."""
+    """Decodes one more pixel on each side, since chroma at a border lacks its neighbor."""
     first, stop = rectangle[:2], rectangle[:2] + rectangle[2:]
     start = tf.maximum(first - 1, 0)
     stop = tf.minimum(stop + 1, size)
@@ -196,7 +195,7 @@ def _decode_label(features, num_classes):
     largest = tf.cast(tf.reduce_max(label + 1), tf.int32) - 1
     known = tf.debugging.Assert(
         largest < num_classes,
-        ["label id", largest, f"is not in 0..{num_classes - 1} nor {IGNORE_LABEL}"],
+        ["label id", largest, f"is neither in 0..{num_classes - 1} nor {IGNORE_LABEL}"],
     )
     with tf.control_dependencies([known]):
         return tf.identity(label)

@@ -1,8 +1,8 @@
 """Streams of batches, for training and for evaluation.
 
-A training stream is a pure function of its seed: the element at a position, its place in the
-shuffled order and its augmentation, can be computed without those before it. So a stream resumes
-exactly where another one stopped, and nothing skipped is read.
+A training stream is a pure function of its seed: the element at a position, its record and its
+augmentation, can be computed without those before it. So a stream resumes exactly where another one
+stopped, and skipped elements are not read.
 """
 
 from typing import Optional, Tuple
@@ -34,7 +34,7 @@ def train_stream(
 ) -> tf.data.Dataset:
     """Infinite stream of shuffled, augmented batches.
 
-    Every epoch is a random permutation of all records (but for class_balance); memory holds
+    Every epoch is a random permutation of all records (unless class_balance is set); memory holds
     their numbers and the few images in flight, however large the set is.
 
     Args:
@@ -47,10 +47,10 @@ def train_stream(
       max_scale: largest factor.
       scale_step: distance of the factors.
       flip: whether to mirror at random.
-      class_balance: share of the places in the order that are given to a record drawn for a
-        class, all classes being equally likely, so that rare ones are seen more often.
+      class_balance: share of the places in the order that go to a record of a randomly drawn class,
+        all classes being equally likely, so that rare ones are seen more often.
       start_position: where to resume the stream; nothing before it is read.
-      deterministic: keep the order bit for bit; without it a slow image lets others pass.
+      deterministic: keep the exact order; without it, slow images may be overtaken.
       service: address of a tf.data service, "grpc://host:port", whose workers read, decode and
         augment; trainers with the same arguments share its work, and each epoch its examples.
 
@@ -63,13 +63,13 @@ def train_stream(
     Raises:
       ValueError: see `RecordReader.subset` and `records_by_class`; an unlabelled split; scales
         out of order; a deterministic service.
-      tf.errors.InvalidArgumentError: while iterating, at one bad record too many.
+      tf.errors.InvalidArgumentError: while iterating, at too many bad records.
     """
     if not reader.labelled:
         raise ValueError(f"split {reader.split!r} has no label maps; train on another split.")
     if not 0 < min_scale <= max_scale or scale_step < 0:
         raise ValueError(
-            f"scales {min_scale}..{max_scale} step {scale_step}: they need "
+            f"scales {min_scale}..{max_scale} step {scale_step}: must be "
             "0 < min_scale <= max_scale and scale_step >= 0."
         )
     if service and deterministic:
@@ -116,8 +116,8 @@ def evaluation_stream(
 
     Raises:
       ValueError: batches of images of unknown size, or an image larger than size.
-      tf.errors.InvalidArgumentError: while iterating, at one bad record too many, or an image
-        larger than size where the data set's description does not know.
+      tf.errors.InvalidArgumentError: while iterating, at too many bad records, or an image
+        larger than size if the data set's description does not give the sizes.
     """
     if size is None and batch_size != 1:
         raise ValueError(f"batch_size={batch_size} needs images of one size: give size=(h, w).")
@@ -147,9 +147,9 @@ def evaluation_stream(
 
 
 def _crop_loader(reader, stream_seed, *, crop_size, **options):
-    """Function that adds to an element a random crop of its record; see `augment`."""
+    """Function that adds a random crop of its record to an element; see `augment`."""
     fold_in = tf.random.experimental.stateless_fold_in
-    seed = fold_in(stream_seed, 2)  # 0 and 1 are those of the order.
+    seed = fold_in(stream_seed, 2)  # The order uses 0 and 1.
 
     def load(element):
         def crop(read, label):
@@ -158,7 +158,7 @@ def _crop_loader(reader, stream_seed, *, crop_size, **options):
             return normalize(image), label
 
         image, label, valid = reader.load_crop(element["record"], crop)
-        # Only a stand-in changes its shape.
+        # Only a placeholder changes its shape.
         image, label = tf.broadcast_to(image, [*crop_size, 3]), tf.broadcast_to(label, crop_size)
         return {**element, "image": image, "label": label, "valid": valid}
 
@@ -186,7 +186,7 @@ def _pad(image, label, size):
 def _finish(dataset, deterministic):
     options = tf.data.Options()
     options.deterministic = deterministic
-    # Workers take every n-th element: the records are read by number, there are no files to
-    # deal out.
+    # Each worker takes every n-th element: records are read by number, so there are no files to
+    # distribute.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -5,7 +5,7 @@ from typing import Any, Callable, List
 
 
 class Extremes:
-    """Keeps the items with the lowest and the highest scores, and no others in memory.
+    """Keeps only the items with the lowest and the highest scores in memory.
 
     Args:
       count: how many of each.
@@ -17,13 +17,13 @@ class Extremes:
         self._items = []
 
     def add(self, score: float, make: Callable[[], Any]) -> None:
-        """Adds an item, which is only made when it is kept."""
+        """Adds an item, which is only made if it is kept."""
         place = bisect.bisect_right(self._scores, score)
         if self._count <= place <= len(self._scores) - self._count:
             return
         self._scores.insert(place, score)
         self._items.insert(place, make())
-        # Nothing while there are fewer than both ends hold, else the one in the middle.
+        # Removes the one in the middle, once both ends are full.
         del self._scores[self._count : -self._count]
         del self._items[self._count : -self._count]
 

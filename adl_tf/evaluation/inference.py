@@ -76,7 +76,7 @@ class Predictor:
         self._num_classes = network.num_classes
         self._crop_size, self._stride = crop_size, stride
         self._directions = [tf.constant(step) for step in ((1, -1) if flip else (1,))]
-        # A function of its own, since its traces are then shared by scales of one input shape.
+        # A separate function, so that scales with one input shape share its traces.
         self._network = tf.function(lambda images: network(images, training=False))
         images = tf.TensorSpec([None, *(image_size or (None, None)), 3])
         self._views = [
@@ -133,7 +133,7 @@ class Predictor:
             top, left = tf.unstack(start)
             window = view[:, top : top + crop_height, left : left + crop_width]
             logits = self._network(tf.ensure_shape(window, [None, *self._crop_size, 3]))
-            # One channel more, to count how many windows cover a pixel.
+            # One more channel counts how many windows cover a pixel.
             logits = tf.concat([logits, tf.ones_like(logits[..., :1])], -1)
             bottom, right = height - top - crop_height, width - left - crop_width
             return sums + tf.pad(logits, [[0, 0], [top, bottom], [left, right], [0, 0]])

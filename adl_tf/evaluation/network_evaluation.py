@@ -44,20 +44,20 @@ def evaluate_network(
     num_pictures: int = 4,
     max_bad_records: int = 0,
 ) -> Dict[str, Any]:
-    """Predicts every image of a split and scores what has labels.
+    """Predicts every image of a split, and scores it if there are labels.
 
     Args:
       model_dir: directory of a trained network.
-      dataset_dir: directory of TFRecords; None for those of the training.
+      dataset_dir: directory of TFRecords; None for the training data.
       split: of the data set.
       checkpoint: "best", "last", or a path.
       scales, flip: see `Predictor`.
       crop_size: (height, width) of windows in pixels, or one side; None for whole images.
       stride: (y, x) distance of the windows in pixels, or one number for both.
-      batch_size: images at a time, where all have the same size.
+      batch_size: images per batch, if all have the same size.
       save_predictions: directory of label maps in the data set's official ids.
       output_dir: of what is written; `evaluation` in the model directory by default.
-      max_images: only so many, the first ones.
+      max_images: score only the first ones.
       num_pictures: how many of the worst and of the best images are shown.
       max_bad_records: bad records to skip before failing.
 
@@ -124,34 +124,33 @@ def _open_split(
     if reader.num_classes != num_classes:
         raise ValueError(
             f"{directory} has {reader.num_classes} classes, but the network was trained with "
-            f"{num_classes}: give the --dataset_dir or the --model_dir that belongs to the other."
+            f"{num_classes}: give a matching --dataset_dir or --model_dir."
         )
     trained_names = _trained_class_names(model_dir, num_classes)
     for label, (found, wanted) in enumerate(zip(reader.description.class_names, trained_names)):
         if described and found != wanted:
             raise ValueError(
                 f"{directory}: class {label} is {found!r}, but the network was trained with "
-                f"{wanted!r} there: give the --dataset_dir or the --model_dir that belongs to the "
-                "other."
+                f"{wanted!r} there: give a matching --dataset_dir or --model_dir."
             )
     return reader
 
 
 def _trained_class_names(model_dir: str, num_classes: int) -> Tuple[str, ...]:
-    """Names of the classes that a network was trained with; none where they are unknown."""
+    """Names of the classes that a network was trained with; none if unknown."""
     if not os.path.exists(os.path.join(model_dir, CLASSES_FILE)):
         return ()
     return read_classes(model_dir, num_classes).class_names
 
 
 def _common_size(reader: RecordReader) -> Optional[Size]:
-    """(height, width) of the images where all have the same; None where they differ."""
+    """(height, width) of the images if all have the same; None if they differ."""
     split = reader.description.splits[reader.split]
     return split.max_size if split.max_size == split.min_size else None
 
 
 def _check_possible(reader: RecordReader, batch_size: int, save_predictions: Optional[str]) -> None:
-    """Makes sure that the images form batches, and that there is something to do with them."""
+    """Checks that the images form batches, and that there is something to do with them."""
     if batch_size > 1 and _common_size(reader) is None:
         raise ValueError(
             f"batch_size={batch_size}: the images of split {reader.split!r} differ in size, or "

@@ -1,4 +1,4 @@
-"""Label maps as files that the benchmarks' own evaluators and servers take."""
+"""Label maps as files that the benchmarks' own evaluators and servers accept."""
 
 import os
 
@@ -19,7 +19,7 @@ class PredictionWriter:
     data set's colors.
 
     Args:
-      directory: of the files; made when missing.
+      directory: of the files; created if missing.
       description: of the data set.
 
     Raises:
@@ -40,7 +40,7 @@ class PredictionWriter:
         """Writes one label map.
 
         Args:
-          name: of the image; an image's suffix and folders are left out.
+          name: of the image; its suffix and folders are dropped.
           prediction: integers [H, W], class ids.
 
         Returns:
@@ -61,6 +61,6 @@ class PredictionWriter:
         image.putpalette(self._palette)
         path = os.path.join(self._directory, stem + ".png")
         with replacing(path) as temporary:
-            # The palette makes up for little; the default level takes twice as long.
+            # The default level takes twice as long and saves little.
             image.save(temporary, format="PNG", compress_level=3)
         return path

@@ -1,4 +1,4 @@
-"""What an evaluation says: numbers for programs, a table and a page for people."""
+"""The results of an evaluation: numbers for programs, a table and a page for people."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ def summarize(counts: Optional[np.ndarray], class_names: Sequence[str]) -> Dict[
     Returns:
       miou: mean over the classes that are true or predicted anywhere.
       pixel_accuracy: share of the labelled pixels that are right.
-      average: mean of the two, as benchmarks of ADE20K rank by it.
+      average: mean of the two, by which the ADE20K benchmark ranks.
       per_class: IoU by class name, None for a class that is neither true nor predicted.
       All of them are None without labels.
     """
@@ -72,7 +72,7 @@ def write_results(
     """Writes evaluation.json, index.html and the pictures.
 
     Args:
-      output_dir: where to; exists.
+      output_dir: an existing directory.
       result: what the program returns, see `summarize`.
       title: of the page.
       facts: how it was evaluated, a few words each.

@@ -12,11 +12,11 @@ from adl_tf.visualization.predictions import shrink_example
 
 
 class Scoreboard:
-    """Counts pixels on the device, and remembers how each image did.
+    """Counts pixels on the device, and keeps the score of each image.
 
     Args:
       num_classes: number of classes.
-      num_pictures: how many of the worst and of the best images are kept, made small.
+      num_pictures: how many of the worst and of the best images are kept, downscaled.
 
     Attributes:
       matrix: the `ConfusionMatrix` of all images.

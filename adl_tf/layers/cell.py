@@ -52,7 +52,7 @@ class CellOp(tf.keras.layers.Layer):
         elif kind == ATROUS:
             # At stride 2 the features are resized instead, and the kernel is dense.
             rate = ATROUS_RATE if stride == 1 else 1
-            # The relu comes before the resizing.
+            # `call` applies the relu before resizing.
             self.convolutions = [ConvNorm(filters, side, rate=rate, relu=None, name="atrous")]
         elif kind == SKIP and stride == 2:
             self.convolutions = [ConvNorm(filters, stride=2, name="reduction")]
@@ -68,7 +68,7 @@ class CellOp(tf.keras.layers.Layer):
         }
 
     def call(self, x, training=False):
-        """[B, H, W, filters] -> [B, H / stride, W / stride, filters]; None is zero."""
+        """[B, H, W, filters] -> [B, H / stride, W / stride, filters]; None stands for zeros."""
         kind = self.op.kind
         if kind == ZERO:
             return None
@@ -90,11 +90,11 @@ class Cell(tf.keras.layers.Layer):
     Args:
       cell: per block two (input, op), as in `Genotype.cell`.
       filters: filters of each block, F * s / 4; the output has as many per block.
-      move: "up", "stay" or "down": how the path came here.
+      move: "up", "stay" or "down": the move into this layer.
 
     Attributes:
-      drop: `Drop`; its schedule says what share of examples loses an op's output in training.
-        Skip connections are spared.
+      drop: `Drop`; its schedule sets the share of examples for which an op's output is dropped in
+        training. Skip connections are never dropped.
     """
 
     def __init__(self, cell: Sequence, filters: int, move: str, **kwargs):
@@ -103,7 +103,7 @@ class Cell(tf.keras.layers.Layer):
         self.filters = filters
         self.move = move
         self.preprocess = [ConvNorm(filters, name=f"input_{i}") for i in range(CELL_INPUTS)]
-        # Two per block, one after the other: Keras saves no lists inside of lists.
+        # Two per block, in a flat list: Keras does not save nested lists.
         self.ops = [
             CellOp(
                 op,
@@ -124,14 +124,14 @@ class Cell(tf.keras.layers.Layer):
         self.drop.build(None)
         super().build(input_shape)
 
-    # There is no Python to convert in here, only time to lose.
+    # AutoGraph has nothing to convert here and would only cost time.
     @tf.autograph.experimental.do_not_convert
     def call(self, inputs, size_like=None, training=False):
         """Evaluates the cell.
 
         Args:
           inputs: (H^(l-1), H^(l-2)), [B, H, W, C] each.
-          size_like: on a move up, any tensor of the size to come to.
+          size_like: on a move up, any tensor of the target size.
           training: batch statistics and dropped paths.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Convolution and batch norm: the brick that the decoded network is made of."""
+"""Convolution and batch norm: the building block of the decoded network."""
 
 from typing import Optional
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from adl_tf.layers.convolution import BATCH_NORM_EPSILON, conv2d, depthwise_conv2d
 
-# Where the relu stands.
+# Position of the relu.
 BEFORE, AFTER = "before", "after"
 
 

@@ -16,8 +16,8 @@ _UNIT = [1, 1, 1, 1]
 def require_cpu_kernels() -> None:
     """Makes sure, once per process, that this machine has the kernels that networks train with.
 
-    On CPU most processors have grouped convolutions and the gradients of atrous ones in oneDNN
-    only, and TensorFlow reads once, when its first op runs, whether to use that.
+    On CPU the gradients of grouped and of atrous convolutions are oneDNN's, and TensorFlow decides
+    once, as early as it is imported, whether to use that.
 
     Raises:
       ValueError: there is no GPU, and TensorFlow runs without oneDNN.
@@ -27,21 +27,18 @@ def require_cpu_kernels() -> None:
     # Runs at once, whatever graph is being built around it.
     with tf.init_scope(), tf.device("CPU:0"):
         x, kernel = tf.ones([1, 3, 3, 2]), tf.ones([3, 3, 1, 2])
+        options = {"out_backprop": x, "strides": _UNIT, "padding": "SAME"}
+        atrous = [1, ATROUS_RATE, ATROUS_RATE, 1]
         try:
-            tf.nn.conv2d(x, kernel, 1, "SAME")
+            tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, **options)
             tf.raw_ops.Conv2DBackpropFilter(
-                input=x,
-                filter_sizes=[3, 3, 2, 2],
-                out_backprop=x,
-                strides=_UNIT,
-                padding="SAME",
-                dilations=[1, ATROUS_RATE, ATROUS_RATE, 1],
+                input=x, filter_sizes=[3, 3, 2, 2], dilations=atrous, **options
             )
         except tf.errors.OpError as error:
             raise ValueError(
-                "TensorFlow runs without oneDNN, so this CPU has neither grouped convolutions nor "
-                "gradients of atrous ones: unset TF_ENABLE_ONEDNN_OPTS, and import adl_tf before "
-                "TensorFlow runs its first op."
+                "TensorFlow runs without oneDNN, so it has no gradients of grouped and of atrous "
+                "convolutions on this CPU: unset TF_ENABLE_ONEDNN_OPTS, and import adl_tf before "
+                "tensorflow."
             ) from error
 
 
@@ -81,8 +78,8 @@ def _depthwise_5x5(x, kernel):
 def _padding(x: tf.Tensor, kernel: tf.Tensor, stride: int):
     """Padding that centers the kernel on the pixels 0, stride, 2 * stride, ...
 
-    "SAME" does so where it pads both ends alike: always at stride 1, at stride 2 on odd sides.
-    On even sides it would center on the pixels 1, 3, 5, ...
+    "SAME" does so where it pads both ends equally: always at stride 1, at stride 2 on odd sides. On
+    even sides it would center on the pixels 1, 3, 5, ...
     """
     side = kernel.shape[0]
     if stride == 1 or all(size is not None and size % 2 for size in x.shape[1:3]):
@@ -98,7 +95,7 @@ def depthwise_conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, training=
       x: [B, H, W, C].
       kernel: [k, k, C, 1].
       stride: 1 or 2.
-      training: whether gradients will be asked for.
+      training: whether gradients will be computed.
 
     Returns:
       [B, H, W, C], H and W divided by the stride and rounded up.
@@ -123,8 +120,7 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, rate: int = 1) -> t
     Returns:
       [B, H, W, K], H and W divided by the stride and rounded up.
     """
-    # Off GPU the native gradients of atrous kernels exist in oneDNN only, on every processor
-    # only for float32.
+    # On CPU, only oneDNN has gradients of atrous kernels, and on some processors only for float32.
     if rate > 1 and x.dtype != tf.float32 and not tf.config.list_physical_devices("GPU"):
         return tf.nn.convolution(x, kernel, 1, "SAME", dilations=rate)
     return tf.nn.conv2d(x, kernel, stride, _padding(x, kernel, stride), dilations=rate)
@@ -133,9 +129,9 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, rate: int = 1) -> t
 def in_phases(function, x: tf.Tensor, rate: int) -> tf.Tensor:
     """Applies a stride-1 SAME convolution with atrous `rate`, as one of rate 1.
 
-    The image is dealt into rate x rate phases on the batch axis, where an atrous
-    kernel is a dense one. Native dilated depthwise kernels have wrong gradients
-    on CPU (TensorFlow 2.15 ignores the rate there).
+    The image is split into rate x rate phases on the batch axis, where an atrous kernel becomes a
+    dense one. Native dilated depthwise kernels have wrong gradients on CPU (TensorFlow 2.15 ignores
+    the rate there).
 
     Args:
       function: maps [N, h, w, C] to [N, h, w, K].
@@ -168,7 +164,7 @@ def tile_channels(x: tf.Tensor, copies: int) -> tf.Tensor:
 
     @tf.custom_gradient
     def tile(x):
-        # The gradient of concat would cut out and add every copy by itself.
+        # The gradient of concat would slice out and add each copy separately.
         return tf.concat([x] * copies, axis=-1), lambda dy: sum_channel_groups(dy, copies)
 
     return tile(x) if copies > 1 else x
@@ -178,7 +174,7 @@ def sum_channel_groups(x: tf.Tensor, groups: int) -> tf.Tensor:
     """Sums equal groups of channels. [B, H, W, groups * C] -> [B, H, W, C]."""
     if groups == 1:
         return x
-    # One product with stacked identities instead of a cut and an addition per group.
+    # One product with stacked identities instead of a slice and an addition per group.
     return tf.nn.conv2d(x, _tiled_identity(x.shape[-1] // groups, groups), 1, "VALID")
 
 
@@ -187,9 +183,9 @@ def batch_norm(x, mean, variance, scale=None, training=True):
 
     Args:
       x: [B, H, W, C].
-      mean, variance: [C], what to normalise with unless `training`.
+      mean, variance: [C], what to normalize with unless `training`.
       scale: [C] or None for 1.
-      training: normalise with the batch's own statistics.
+      training: normalize with the batch's own statistics.
 
     Returns:
       (y, mean, variance): [B, H, W, C], and the statistics used; the variance of a

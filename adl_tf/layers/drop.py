@@ -8,15 +8,15 @@ import tensorflow as tf
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
 class Drop(tf.keras.layers.Layer):
-    """Dropout whose draws follow from step, replica and place, not from a generator's state.
+    """Dropout whose draws depend on step, replica and place, not on a generator's state.
 
     Args:
       whole_examples: drop an example's whole feature map (ScheduledDropPath,
         https://arxiv.org/abs/1707.07012, section 3), not single values.
 
     Attributes:
-      schedule: float32 variable [2], set before each step: the share that is dropped, and the
-        number of the step, which is the seed. Nothing is dropped at first.
+      schedule: float32 variable [2], set before each step: the share to drop, initially 0, and the
+        number of the step, which is the seed.
     """
 
     def __init__(self, whole_examples: bool = False, **kwargs):
@@ -39,11 +39,11 @@ class Drop(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, x, place: Optional[str] = None, training=False):
-        """Drops from x; what remains is scaled up, so that its mean stays.
+        """Drops values of x and scales up the rest, so that the mean stays the same.
 
         Args:
           x: [B, H, W, C].
-          place: tells the draws of several calls apart; the layer's name for a single one.
+          place: gives each of several calls its own draws; for a single call, the layer's name.
           training: False leaves x as it is.
 
         Returns:

@@ -38,7 +38,7 @@ def _preprocess_function(stride: int, size: Tuple[int, int], training: bool) -> 
     """relu, convolution, batch norm of one input of a cell, at the node's own size.
 
     Up moves resize after the 1x1 convolution, not before: both are linear and commute,
-    and a fraction of the channels is left to resize.
+    and fewer channels are left to resize.
     """
 
     def preprocess(x, kernel, statistics):
@@ -151,7 +151,7 @@ class GatedCell(tf.keras.layers.Layer):
         super().__init__(**kwargs)
         unknown = set(moves) - set(MOVES)
         if unknown or not moves:
-            raise ValueError(f"GatedCell: moves {list(moves)}; choose from {list(MOVES)}.")
+            raise ValueError(f"GatedCell: invalid moves {list(moves)}; choose from {list(MOVES)}.")
         self.ops = tuple(ops)
         self.num_blocks = num_blocks
         self.filters = filters
@@ -227,7 +227,7 @@ class GatedCell(tf.keras.layers.Layer):
           mixing: the `Mixing` of `mixing_weights`.
           size: the node's (height, width).
           training: batch or moving statistics.
-          wanted: what gradients will be asked for, besides those of the inputs.
+          wanted: which gradients will be computed, besides those of the inputs.
 
         Returns:
           H^l, [B, *size, num_blocks * filters].

@@ -1,7 +1,7 @@
 """All candidate ops on all edges out of one state, evaluated together (paper, eqs. 1-3).
 
 The convolutions of these edges are packed along channels in the order
-[op, edge, filter] and normalised by one fused batch norm, whose scale is the
+[op, edge, filter] and normalized by one fused batch norm, whose scale is the
 softmax of alpha: mixing then costs nothing, and the gradient of alpha is the
 gradient of that scale. Pooling and skip do not depend on the edge: each is
 evaluated once, and a 1x1 convolution made of alphas spreads it over the edges.
@@ -56,7 +56,7 @@ class Convolution(NamedTuple):
 
 
 class Mixing(NamedTuple):
-    """The softmax of alpha as what mixes the ops; None where the space has no such ops.
+    """The softmax of alpha in the form that mixes the ops; None where the space has no such ops.
 
     Attributes:
       separable: [packed], scale of the batch norm behind the second separable convolution.
@@ -189,7 +189,7 @@ class Packing:
         return sum(self.batch_norms(states).values())
 
     def split(self, kernels, mixing, statistics, states: Sequence[int]):
-        """Cuts packed tensors by state.
+        """Splits packed tensors by state.
 
         Args:
           kernels: {name: kernel}, named as in `kernel_shapes`.
@@ -315,8 +315,8 @@ def evaluate_edges(packing: Packing, state: int, x, kernels, mixing, statistics,
       packing: layout.
       state: index of the state.
       x: the state, [B, H, W, C].
-      kernels, mixing, statistics: of all states, as `packing.split` cuts them.
-      training: normalise with batch statistics, or with the moving ones.
+      kernels, mixing, statistics: of all states, as `packing.split` returns them.
+      training: normalize with batch statistics, or with the moving ones.
 
     Returns:
       (outputs, statistics): tensors [B, H, W, edges * C], to be summed (none where `none` is
@@ -452,7 +452,7 @@ class MixedOp(tf.keras.layers.Layer):
           branch: whose statistics the function reads and measures.
           kernels: what `read_kernels` returned; read once, however many branches there are.
           training: whether the function measures batch statistics.
-          wanted: what gradients will be asked for.
+          wanted: which gradients will be computed.
           **arguments: the function's other arguments.
 
         Returns:

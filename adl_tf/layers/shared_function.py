@@ -11,7 +11,7 @@ _CALL = {"_noinline": True}
 
 
 class Wanted(str, enum.Enum):
-    """What a step asks gradients of, besides feature maps: what it does not want costs nothing.
+    """Which gradients a step needs, besides those of feature maps; the others are not computed.
 
     Strings, since a SavedModel stores its functions' arguments.
     """
@@ -32,7 +32,7 @@ class Wanted(str, enum.Enum):
 
 
 def _flatten(structure):
-    """The tensors of a structure; None is none."""
+    """The tensors of a structure; None contributes none."""
     leaves = tf.nest.flatten(structure)
     return [tf.convert_to_tensor(leaf) for leaf in leaves if leaf is not None]
 
@@ -71,7 +71,7 @@ class SharedFunction:
         self._backward = tf.function(backward, experimental_attributes=_CALL, autograph=False)
 
     def __call__(self, wanted: Collection[str], **arguments):
-        """Calls the function; gradients go to those arguments alone whose name is in `wanted`."""
+        """Calls the function; only arguments whose names are in `wanted` get gradients."""
         sources = {name: value for name, value in arguments.items() if name in wanted}
         others = {name: value for name, value in arguments.items() if name not in wanted}
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 def add_kernel(layer: tf.keras.layers.Layer, name: str, shape: Tuple[int, ...]) -> tf.Variable:
-    """A convolution's kernel [k, k, inputs, outputs], He-initialised."""
+    """A convolution's kernel [k, k, inputs, outputs], He-initialized."""
     # Depthwise kernels [k, k, channels, 1] have one input each, whatever the shape says.
     fan_in = math.prod(shape[:2]) * (1 if shape[3] == 1 else shape[2])
     return layer.add_weight(

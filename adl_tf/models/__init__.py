@@ -1,1 +1,1 @@
-"""Networks: the supernet that is searched."""
+"""Networks: the supernet, the network of a genotype, and baselines."""

@@ -139,8 +139,8 @@ class SpatialPyramidPooling(tf.keras.layers.Layer):
 
     def call(self, x, training=False):
         """[B, H, W, C] -> [B, H, W, K]."""
-        # Added up in bfloat16, the mean over a feature map would be off by tens of percent: a
-        # sum stops growing where it is some hundred times as large as what comes next.
+        # Added up in bfloat16, the mean over a feature map would be off by tens of percent: a sum
+        # stops growing once it is a few hundred times as large as the next value.
         mean = tf.reduce_mean(tf.cast(x, tf.float32), [1, 2], keepdims=True)
         pooled = self.pooled(tf.cast(mean, x.dtype), training=training)
         shape = [tf.shape(x)[0], *spatial_size(x), self.filters]
@@ -153,7 +153,7 @@ def freeze_pooled_norms(network: tf.keras.Model) -> None:
     """Leaves the batch norm of every ASPP's image pooling at its initial identity.
 
     The batch statistics of one pooled pixel per image are noise when a device has a few
-    images, which a network learns to read and then misses in inference.
+    images, which a network learns to use and then lacks in inference.
     """
     for layer in network.submodules:
         if isinstance(layer, SpatialPyramidPooling):

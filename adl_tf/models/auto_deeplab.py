@@ -40,7 +40,7 @@ class DecodedBackbone(ImageNetwork, keras_cv.models.Backbone):
       >>> backbone = DecodedBackbone(genotype, filter_multiplier=4)
       >>> backbone(tf.zeros([1, 32, 48, 3])).shape  # Stride 8.
       TensorShape([1, 4, 6, 8])
-      >>> backbone.pyramid_level_inputs
+      >>> dict(backbone.pyramid_level_inputs)
       {'P2': 'cell_1_stride_4', 'P3': 'cell_2_stride_8'}
 
     Args:

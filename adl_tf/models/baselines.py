@@ -1,4 +1,4 @@
-"""keras-cv's DeepLabV3Plus with the interface of our networks, to compare with."""
+"""keras-cv's DeepLabV3Plus with the interface of our networks, for comparison."""
 
 import tensorflow as tf
 
@@ -37,7 +37,7 @@ class _CropLike(tf.keras.layers.Layer):
 
 
 def _logits_head(num_classes: int) -> tf.keras.Sequential:
-    """keras-cv's own head, but for the softmax at its end."""
+    """keras-cv's own head without its final softmax."""
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
@@ -72,7 +72,7 @@ class DeepLabV3Plus(ImageNetwork, tf.keras.Model):
     def __init__(self, resnet: int, num_classes: int, width: float = 1.0, **kwargs):
         if resnet not in RESNET_BLOCKS:
             raise ValueError(f"resnet {resnet}: choose from {list(RESNET_BLOCKS)}.")
-        # The named ResNet classes look for weights on the network even when none are wanted.
+        # The named ResNet classes look for weights online even if none are wanted.
         backbone = keras_cv.models.ResNetV2Backbone(
             stackwise_filters=[int(width * filters) for filters in _FILTERS],
             stackwise_blocks=list(RESNET_BLOCKS[resnet]),

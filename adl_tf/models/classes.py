@@ -40,7 +40,7 @@ def read_classes(model_dir: str, num_classes: int) -> Classes:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{path}: not a list of classes ({type(error).__name__}: {error}); it holds "
+            f"{path}: not a list of classes ({type(error).__name__}: {error}); it must hold "
             "class_names and colors."
         ) from error
     if not len(classes.class_names) == len(classes.colors) == num_classes:

@@ -1,11 +1,11 @@
 """Parameters and Multi-Adds of a network.
 
 Multi-Adds are the multiplications of convolutions, depthwise convolutions and matrix products
-in the graph that really runs, one multiplication and its addition being one; batch norm,
-activations, pooling and resizing are not counted. An atrous convolution of rate r counts as it
-runs in TensorFlow, in r x r phases padded to one size: its output's sides are rounded up to
-multiples of r. So counted the networks of the paper's table 2 come out 1.6 to 1.9 % under the
-printed figures; without the rounding it would be 3.8 to 4.7 %.
+in the graph that actually runs, a multiplication and its addition counting as one; batch norm,
+activations, pooling and resizing are not counted. An atrous convolution of rate r counts as it runs
+in TensorFlow, in r x r phases padded to one size: its output's sides are rounded up to multiples of
+r. Counted this way, the networks of the paper's table 2 come out 1.6 to 1.9 % below the printed
+figures; without the rounding, 3.8 to 4.7 %.
 """
 
 import math

@@ -6,7 +6,7 @@ from adl_tf.data.normalization import require_normalized
 
 
 class ImageNetwork:
-    """Mixin of Keras models: checks images before Keras casts them and wraps errors in its own.
+    """Mixin of the package's networks: checks images before Keras casts them or wraps an error.
 
     To be named before the model in a class's bases. It is no model itself, since Keras changes
     the bases of a functional model, and would change those of every other network with them.

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and Multi-Adds, in all and by layer."""
+"""What a network costs: parameters and Multi-Adds, in total and by layer."""
 
 from typing import Dict, NamedTuple, Tuple
 

@@ -63,8 +63,13 @@ class Supernet(ImageNetwork, tf.keras.Model):
         self.space = space if isinstance(space, SearchSpace) else SearchSpace(**space)
         self.num_classes = num_classes
         space = self.space
+<<<<<<< HEAD
         self.stem = Stem(space.stem, name="stem")
         # One flat dict: Keras saves the layers in it, but none in containers in containers.
+=======
+        self.stem = Stem(name="stem")
+        # One flat dict: Keras does not save layers in nested containers.
+>>>>>>> main
         self.nodes = {
             node_name(layer, level): self._node(layer, level)
             for layer in range(space.num_layers)
@@ -83,10 +88,10 @@ class Supernet(ImageNetwork, tf.keras.Model):
             tf.keras.layers.Conv2D(num_classes, 1, name=f"classifier_stride_{level_stride(level)}")
             for level in last
         ]
-        # Here, since `compile` notes which layers are trainable.
+        # Here, since `compile` records which layers are trainable.
         freeze_pooled_norms(self)
         set_norm_momentum(self, BATCH_NORM_MOMENTUM)
-        # Which edge, counted by the state it leaves, is which row of alpha.
+        # Sorts the rows of alpha by the state that their edge leaves.
         order = sorted(range(len(space.edges)), key=lambda row: space.edges[row])
         self._edge_order = np.eye(len(order), dtype=np.float32)[order]
         self._legal_moves = space.legal_moves()[None]
@@ -129,7 +134,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
 
         self.alpha = logits("alpha", self.space.alpha_shape)
         self.beta = logits("beta", self.space.beta_shape)
-        # Every layer by hand: tracing a call for it would take longer than all of this.
+        # Layers are built one by one: tracing a call would take longer than all of this.
         self._build_layer(self.stem, input_shape)
         before_previous, previous = {}, {0: self.stem.filters[-1]}  # Channels by level.
         for layer in range(self.space.num_layers):
@@ -151,7 +156,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
     def _build_layer(self, layer, input_shape):
         with tf.name_scope(layer.name):
             layer.build(input_shape)
-        layer.built = True  # Not every layer says so itself.
+        layer.built = True  # Not every layer sets it.
 
     @property
     def architecture_variables(self) -> List[tf.Variable]:
@@ -182,7 +187,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
             raise ValueError("Supernet: nothing to decode yet; train it, or call it on images.")
         return decode(self.space, self.alpha.numpy(), self.beta.numpy())
 
-    # There is no Python to convert in the whole network, only time to lose.
+    # AutoGraph has nothing to convert in the whole network and would only cost time.
     @tf.autograph.experimental.do_not_convert
     def call(self, images, training=False, wanted=Wanted.ALL):
         """Logits at the size of the images.
@@ -190,7 +195,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
         Args:
           images: float32 [B, H, W, 3], H and W static.
           training: batch or moving statistics.
-          wanted: what gradients will be asked for.
+          wanted: which gradients will be computed.
 
         Returns:
           float32 [B, H, W, num_classes].
@@ -217,7 +222,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
         _, stem = self.stem(images, training=training)
         before_previous, previous = {}, {0: stem}
         for layer in range(space.num_layers):
-            # The first layer's only node reads the stem, without a choice.
+            # The first layer's only node reads the stem and has no moves to weigh.
             gates = tf.unstack(tf.reshape(moves[layer - 1], [-1])) if layer else None
             current = {}
             for level in space.levels(layer):

@@ -4,11 +4,11 @@ from typing import Optional
 
 
 def require_positive(**numbers: Optional[int]) -> None:
-    """Checks numbers that count something; None stands for a default and is left alone.
+    """Checks numbers that count something; None stands for a default and is allowed.
 
     Raises:
-      ValueError: one is not a whole number above 0; it is called by its keyword.
+      ValueError: one is not a positive integer; the message names its keyword.
     """
     for name, number in numbers.items():
         if number is not None and (not isinstance(number, int) or number < 1):
-            raise ValueError(f"{name} = {number!r}: it must be a whole number, 1 or more.")
+            raise ValueError(f"{name} = {number!r}: it must be a positive integer.")

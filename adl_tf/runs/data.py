@@ -16,7 +16,7 @@ from adl_tf.runs.checks import require_positive
 from adl_tf.sizes import crop_sides
 from data_prep.dataset_dir import find_dataset
 
-# The module of the reader knows nothing of gin.
+# The module of the streams does not depend on gin.
 _configured_stream = gin.external_configurable(train_stream)
 
 
@@ -30,8 +30,8 @@ class RunData:
       dataset_dir: directory of TFRecords, or "synthetic".
       crop_size: side of the square crops, or (height, width), in pixels.
       batch_size: images per step, over all devices.
-      seed: of the order, the augmentation and the halves of a search; a run takes it for all
-        else that is random in it, too.
+      seed: of the order, the augmentation and the halves of a search; a run also uses it for
+        everything else that is random.
       train_split: split to train on.
       val_split: split to score.
       validation_images: how many of them to score, rounded up to full batches; None for all.
@@ -45,7 +45,7 @@ class RunData:
       batch_size, seed, deterministic: as given.
 
     Raises:
-      ValueError: a number that is none, or no size of a crop.
+      ValueError: an invalid number or crop size.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class RunData:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
-        """Opens both splits; in the block a stream that fails does so with one line.
+        """Opens both splits; inside the block, a stream that fails raises a one-line error.
 
         Raises:
-          ValueError, FileNotFoundError: see `RecordReader`; a bad record too many in the block.
+          ValueError, FileNotFoundError: see `RecordReader`; too many bad records inside the block.
         """
         with one_line_failures(self.train_reader, self.val_reader):
             yield
@@ -126,8 +126,8 @@ class RunData:
         return steps
 
     def schedule(self, steps_per_epoch: int) -> Dict[str, int]:
-        """What a resumed run must not change, as `schedule.json` holds it: its place in the
-        data, and the halves of a search, would mean other images."""
+        """What a resumed run must not change, for `schedule.json`: otherwise its position in the
+        data, and the halves of a search, would refer to other images."""
         return {
             "seed": self.seed,
             "examples": self.train_reader.num_examples,
@@ -136,7 +136,7 @@ class RunData:
         }
 
     def training_stream(self, position: int, subset: Optional[str] = None) -> tf.data.Dataset:
-        """Infinite stream of augmented batches that starts at a position, see `train_stream`.
+        """Infinite stream of augmented batches from a position on, see `train_stream`.
 
         Args:
           position: where an earlier stream stopped; 0 for the start.
@@ -153,20 +153,20 @@ class RunData:
         )
 
     def validation_stream(self, replicas: int = 1) -> tf.data.Dataset:
-        """One pass over the images to score, see the function of that name."""
+        """One pass over the images to score, see the function `validation_stream`."""
         return validation_stream(self.val_reader, self._validation_images, replicas)
 
 
 def validation_stream(
     reader: RecordReader, limit: Optional[int] = None, replicas: int = 1
 ) -> tf.data.Dataset:
-    """Whole images, one for each replica, padded to one size where the largest is known.
+    """Whole images, one per replica, padded to one size if the largest is known.
 
     Args:
       reader: the split.
       limit: number of images, rounded up to full batches; None for all.
-      replicas: B; a batch with fewer images is filled up with ignored ones, since kernels
-        do not bear a replica without any.
+      replicas: B; smaller batches are padded with ignored images, since kernels fail on a replica
+        without any.
 
     Returns:
       data set of image float32 [B, H, W, 3] and label int32 [B, H, W], see
@@ -177,7 +177,7 @@ def validation_stream(
     stream = evaluation_stream(reader, batch_size=batch_size, size=size)
 
     def fill(batch):
-        # Without the file names, which no accelerator takes.
+        # Without the file names: accelerators do not support strings.
         image, label = batch["image"], batch["label"]
         missing = [[0, replicas - tf.shape(label)[0]], [0, 0], [0, 0]]
         return {

@@ -1,4 +1,4 @@
-"""What is left of a run, cut into calls of `fit`."""
+"""The rest of a run, divided into calls of `fit`."""
 
 import itertools
 from typing import List, NamedTuple, Optional
@@ -10,7 +10,7 @@ class Phase(NamedTuple):
     Attributes:
       first_epoch: the first of them; epochs count from 0.
       end_epoch: the epoch to stop before.
-      steps: steps of each; 0 for an epoch of which only the validation is left.
+      steps: steps of each; 0 for an epoch with only its validation left.
       alternating: whether architecture steps alternate with the weight steps.
     """
 
@@ -27,10 +27,10 @@ def plan_phases(
     step: int = 0,
     alternating_from: Optional[int] = None,
 ) -> List[Phase]:
-    """Cuts what is left of a run into phases, each one call of `fit`.
+    """Divides the rest of a run into phases, each one call of `fit`.
 
-    Epochs have `steps_per_epoch` steps, the last one what is left of `total_steps`. An epoch that
-    was begun is always ended, even if the run is shorter now than when it was started.
+    Epochs have `steps_per_epoch` steps, the last one the rest of `total_steps`. An epoch that was
+    started is always finished, even if the run has been shortened since.
 
     Example:
       >>> for phase in plan_phases(total_steps=100, steps_per_epoch=30, epoch=1, step=7):

@@ -15,12 +15,12 @@ from adl_tf.training.checkpointing import Checkpointing
 
 
 def start_or_resume(model_dir: str, checkpointing: Checkpointing, place: Callable[[], str]) -> bool:
-    """Restores the newest checkpoint, if there is one, and says where the run stands.
+    """Restores the newest checkpoint, if there is one, and reports where the run stands.
 
     Args:
       model_dir: of the run.
       checkpointing: what is restored.
-      place: says in words where the run stands; asked once that is known.
+      place: describes where the run stands; called after restoring.
 
     Returns:
       whether there was a checkpoint.
@@ -30,7 +30,7 @@ def start_or_resume(model_dir: str, checkpointing: Checkpointing, place: Callabl
     """
     resumed = checkpointing.restore()
     say(
-        f"{'Going on in' if resumed else 'Writing to'} {model_dir} ({place()}). "
+        f"{'Resuming in' if resumed else 'Writing to'} {model_dir} ({place()}). "
         f"Watch it: tensorboard --logdir {model_dir}"
     )
     return resumed
@@ -48,14 +48,14 @@ def fit_phases(
     """Trains and validates epoch by epoch.
 
     Args:
-      model_dir: gets the gin configuration in force.
+      model_dir: gets the operative gin configuration.
       model: compiled, restored.
       phases: see `plan_phases`.
-      training_data: gives the data of alternating steps, or of others, from where the model
+      training_data: returns the data of alternating or of weight-only steps, from where the model
         stands.
       validation: scored after each epoch.
       watchers: callbacks of the steps.
-      records: callbacks of the epochs, which keep what a step or an epoch made; the last one
+      records: callbacks of the epochs, which save the results of a step or an epoch; the last one
         saves the state of the others.
     """
     graph_alternates = None
@@ -69,7 +69,7 @@ def fit_phases(
             model.train_function = None
             gc.collect()
             graph_alternates = phase.alternating
-        write_config(model_dir)  # Now that all that takes bindings was called.
+        write_config(model_dir)  # Now that everything that takes bindings has been called.
         model.fit(
             data,
             initial_epoch=phase.first_epoch,
@@ -87,18 +87,18 @@ def end_epoch(
     epoch: int,
     records: Sequence[tf.keras.callbacks.Callback],
 ) -> None:
-    """Validates an epoch whose steps are all done; `fit` cannot do without any."""
+    """Validates an epoch whose steps are all done; `fit` does not support zero steps."""
     scores = model.evaluate(validation, verbose=0, return_dict=True)
     for callback in records:
         callback.on_epoch_end(epoch, {f"val_{name}": value for name, value in scores.items()})
 
 
 def write_config(model_dir: str) -> None:
-    """Writes the gin configuration that is in force: of all that was called so far."""
+    """Writes the operative gin configuration: that of everything called so far."""
     write_text(gin.operative_config_str(), os.path.join(model_dir, CONFIG_FILE))
 
 
 def last_val_miou(model_dir: str) -> Optional[float]:
-    """mIoU of the last validation; None before there was one."""
+    """mIoU of the last validation; None before the first."""
     metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch")
     return metrics[max(metrics)]["val_miou"] if metrics else None

@@ -47,17 +47,17 @@ def run_search(
     loss: Callable[..., tf.Tensor] = segmentation_loss,
     jit_compile: bool = False,
 ) -> Dict[str, Any]:
-    """Runs a search to its end, or on from where it stopped.
+    """Runs a search, or resumes one where it stopped.
 
     Args:
       model_dir: directory of everything that is written.
-      data: images; None for those that gin binds.
-      space: what is searched; None for the one that gin binds.
+      data: images; None for those bound by gin.
+      space: what is searched; None for the one bound by gin.
       epochs: passes over trainA, the first half of the training split.
       arch_start_epoch: passes before alpha and beta start to train.
       steps_per_epoch: steps instead of a pass over trainA.
       checkpoint_steps: steps between checkpoints inside an epoch.
-      weight_optimizer: makes the weights' optimizer of `total_steps`.
+      weight_optimizer: makes the weights' optimizer, given `total_steps`.
       architecture_optimizer: makes that of alpha and beta.
       loss: see `AlternatingModel.compile`.
       jit_compile: compile the steps with XLA.
@@ -180,7 +180,7 @@ def _fit(
 
 
 def _report(model_dir: str, model: AlternatingModel, started: float) -> Dict[str, Any]:
-    """Decodes the search, and says what came out, see `run_search`."""
+    """Decodes the search and returns its results, see `run_search`."""
     decoded = decode_search(model_dir)
     return {
         "genotype": decoded["genotype"],

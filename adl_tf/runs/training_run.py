@@ -49,18 +49,18 @@ def run_training(
     loss: Callable[..., Any] = weighted_loss,
     jit_compile: bool = False,
 ) -> Dict[str, Any]:
-    """Runs a training to its end, or on from where it stopped.
+    """Runs a training, or resumes one where it stopped.
 
     Args:
       model_dir: directory of everything that is written.
-      data: images; None for those that gin binds.
-      network: what is trained; None for the one that gin binds.
+      data: images; None for those bound by gin.
+      network: what is trained; None for the one bound by gin.
       steps: steps of the run.
       validate_every: steps between validations; None for a pass over the training split.
       checkpoint_steps: steps between checkpoints inside such an epoch.
       class_balanced_loss: weigh pixels by median frequency / frequency of their class.
       precision: "float32", "mixed_bfloat16" or "mixed_float16".
-      optimizer: makes the optimizer of `total_steps`.
+      optimizer: makes the optimizer, given `total_steps`.
       loss: see `TrainingModel.compile`.
       jit_compile: compile the steps with XLA.
 
@@ -98,7 +98,7 @@ def run_training(
 
 def _steps_per_epoch(data: RunData, steps: int, validate_every: Optional[int]) -> int:
     """Steps between validations."""
-    one_pass = data.steps_per_pass()  # Which makes sure that there is a batch at all.
+    one_pass = data.steps_per_pass()  # This also checks that there is at least one batch.
     return min(steps, validate_every or one_pass)
 
 
@@ -189,7 +189,7 @@ def _fit(
 def _report(
     model_dir: str, model: TrainingModel, best: ResultWeights, started: float
 ) -> Dict[str, Any]:
-    """What came out, see `run_training`."""
+    """The results, see `run_training`."""
     return {
         "val_miou": last_val_miou(model_dir),
         "best_val_miou": float(best.best),

@@ -1,1 +1,1 @@
-"""Trained networks outside of this package: SavedModels, and how to talk to their server."""
+"""Trained networks outside this package: SavedModels, and clients of their server."""

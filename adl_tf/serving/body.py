@@ -1,4 +1,4 @@
-"""The body of a served network: a graph without batch norms, and its weights beside it."""
+"""The body of a served network: a graph without batch norms, and its weights as variables."""
 
 import contextlib
 from typing import Optional, Tuple
@@ -23,7 +23,7 @@ class Body(tf.Module):
 
     Args:
       network: maps float32 [B, H, W, 3] in [-1, 1] to float32 logits [B, H, W, classes].
-      batch_size, image_size: what is always given; None for what varies.
+      batch_size, image_size: of the input; None for what varies.
       folded: whether batch norms are folded into convolutions.
 
     Attributes:
@@ -69,7 +69,7 @@ class Body(tf.Module):
 
 @contextlib.contextmanager
 def precision(dtype: str):
-    """Networks built or traced inside compute in a dtype of `POLICIES`."""
+    """Networks built or traced inside the block compute in a dtype of `POLICIES`."""
     policy = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(POLICIES[dtype])
     try:
@@ -79,7 +79,7 @@ def precision(dtype: str):
 
 
 def _split(graph_def):
-    """The graph without images and weights, and the weights by the tensors they stand for."""
+    """The graph without images and weights, and the weights by the names of their tensors."""
     rest, weights = tf.compat.v1.GraphDef(versions=graph_def.versions), {}
     for node in graph_def.node:
         if node.op == "Const" and _is_weight(node.attr["value"].tensor):

@@ -20,9 +20,9 @@ from adl_tf.serving.servable import MAX_PIXELS, OUTPUTS, Servable
 from adl_tf.serving.versions import add_version
 from adl_tf.serving.warmup import write_warmup
 
-# What folding may change of a logit, as a share of the largest one or of 1.
+# How much folding may change a logit, as a share of the largest one or of 1.
 TOLERANCE = 1e-4
-# Of the images that the export is checked with where it leaves the size open.
+# Of the images that check an export of any size.
 _CHECK_SIZE = (129, 161)
 
 
@@ -38,7 +38,7 @@ def export_network(
     max_pixels: int = MAX_PIXELS,
     lite: bool = False,
 ) -> Dict[str, Any]:
-    """Writes a new version of an export, whole or not at all.
+    """Writes a new version of an export atomically.
 
     Args:
       model_dir: of a training run.
@@ -47,21 +47,21 @@ def export_network(
       batch_size, image_size: of the network's input, (height, width) in pixels; None for sizes
         that vary.
       dtype: what the network computes in; its logits are float32 always.
-      outputs: labels, and if wanted probabilities and logits.
+      outputs: labels, and optionally probabilities and logits.
       xla: whether `serving_default` is compiled: "on", "off", or "auto" for on if there is
         a GPU here.
-      max_pixels: most pixels of an image that is decoded.
-      lite: whether to add a file for TensorFlow Lite.
+      max_pixels: largest image that is decoded.
+      lite: whether to add a TensorFlow Lite file.
 
     Returns:
       export_dir, version, signatures, dtype; batch_norms left; logit_difference of the folded
       network; labels_equal, the share of pixels labelled as in float32, both on a random
-      image; warmup, how many requests were recorded; if wanted lite_labels_equal, the share
-      of pixels labelled by TensorFlow Lite as by the network.
+      image; warmup, how many requests were recorded; with `lite`, lite_labels_equal, the share of
+      pixels labelled by TensorFlow Lite as by the network.
 
     Raises:
       FileNotFoundError: no trained network there.
-      ValueError: unknown outputs, a directory that cannot be made, or TensorFlow Lite for an
+      ValueError: unknown outputs, a directory that cannot be created, or TensorFlow Lite for an
         open size or another dtype than float32.
     """
     _check_options(image_size, dtype, outputs, lite)
@@ -99,11 +99,11 @@ def _check_options(
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown or "labels" not in outputs:
         raise ValueError(
-            f"outputs {list(outputs)}: choose some of {', '.join(OUTPUTS)}, labels among them."
+            f"outputs {list(outputs)}: choose from {', '.join(OUTPUTS)}; labels is required."
         )
     if lite and (image_size is None or dtype != "float32"):
         raise ValueError(
-            "TensorFlow Lite takes images of one size, in float32: give --image_size=H,W and "
+            "TensorFlow Lite needs a fixed image size and float32: give --image_size=H,W and "
             "leave --dtype out."
         )
 
@@ -120,7 +120,7 @@ def _largest_difference(logits: np.ndarray, expected: np.ndarray) -> float:
 def _write_version(
     output_dir: str, servable: Servable, body: Body, max_pixels: int, lite: bool
 ) -> Dict[str, Any]:
-    """Writes an export beside its place and moves it there; returns what it consists of."""
+    """Writes an export to a temporary directory and moves it into place; returns what it holds."""
     signatures = servable.signatures()
     temporary = tempfile.mkdtemp(dir=output_dir, prefix=".export-")
     try:
@@ -146,9 +146,9 @@ def _write_version(
 
 @contextlib.contextmanager
 def _stderr_closed():
-    """Keeps TensorFlow's notes on names and constants, kilobytes of them, from the user.
+    """Hides kilobytes of TensorFlow's log on names and constants from the user.
 
-    Some are not written by Python, so they have no level of logging that could be set.
+    Some of it does not come from Python, so no log level hides it.
     """
     saved = os.dup(2)
     with open(os.devnull, "w", encoding="utf-8") as nothing:

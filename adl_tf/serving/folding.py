@@ -18,16 +18,16 @@ def fold(graph_def: tf.compat.v1.GraphDef, output: str) -> tf.compat.v1.GraphDef
     """Folds batch norms into convolutions and phases of atrous convolutions into one.
 
     A batch norm with constant statistics behind a convolution becomes the convolution's
-    kernel and a bias. An atrous convolution as Keras writes it (pixels dealt out to batches,
-    a dense convolution, batches dealt back) becomes one with dilations, which has a kernel of
-    its own on every device. Batch norms behind anything else stay.
+    kernel and a bias. An atrous convolution as Keras writes it (space to batch, a dense
+    convolution, batch to space) becomes one with dilations, which has a kernel of its own on every
+    device. Batch norms behind anything else stay.
 
     Args:
       graph_def: frozen; only atrous convolutions with SAME padding are expected.
-      output: name of the node whose value is wanted.
+      output: name of the node to compute.
 
     Returns:
-      the graph that computes it, without what is not needed for it.
+      the graph that computes it, and nothing else.
     """
     graph = _Graph(graph_def)
     for node in graph_def.node:
@@ -44,12 +44,12 @@ def fold(graph_def: tf.compat.v1.GraphDef, output: str) -> tf.compat.v1.GraphDef
 
 
 class _Graph:
-    """A graph under change, and who reads whom in it."""
+    """A graph being rewritten, and the number of readers of each node."""
 
     def __init__(self, graph_def):
         self._graph_def = graph_def
         for node in graph_def.node:
-            # What waited for the reading of variables would keep the kernels of before.
+            # Control dependencies on variable reads would keep the old kernels.
             node.input[:] = [name for name in node.input if not name.startswith("^")]
         self._nodes = {node.name: node for node in graph_def.node}
         self._readers: Dict[str, int] = {}

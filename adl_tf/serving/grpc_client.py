@@ -1,9 +1,8 @@
-"""Asks TensorFlow Serving over gRPC what images show.
+"""Segments images with TensorFlow Serving over gRPC.
 
 python grpc_client.py [--address=localhost:8500] IMAGE...
 
-It needs tensorflow-serving-api and Pillow, and nothing of adl_tf: copy it to where it is
-wanted.
+It needs tensorflow-serving-api and Pillow but not adl_tf: copy it to where you need it.
 """
 
 import argparse
@@ -27,7 +26,7 @@ def bytes_request(
 
     Args:
       images: the contents.
-      model: name under which the server has the export.
+      model: name of the export on the server.
       signature: `serving_default` or `serving_xla`.
     """
     return _request(model, signature, image_bytes=tf.make_tensor_proto(list(images), tf.string))
@@ -40,7 +39,7 @@ def tensor_request(
 
     Args:
       images: uint8 [B, H, W, 3].
-      model: name under which the server has the export.
+      model: name of the export on the server.
       signature: `serving_tensor` or `serving_tensor_xla`.
     """
     return _request(model, signature, images=tf.make_tensor_proto(images, tf.uint8))

@@ -1,7 +1,7 @@
-"""Encoded images inside a served graph: checked by their headers, decoded, brought to one size.
+"""Encoded images inside a served graph: checked by their headers, decoded, resized.
 
 A failed check ends the request with INVALID_ARGUMENT, which says what is wrong and with which
-image of the batch; nothing is allocated for an image before it passed.
+image of the batch; nothing is allocated for an image before it passes.
 """
 
 from typing import Optional, Tuple
@@ -11,7 +11,7 @@ import tensorflow as tf
 from adl_tf.data.normalization import normalize
 from adl_tf.layers.convolution import resize
 
-_PNG, _PNG_SIZE = b"\x89PNG\r\n\x1a\n", 16  # Where its header holds width and height.
+_PNG, _PNG_SIZE = b"\x89PNG\r\n\x1a\n", 16  # Offset of width and height in the header.
 _JPEG = b"\xff\xd8\xff"
 _UNKNOWN = [0, 0]
 
@@ -35,7 +35,7 @@ def decode_batch(
     with _check(count > 0, lambda: "no image in the batch: send at least one."):
         image_bytes = tf.identity(image_bytes)
     sizes = tf.map_fn(_header_size, image_bytes, fn_output_signature=tf.TensorSpec([2], tf.int32))
-    # One that is no image has no size; its beginning says more about it than zeros would.
+    # A file that is neither JPEG nor PNG has no size: that is checked first.
     known = tf.reduce_all(sizes > 0, axis=-1)
     with _check(tf.reduce_all(known), lambda: _fault(known, _not_an_image(image_bytes, known))):
         sizes = tf.identity(sizes)
@@ -89,7 +89,7 @@ def _header_size(contents):
 
 
 def _check(condition, message):
-    """What is done inside happens only if the condition holds; else the request fails."""
+    """What is inside runs only if the condition holds; otherwise the request fails."""
     return tf.control_dependencies([tf.debugging.Assert(condition, [message()])])
 
 
@@ -111,7 +111,7 @@ def _not_an_image(image_bytes, passed):
             [
                 "is neither JPEG nor PNG (",
                 tf.strings.as_string(length),
-                " bytes): send the bytes of such a file.",
+                " bytes): send one of the two.",
             ]
         ),
     )
@@ -123,6 +123,6 @@ def _too_large(sizes, passed, max_pixels):
         [
             "has ",
             tf.strings.reduce_join(tf.strings.as_string(size), separator=" x "),
-            f" pixels; {max_pixels} are the most: send a smaller one.",
+            f" pixels; the maximum is {max_pixels}: send a smaller one.",
         ]
     )

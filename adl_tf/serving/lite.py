@@ -22,7 +22,7 @@ def write_lite(body: Body, export_dir: str) -> float:
       export_dir: gets the file `LITE_FILE`.
 
     Returns:
-      the share of a random image's pixels that TensorFlow labels in the same way.
+      the share of a random image's pixels that TensorFlow labels alike.
     """
     batch, *rest = body.spec.shape
     spec = tf.TensorSpec([batch or 1, *rest], tf.uint8, name="images")

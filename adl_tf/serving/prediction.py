@@ -18,7 +18,7 @@ from adl_tf.visualization.predictions import colorize, overlay
 
 
 def predict_images(export_dir: str, output_dir: str, paths: Sequence[str]) -> Dict[str, Any]:
-    """Segments images; one that cannot be read is reported on stderr and left out.
+    """Segments images; one that cannot be read is reported on stderr and skipped.
 
     Args:
       export_dir: an export, or a directory with versions of it.
@@ -47,7 +47,7 @@ def predict_images(export_dir: str, output_dir: str, paths: Sequence[str]) -> Di
             prediction = segment(content)
         except (OSError, tf.errors.InvalidArgumentError) as error:
             failed.append(path)
-            tqdm.write(f"{path}: left out, {_cause(error)}", file=sys.stderr)
+            tqdm.write(f"{path}: skipped, {_cause(error)}", file=sys.stderr)
             continue
         name = os.path.basename(labels.write(path, prediction))
         _write_overlay(os.path.join(overlays, name), content, prediction, description.colors)
@@ -90,7 +90,7 @@ def find_images(paths: Sequence[str]) -> List[str]:
         name = os.path.splitext(os.path.basename(image))[0]
         if name in seen:
             raise ValueError(
-                f"{image}: its label map would have the name of that of {seen[name]}; segment "
+                f"{image}: its label map would have the same name as that of {seen[name]}; segment "
                 "them in two runs with an --output_dir each."
             )
         seen[name] = image
@@ -108,12 +108,12 @@ def _load_export(export_dir: str) -> Tuple[Callable[[bytes], np.ndarray], Datase
     batch_size = inputs["image_bytes"].shape[0]
     if batch_size not in (None, 1):
         raise ValueError(
-            f"{export_dir} takes {batch_size} images at a time, and this program sends one; export "
+            f"{export_dir} takes {batch_size} images at a time, but this program sends one; export "
             "without --batch_size."
         )
 
     def segment(content: bytes) -> np.ndarray:
-        # Through the model: a signature alone would not keep its weights.
+        # Through the model: a signature alone would not keep its weights alive.
         outputs = served.signatures["serving_default"](image_bytes=tf.constant([content]))
         return outputs["labels"].numpy()[0]
 
@@ -137,7 +137,7 @@ def _write_overlay(
 
 
 def _cause(error: Exception) -> str:
-    """The line of a message that says what is wrong; TensorFlow's have others before it."""
+    """The line of a message that tells the cause; TensorFlow puts others before it."""
     lines = str(error).splitlines()
     causes = [line for line in lines if "assertion failed: " in line or "Invalid" in line]
     return (causes or lines)[0].replace("assertion failed: ", "")

@@ -1,9 +1,9 @@
-"""Asks TensorFlow Serving over REST what images show.
+"""Segments images with TensorFlow Serving over REST.
 
 python rest_client.py [--url=http://localhost:8501/v1/models/adl_tf] IMAGE...
 
-It needs numpy and Pillow, and nothing of adl_tf: copy it to where it is wanted. Label maps
-travel as text, which takes longer than most networks; the gRPC client does not have that cost.
+It needs numpy and Pillow but not adl_tf: copy it to where you need it. Label maps are sent as text,
+which takes longer than most networks; the gRPC client avoids that.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def parse_response(content: bytes) -> List[Dict[str, np.ndarray]]:
 def predict(
     url: str, images: Sequence[bytes], timeout: float = 60.0
 ) -> List[Dict[str, np.ndarray]]:
-    """Sends images and waits for what they show; see `build_request` and `parse_response`.
+    """Sends images and waits for their outputs; see `build_request` and `parse_response`.
 
     Args:
       url: of the model.
@@ -64,8 +64,8 @@ def predict(
       timeout: in seconds.
 
     Raises:
-      OSError: no answer.
-      ValueError: the server's error, or an answer that no model server gives.
+      OSError: no response.
+      ValueError: the server's error, or a response that is not a model server's.
     """
     request = urllib.request.Request(f"{url}:predict", build_request(images))
     try:

@@ -1,10 +1,10 @@
-"""Rounding kernels to fewer digits so that a convolution's mean output stays."""
+"""Rounding kernels to fewer digits while keeping a convolution's mean output."""
 
 import numpy as np
 
 
 def round_kernel(kernel: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Rounds a convolution's kernel, passing what one number loses on to the next smaller one.
+    """Rounds a convolution's kernel, passing each rounding error on to the next smaller number.
 
     Features behind a relu are positive and smooth: rounding errors that add up to a sum other
     than zero shift whole feature maps, while errors of both signs average out. Sums are kept

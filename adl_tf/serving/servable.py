@@ -1,4 +1,4 @@
-"""A network with all that serving needs: images in, labels out, and what the classes are."""
+"""A network with all that serving needs: images in, labels out, and class names."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ from adl_tf.serving.body import Body
 from adl_tf.serving.images import decode_batch
 
 OUTPUTS = ("labels", "probabilities", "logits")
-# Photographs pass; what would fill the memory of a server does not.
+# Enough for photographs, too small to fill a server's memory.
 MAX_PIXELS = 2**24
 
 
@@ -28,11 +28,11 @@ class Servable(tf.Module):
       classes: what its labels mean.
       outputs: some of `OUTPUTS`.
       xla_default: whether `serving_default` is compiled.
-      max_pixels: most pixels of an image that is decoded.
+      max_pixels: largest image that is decoded.
 
     Attributes:
-      image_bytes: what the signatures for encoded images take, string [B].
-      images: what those for pixels take, uint8 [B, H, W, 3].
+      image_bytes: input of the signatures for encoded images, string [B].
+      images: input of those for pixels, uint8 [B, H, W, 3].
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Servable(tf.Module):
     def _from_bytes(self, body, image_bytes):
         images, size = decode_batch(image_bytes, self._image_size, self._max_pixels)
         logits = body(images)
-        # Only a single image of another size than the network's has to change it.
+        # Only a single image whose size differs from the network's needs resizing.
         same = tf.reduce_all(tf.shape(logits)[1:3] == size)
         logits = tf.cond(same, lambda: logits, lambda: resize(logits, tf.unstack(size)))
         return self._results(logits)
@@ -93,7 +93,7 @@ class Servable(tf.Module):
         return self._results(body(normalize(images)))
 
     def _results(self, logits):
-        # Label maps hold 8 bits wherever that is enough.
+        # Label maps have 8 bits wherever that is enough.
         labels = tf.argmax(logits, -1, tf.int32)
         if logits.shape[-1] <= 256:
             labels = tf.cast(labels, tf.uint8)

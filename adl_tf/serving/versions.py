@@ -14,7 +14,7 @@ def versions(output_dir: str) -> List[int]:
 
 
 def add_version(folder: str, output_dir: str) -> Tuple[int, str]:
-    """Moves a finished export into place, behind those that others added meanwhile.
+    """Moves a finished export into place, after versions that others added meanwhile.
 
     Args:
       folder: of the export, on the same file system.

@@ -1,7 +1,6 @@
 """Requests that TensorFlow Serving replays when it loads an export.
 
-The first request of a process would pay for the preparation of the graph; so recorded, no
-user's request does.
+The first request of a process pays for preparing the graph; with these, no user's request does.
 """
 
 import math
@@ -12,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 WARMUP_FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")
-# Name under which the example in models.config and the docs serve an export.
+# Name of the export in models.config and the docs.
 MODEL_NAME = "adl_tf"
-# Height and width of the images where the export leaves them open.
+# Height and width of the images for an export of any size.
 _SIDE = 513
 
 

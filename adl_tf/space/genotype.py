@@ -110,7 +110,7 @@ KNOWN_PATHS = {
 
 
 def save_genotype(genotype: Genotype, path: str, **extra: Any) -> None:
-    """Writes `genotype.json`; `extra` adds JSON fields. Replaces the file in one step."""
+    """Writes `genotype.json`; `extra` adds JSON fields. Replaces the file atomically."""
     write_json({**genotype.to_dict(), **extra}, path)
 
 

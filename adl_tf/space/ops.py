@@ -1,6 +1,6 @@
 """The candidate ops, one entry each: supernet, decoded cell, pictures and costs read this table.
 
-A further kernel size is one more line in `TABLE`.
+Another kernel size is one more line in `TABLE`.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Random genotypes, to compare a search's result with."""
+"""Random genotypes, a baseline for the result of a search."""
 
 from typing import Callable, Iterator
 

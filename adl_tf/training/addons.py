@@ -1,9 +1,9 @@
-"""The one place that imports tensorflow-addons."""
+"""The only place that imports tensorflow-addons."""
 
 import warnings
 
 with warnings.catch_warnings():
-    # The package says at import that it is at the end of its life; it is pinned.
+    # On import, the package warns of its end of life; it is pinned.
     warnings.filterwarnings("ignore", message=r"\s*TensorFlow Addons", category=UserWarning)
     from tensorflow_addons.callbacks import TQDMProgressBar
     from tensorflow_addons.optimizers import MovingAverage

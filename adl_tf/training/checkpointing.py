@@ -1,4 +1,4 @@
-"""Checkpoints with everything that a run resumes from, and how a signal ends it with one."""
+"""Checkpoints with everything that a run resumes from, also written when a signal ends it."""
 
 import signal
 import threading
@@ -10,7 +10,7 @@ from adl_tf.configuration import Interrupted
 
 
 class Checkpointing(tf.keras.callbacks.Callback):
-    """Checkpoints with everything that a run needs to go on bit for bit.
+    """Checkpoints with everything that a run needs to resume bit for bit.
 
     Saves every `every_steps` steps, at the end of each epoch, and, as a context manager, when
     the run is interrupted (SIGINT, SIGTERM), which then ends with `Interrupted`. Outside the main
@@ -48,7 +48,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
         return int(self._counters["step"])
 
     def restore(self) -> bool:
-        """Goes back to the last checkpoint. Returns whether there was one.
+        """Restores the last checkpoint. Returns whether there was one.
 
         Raises:
           ValueError: it does not fit what is tracked.
@@ -78,7 +78,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
             if self._stop:
                 raise KeyboardInterrupt("stopped before it could be saved.")
             self._stop = True
-            logging.warning("stopping after this step (again to stop at once)")
+            logging.warning("stopping after this step (interrupt again to stop at once)")
 
         self._handlers = {
             number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
@@ -91,7 +91,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._counters["step"].assign_add(1)
-        if batch + 1 < self.params["steps"]:  # Else the epoch's end saves it.
+        if batch + 1 < self.params["steps"]:  # Otherwise the end of the epoch saves it.
             self._save_if(self._stop or self.step % self._every_steps == 0)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -103,4 +103,4 @@ class Checkpointing(tf.keras.callbacks.Callback):
         if due:
             self.save()
         if self._stop:
-            raise Interrupted("The same command goes on from here.")
+            raise Interrupted("The same command resumes from here.")

@@ -9,7 +9,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-# Private in TensorFlow 2.15: determinism can be turned on and off in public, but not asked for.
+# Private in TensorFlow 2.15: the public API sets determinism but does not read it.
 from tensorflow.python.framework import config as tf_config
 
 from adl_tf.configuration import say
@@ -26,7 +26,7 @@ def configure_runtime(
     """Sets TensorFlow's threads, where no op ran yet; later they cannot be changed.
 
     Args:
-      small_kernels: without a number of threads, every core gets a kernel of its own rather
+      small_kernels: unless thread numbers are given, every core runs a kernel of its own rather
         than a part of one, as suits the supernet.
       intra_op_threads: threads inside one kernel.
       inter_op_threads: kernels that run at the same time.
@@ -46,18 +46,17 @@ def configure_runtime(
         )
         if found != (intra, inter):
             say(
-                "TensorFlow has run an op already, so its threads stay as they are (inside a "
-                f"kernel {found[0]} instead of {intra}, kernels at a time {found[1]} instead of "
-                f"{inter})."
+                "TensorFlow is already running, so its threads are unchanged (inside a kernel "
+                f"{found[0]} instead of {intra}, kernels at a time {found[1]} instead of {inter})."
             )
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Inside the block all that is random follows from a seed.
+    """Seeds Python, numpy and TensorFlow inside the block.
 
-    Afterwards the generators of Python and numpy go on where they were before. TensorFlow's global
-    seed stays, since it can be set but not read: who needs another one sets it again.
+    Afterwards the generators of Python and numpy continue as before. TensorFlow's global seed
+    stays, since it can be set but not read.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     tf.keras.utils.set_random_seed(seed)
@@ -70,7 +69,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def deterministic_ops(enabled: bool) -> Iterator[None]:
-    """Inside the block the same ops give the same bits; afterwards it is as it was.
+    """Makes ops deterministic inside the block; restores the setting afterwards.
 
     Args:
       enabled: False leaves everything as it is.
@@ -87,7 +86,7 @@ def deterministic_ops(enabled: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def precision_policy(precision: str) -> Iterator[None]:
-    """Inside the block layers compute in a precision; afterwards Keras's policy is as it was.
+    """Makes layers compute in a precision inside the block; restores Keras's policy afterwards.
 
     Args:
       precision: one of `PRECISIONS`.
@@ -107,7 +106,7 @@ def precision_policy(precision: str) -> Iterator[None]:
 
 @gin.configurable
 def distribution_strategy(devices: Optional[Sequence[str]] = None) -> tf.distribute.Strategy:
-    """MirroredStrategy over the devices named, or over all GPUs; else the default one."""
+    """MirroredStrategy over the given devices, or over all GPUs; otherwise the default one."""
     if devices or len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy(devices and list(devices))
     return tf.distribute.get_strategy()
@@ -116,7 +115,7 @@ def distribution_strategy(devices: Optional[Sequence[str]] = None) -> tf.distrib
 def check_devices(
     strategy: tf.distribute.Strategy, batch_size: int, parts: int = 1, jit_compile: bool = False
 ) -> None:
-    """Makes sure that the devices can share the batches of a run.
+    """Checks that the devices can share the batches of a run.
 
     Args:
       strategy: over the devices.
@@ -126,7 +125,7 @@ def check_devices(
 
     Raises:
       ValueError: the shares or parts would differ in size, which would weigh images unequally;
-        or XLA under a distribution, whose exchange between devices it cannot compile.
+        or XLA with several devices, whose communication it cannot compile.
     """
     replicas = strategy.num_replicas_in_sync
     if batch_size % (replicas * parts):
@@ -136,7 +135,7 @@ def check_devices(
         )
     if jit_compile and isinstance(strategy, tf.distribute.MirroredStrategy):
         raise ValueError(
-            "jit_compile cannot be combined with a distribution over devices: turn it off, or "
+            "jit_compile is not supported with a distribution over devices: turn it off, or "
             "leave distribution_strategy.devices out and make one GPU visible "
             "(CUDA_VISIBLE_DEVICES=0)."
         )

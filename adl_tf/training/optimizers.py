@@ -8,7 +8,7 @@ import tensorflow as tf
 from adl_tf.training.addons import MovingAverage
 
 # The legacy optimizers update a variable with one fused kernel; the newer ones take
-# a handful, which for hundreds of small variables costs more than it brings.
+# a handful, which is slower for hundreds of small variables.
 _SGD = tf.keras.optimizers.legacy.SGD
 _Adam = tf.keras.optimizers.legacy.Adam
 
@@ -22,7 +22,7 @@ def weight_optimizer(
     final_rate: float = 0.001,
     momentum: float = 0.9,
 ) -> Optimizer:
-    """SGD with momentum; its rate falls along a cosine over all steps of a search."""
+    """SGD with momentum and cosine decay of the rate over all steps of a search."""
     schedule = tf.keras.optimizers.schedules.CosineDecay(
         initial_rate, total_steps, alpha=final_rate / initial_rate
     )
@@ -64,9 +64,9 @@ def training_optimizer(
 
 
 def create_variables(optimizer: Optimizer, variables: Sequence[tf.Variable]) -> None:
-    """Creates the variables of an optimizer, which would else come with its first step."""
+    """Creates the variables of an optimizer, which its first step would otherwise create."""
     if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
-        # Private in Keras 2.15: the public way of a legacy optimizer is to take a step.
+        # Private in Keras 2.15: publicly, a legacy optimizer creates them only in a step.
         optimizer._create_all_weights(variables)
     else:
         optimizer.build(variables)

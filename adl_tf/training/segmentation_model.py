@@ -1,4 +1,4 @@
-"""What the search and the training from scratch have in common as Keras models."""
+"""The common base of the Keras models for search and training."""
 
 from typing import Any, Dict, List
 
@@ -35,7 +35,7 @@ def check_batch(batch) -> Dict[str, Any]:
 
 
 class SegmentationModel(tf.keras.Model):
-    """A network with loss, scores and the places in its training streams.
+    """A network with loss, scores and its positions in the training streams.
 
     Data are batches as `check_batch` takes them, among them those of `adl_tf.data`, or tuples of
     one batch from each training stream.
@@ -46,7 +46,7 @@ class SegmentationModel(tf.keras.Model):
       ignore_label: label without loss and score.
 
     Attributes:
-      positions: int64 variables, where each stream goes on after the last step.
+      positions: int64 variables, where each stream resumes after the last step.
     """
 
     def __init__(self, network, streams: int = 1, ignore_label: int = 255, **kwargs):
@@ -125,7 +125,7 @@ class SegmentationModel(tf.keras.Model):
         self.confusion.update_state(batch["label"], tf.argmax(logits, -1, tf.int32))
 
     def advance(self, stream: int, batch) -> None:
-        """Moves a stream's position behind a batch, where that says its own."""
+        """Moves a stream's position past a batch, if the batch gives its position."""
         if "position" not in batch:
             return
         positions = tf.distribute.get_replica_context().all_gather(batch["position"], axis=0)

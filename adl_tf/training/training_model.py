@@ -7,6 +7,7 @@ import gin
 import tensorflow as tf
 
 from adl_tf.layers.convolution import require_cpu_kernels
+from adl_tf.models.image_network import ImageNetwork
 from adl_tf.training.addons import MovingAverage
 from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, create_variables
@@ -87,7 +88,8 @@ class TrainingModel(SegmentationModel):
 
     def build(self, input_shape):
         """Creates the optimizer's variables before anything is restored."""
-        require_cpu_kernels()
+        if isinstance(self.network, ImageNetwork):
+            require_cpu_kernels()
         if not self.network.built:
             self.network.build(input_shape)
         tf.keras.layers.Layer.build(self, input_shape)
@@ -103,7 +105,7 @@ class TrainingModel(SegmentationModel):
 
     @contextlib.contextmanager
     def averaged_weights(self):
-        """While it is open, the network has its averaged weights, where there are any."""
+        """Inside the block, the network has its averaged weights, if there are any."""
         if not isinstance(self._inner_optimizer, MovingAverage):
             yield
             return
@@ -117,12 +119,12 @@ class TrainingModel(SegmentationModel):
                 variable.assign(value)
 
     def evaluate(self, *args, **kwargs):
-        """Scores the averaged weights, where there are any; see `tf.keras.Model.evaluate`."""
+        """Scores the averaged weights, if there are any; see `tf.keras.Model.evaluate`."""
         with self.averaged_weights():
             return super().evaluate(*args, **kwargs)
 
     def train_step(self, data):
-        """One step on a batch; a loss or gradient that is not finite shows as a nan loss."""
+        """One step on a batch; a non-finite loss or gradient gives a nan loss."""
         (batch,) = self.read_batches(data)
         variables = self.network.trainable_variables
         loss, weight, gradients = tf.distribute.get_replica_context().all_reduce(

@@ -98,7 +98,7 @@ def _draw_moves(axes: Axes, space: SearchSpace, probabilities: np.ndarray) -> No
             width=0.5 + 5 * arrow.probability,
             zorder=1 + arrow.probability,
         )
-        # A third of the way the moves of a node have parted and have not met others yet.
+        # A third of the way, the moves of a node have separated and not yet met others.
         start, end = node_position(space, *source), node_position(space, *target)
         x, y = np.add(start, np.subtract(end, start) * 0.36)
         axes.text(

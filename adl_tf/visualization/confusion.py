@@ -16,7 +16,7 @@ from adl_tf.visualization.figure import (
 # Inches.
 LETTER = 0.075
 CELL = 0.38
-# With more classes than this numbers would be too small to read; cells shrink then.
+# With more classes than this, cells shrink and numbers would be too small to read.
 MAX_NUMBERED = 30
 SMALL_CELL = 0.12
 SMALL_FONT = 6

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page that needs nothing beside it."""
+"""An evaluation as one self-contained HTML page."""
 
 import base64
 import dataclasses
@@ -96,7 +96,7 @@ def largest_confusions(counts: np.ndarray, count: int) -> List[Tuple[int, int]]:
 
     Args:
       counts: [classes, classes] pixel counts by (true, predicted).
-      count: how many; fewer where there are not as many.
+      count: how many at most.
     """
     wrong = np.array(counts)
     np.fill_diagonal(wrong, 0)
@@ -119,7 +119,7 @@ def evaluation_page(
     Args:
       title: what was evaluated.
       facts: how it was evaluated, a few words each.
-      summary: names and values to be read first.
+      summary: names and values to show first.
       scores: see `metrics.class_scores`.
       counts: [classes, classes] pixel counts by (true, predicted).
       description: of the data set.
@@ -204,9 +204,9 @@ def _confusion_table(counts, description) -> str:
     counts = np.asarray(counts)
     pairs = largest_confusions(counts, MAX_CONFUSIONS)
     if not pairs:
-        return "<p>No pixel is wrong.</p>"
+        return "<p>No wrong pixels.</p>"
     errors = counts.sum() - np.trace(counts)
-    header = [("left", "true"), ("left", "taken for"), ("", "of the class"), ("", "of all errors")]
+    header = [("left", "true"), ("left", "predicted"), ("", "of the class"), ("", "of all errors")]
     rows = (
         [
             _class_name(true, description),
@@ -225,7 +225,7 @@ def _gallery(heading, images, description) -> str:
     for image in images:
         panel = prediction_panel(image.image, image.label, image.prediction, description)
         buffer = io.BytesIO()
-        # Without halved colors, which would blur the edges of the label maps.
+        # Without chroma subsampling, which would blur the edges of the label maps.
         Image.fromarray(panel).save(buffer, "JPEG", quality=85, subsampling=0)
         source, caption = _data_url(buffer, "jpeg"), html.escape(image.name)
         lines.append(

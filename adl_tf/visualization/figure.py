@@ -22,10 +22,10 @@ TITLE = 0.45
 
 
 def probability_colors() -> ScalarMappable:
-    """The one color scale of all probabilities, so that pictures of different epochs compare.
+    """The one color scale of all probabilities, so that pictures of epochs are comparable.
 
     Its root spreads the small values among which a search spends most of its time.
-    A new object each time: color bars tie themselves to theirs.
+    A new object each time, since a color bar stays tied to its scale.
     """
     return ScalarMappable(PowerNorm(0.5, vmin=0.0, vmax=1.0), "Blues")
 
@@ -88,6 +88,6 @@ def figure_to_image(figure: Figure) -> np.ndarray:
 
 
 def save_figure(figure: Figure, path) -> None:
-    """Writes a PNG file, in one step so that a reader never meets half of it."""
+    """Writes a PNG file atomically."""
     with replacing(os.fspath(path)) as temporary:
         figure.savefig(temporary, format="png")

@@ -88,8 +88,7 @@ def prediction_panel(
       uint8 [H, 4 * W + 3 * SEPARATOR, 3].
 
     Raises:
-      ValueError: the three differ in size, the image is no uint8 [H, W, 3], or a label
-        is unknown.
+      ValueError: the three differ in size, the image is not uint8 [H, W, 3], or a label is unknown.
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
@@ -161,7 +160,7 @@ def prediction_gallery(
     if not len(images) or not len(images) == len(labels) == len(predictions):
         raise ValueError(
             f"gallery of {len(images)} images, {len(labels)} labels and {len(predictions)} "
-            "predictions; it needs as many of each, and at least one."
+            "predictions; it needs the same number of each, at least one."
         )
     if captions is not None and len(captions) != len(images):
         raise ValueError(f"gallery of {len(images)} images and {len(captions)} captions.")

@@ -87,7 +87,7 @@ def test_crop_larger_than_the_image_is_padded():
     assert (normalize(crop[~inside]).numpy() == 0).all()
 
 
-def test_scales_are_the_steps_asked_for():
+def test_scales_are_the_given_steps():
     scales = set()
     for seed in range(60):
         crop, _ = run(seed, min_scale=0.5, max_scale=1.0, scale_step=0.25, crop_size=(15, 15))

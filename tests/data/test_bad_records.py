@@ -15,7 +15,7 @@ def test_bad_record_is_named_and_skipped(tmp_path, fault, caplog):
     for _ in range(2):  # A second pass counts and reports nothing twice.
         assert positions(take(evaluation_stream(reader), 4)) == [0, 1, 3]
     (line,) = [record.getMessage() for record in caplog.records]
-    assert "val-00002-of-00003.tfrecord: record 0: bad, skipped: " in line and "\n" not in line
+    assert "val-00002-of-00003.tfrecord: record 0: skipped: " in line and "\n" not in line
 
 
 @pytest.mark.parametrize("fault", BAD_RECORDS)
@@ -30,7 +30,7 @@ def test_one_bad_record_too_many_fails_in_one_line(tmp_path, fault):
     assert "\n" not in reader.failure
 
 
-def test_set_of_bad_records_only_fails_whatever_is_allowed(tmp_path):
+def test_a_set_of_only_bad_records_fails_whatever_is_allowed(tmp_path):
     write_dataset(tmp_path, train=list(BAD_RECORDS.values()))
     reader = RecordReader(tmp_path, "train", max_bad_records=1000)
     with pytest.raises(tf.errors.InvalidArgumentError):
@@ -61,7 +61,7 @@ def test_reasons_are_told_apart(tmp_path):
         faults["label of other size"]
         == "label: its size 28, 40 differs from the image's size 24, 40"
     )
-    assert faults["unknown label id"] == "label: label id 5 is not in 0..4 nor 255"
+    assert faults["unknown label id"] == "label: label id 5 is neither in 0..4 nor 255"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_saved_description_loads_equal(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["dataset.json"]
 
 
-def test_description_of_before_there_were_official_ids_loads(tmp_path):
+def test_description_without_official_ids_loads(tmp_path):
     write_dataset_description(make_description(), tmp_path)
     content = json.loads((tmp_path / "dataset.json").read_text())
     assert content.pop("official_ids") == [23, 7]

@@ -10,7 +10,7 @@ from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream
 
 
-def test_records_of_others_need_the_number_of_classes_only(dataset_dir):
+def test_foreign_records_need_only_the_number_of_classes(dataset_dir):
     (dataset_dir / "dataset.json").unlink()
     with pytest.raises(FileNotFoundError, match="num_classes"):
         RecordReader(dataset_dir, "train")
@@ -21,14 +21,14 @@ def test_records_of_others_need_the_number_of_classes_only(dataset_dir):
         RecordReader(dataset_dir, "test", num_classes=NUM_CLASSES)
 
 
-def test_records_of_others_are_told_apart_from_a_split_of_a_longer_name(dataset_dir):
+def test_split_is_not_confused_with_one_of_a_longer_name(dataset_dir):
     write_shards(dataset_dir, "train-extra", [encode(0)] * 3)
     (dataset_dir / "dataset.json").unlink()
     for split, examples in (("train", 10), ("train-extra", 3)):
         assert RecordReader(dataset_dir, split, num_classes=NUM_CLASSES).num_examples == examples
 
 
-def test_largest_size_is_read_off_records_that_nobody_described(tmp_path):
+def test_largest_size_is_read_from_records_without_description(tmp_path):
     records = [encode(0, width=50), encode(1, height=30), BAD_RECORDS["nonsense"]]
     write_shards(tmp_path, "val", records)
     write_shards(tmp_path, "silent", [encode(0), encode(1, height=0)])
@@ -46,7 +46,7 @@ def write_and_find(directory, split, records):
     return directory / shard.file
 
 
-def test_records_in_deeplabs_own_words(tmp_path):
+def test_records_written_as_deeplab_does(tmp_path):
     """Written out here, feature by feature, as DeepLab's converters do."""
 
     def feature(value):

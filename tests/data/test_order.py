@@ -68,7 +68,7 @@ def count_first(reader, epochs=10, **options):
     return sum((batch["image"][:, 8, 9, 1] == -1).sum() for batch in batches)
 
 
-def test_rare_classes_are_drawn_more_often_when_asked(tmp_path):
+def test_class_balance_draws_rare_classes_more_often(tmp_path):
     write_unbalanced(tmp_path)
     reader = RecordReader(tmp_path, "train")
     assert count_first(reader) == 10

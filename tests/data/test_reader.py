@@ -8,7 +8,7 @@ from adl_tf.data.streams import train_stream
 
 def test_halves_need_two_examples_and_a_known_name(tmp_path):
     reader = RecordReader(write_dataset(tmp_path, train=[encode(0)]), "train")
-    with pytest.raises(ValueError, match="two halves need 2"):
+    with pytest.raises(ValueError, match="two halves need at least 2"):
         train_stream(reader, subset="A", **OPTIONS)
     with pytest.raises(ValueError, match="subset 'C' is unknown"):
         train_stream(reader, subset="C", **OPTIONS)
@@ -17,11 +17,11 @@ def test_halves_need_two_examples_and_a_known_name(tmp_path):
 @pytest.mark.parametrize(
     "split, num_classes, message",
     [
-        ("test", None, "no split 'test'; it has: train, val"),
-        ("train", 7, "num_classes=7 was asked for"),
+        ("test", None, "no split 'test'; choose from train, val"),
+        ("train", 7, "num_classes=7, but the data set has"),
     ],
 )
-def test_wrong_questions_get_one_clear_line(dataset_dir, split, num_classes, message):
+def test_bad_arguments_are_named(dataset_dir, split, num_classes, message):
     with pytest.raises(ValueError, match=message) as error:
         RecordReader(dataset_dir, split, num_classes)
     assert "\n" not in str(error.value)

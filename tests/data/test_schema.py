@@ -73,7 +73,7 @@ def test_image_of_another_size_than_its_label_is_refused(image):
         decode_part(record(image, height=HEIGHT + 1), tf.constant([0, 0, 4, 4]))
 
 
-def test_end_of_a_jpeg_is_missed_where_it_is_needed_only():
+def test_truncated_jpeg_fails_only_where_its_end_is_needed():
     image = jpeg(subsampling=0)
     serialized = record(image[: len(image) // 2])
     decode_part(serialized, tf.constant([0, 0, 8, 8]))

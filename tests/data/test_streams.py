@@ -12,7 +12,7 @@ from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream, train_stream
 
 
-def test_batches_have_the_shapes_and_ranges_promised(dataset_dir):
+def test_batches_have_the_documented_shapes_and_ranges(dataset_dir):
     stream = train_stream(RecordReader(dataset_dir, "train"), **OPTIONS)
     assert stream.cardinality() == tf.data.INFINITE_CARDINALITY
     assert stream.element_spec["image"].shape == (2, 17, 33, 3)

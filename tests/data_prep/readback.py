@@ -45,7 +45,7 @@ def read_records(directory, split):
 
 
 def hidden(directory):
-    """Names of the hidden files; a conversion leaves its own folder and nothing half written."""
+    """Names of the hidden files; a conversion leaves its own folder and no half-written files."""
     return {path.name for path in pathlib.Path(directory).glob(".*")}
 
 

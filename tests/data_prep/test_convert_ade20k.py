@@ -73,7 +73,7 @@ def test_unknown_id_is_named(archive, tmp_path):
 def test_table_of_classes_is_checked(archive):
     path = archive / "ADEChallengeData2016" / "objectInfo150.txt"
     path.write_text("<html>")
-    with pytest.raises(ConversionError, match="not the table of 150 classes"):
+    with pytest.raises(ConversionError, match="not the tab-separated table of 150 classes"):
         convert_ade20k.plan(str(archive))
     path.unlink()
     with pytest.raises(ConversionError, match=r"objectInfo150\.txt: missing"):

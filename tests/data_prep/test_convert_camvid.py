@@ -40,7 +40,7 @@ def test_conversion(tmp_path):
     assert description.splits["val"].class_pixels == (3 * 48,) * 11
 
 
-def test_test_split_is_taken_where_there_is_one(tmp_path):
+def test_test_split_is_converted_if_there_is_one(tmp_path):
     archive = make_archive(tmp_path / "camvid", ("train", "val", "test"))
     run_conversion(convert_camvid.plan(archive), str(tmp_path / "out"))
     assert [r["name"] for r in read_records(tmp_path / "out", "test")] == ["Seq05VD_f00000"]

@@ -52,7 +52,7 @@ def test_label_maps(tmp_path):
     "classes, message",
     [("", "0 classes; give 1 to 255"), ("sky 1 2 300", "a color has three values in 0..255")],
 )
-def test_classes_not_understood(tmp_path, classes, message):
+def test_invalid_classes_are_named(tmp_path, classes, message):
     folder = make_folder(tmp_path / "in", classes=classes)
     with pytest.raises(ConversionError, match=message):
         convert_folder.plan(folder)

@@ -160,7 +160,7 @@ def test_other_inputs_are_not_mixed_in(folder, tmp_path):
     assert contents(tmp_path / "out") == before
 
 
-def test_output_that_is_no_directory(folder, tmp_path):
+def test_output_that_is_not_a_directory(folder, tmp_path):
     (tmp_path / "out").write_text("")
     with pytest.raises(ConversionError, match="out.*: cannot be written"):
         convert(folder, tmp_path / "out")

@@ -20,11 +20,11 @@ def test_damage_is_named_by_shard_and_record(dataset_dir, capsys):
     path.write_bytes(content)
     assert verify.verify(str(dataset_dir)) == {"examples": 6, "bad": 2}
     errors = capsys.readouterr().err
-    assert f"bad: {path}: not the file that the converter wrote, by its checksum" in errors
+    assert f"bad: {path}: checksum differs from the converter's" in errors
     assert f"bad: {path}: record 0: corrupt TFRecord framing" in errors
 
 
-def test_records_of_others(dataset_dir):
+def test_foreign_records(dataset_dir):
     (dataset_dir / "dataset.json").unlink()
     with pytest.raises(FileNotFoundError, match="num_classes"):
         verify.verify(str(dataset_dir))

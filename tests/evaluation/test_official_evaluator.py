@@ -50,7 +50,7 @@ def write_png(path, pixels):
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """No train anywhere, no predicted bus, no true truck; ids 0..33 but for those are true."""
+    """No train anywhere, no predicted bus, no true truck; all other ids in 0..33 are true."""
     root = tmp_path_factory.mktemp("cityscapes")
     random = np.random.default_rng(0)
     train_ids = np.full(34, 255)
@@ -128,7 +128,7 @@ def test_scores_are_those_of_the_official_evaluator(archive, records, tmp_path, 
     assert "train" in capsys.readouterr().err  # The table.
 
 
-def test_a_split_without_labels_is_predicted(archive, records, tmp_path):
+def test_split_without_labels_is_predicted(archive, records, tmp_path):
     predictions = tmp_path / "predictions"
     result = evaluate_network(
         str(tmp_path / "run"),
@@ -168,7 +168,7 @@ def test_first_images_only(records, tmp_path):
         ({"split": "test"}, "give --save_predictions=DIR"),
         ({"split": "nowhere"}, "no split 'nowhere'"),
         ({"scales": ()}, "give at least one"),
-        ({"output_dir": "/dev/null/x"}, "cannot be made"),
+        ({"output_dir": "/dev/null/x"}, "cannot create this directory"),
     ],
 )
 def test_bad_options_are_named(records, tmp_path, options, message):

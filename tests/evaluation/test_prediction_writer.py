@@ -58,7 +58,7 @@ def test_names_must_be_there_and_differ(tmp_path):
         writer.write("", np.zeros((1, 1), int))
 
 
-def test_a_file_in_the_way_is_named(tmp_path):
+def test_a_file_in_place_of_the_directory_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="file: this directory cannot be made"):
+    with pytest.raises(ValueError, match="file: cannot create this directory"):
         PredictionWriter(str(tmp_path / "file"), describe())

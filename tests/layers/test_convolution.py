@@ -153,7 +153,7 @@ def test_batch_norm(training, with_scale):
 
 
 def test_batch_norm_of_a_single_value_is_finite():
-    """One image whose map is 1x1: nothing to normalise with, but no NaN in moving variances."""
+    """One image whose map is 1x1: nothing to normalize with, but no NaN in moving variances."""
     y, mean, variance = batch_norm(tf.constant([[[[2.0, -3.0]]]]), tf.zeros(2), tf.ones(2))
     assert_close([y[0, 0, 0], mean, variance], [[0.0, 0.0], [2.0, -3.0], [0.0, 0.0]])
 
@@ -170,7 +170,7 @@ def test_resize(old, new):
             np.testing.assert_array_equal(y[:, row, column], x[:, row, column])
 
 
-def test_resize_to_its_own_size_is_nothing():
+def test_resize_to_its_own_size_is_the_identity():
     x = random(1, 4, 5, 2)
     assert resize(x, (4, 5)) is x
     assert resize(x, [4, 5]) is x

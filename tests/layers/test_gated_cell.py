@@ -161,7 +161,7 @@ def test_feature_maps_smaller_than_the_kernels(size):
     """What small images are at stride 32."""
     sizes = {"stay": size, "up": (1, 1), "down": (2 * size[0], 2 * size[1] - 1)}
     moves = ("down", "stay", "up")
-    # Inference, and four images: two equal numbers have no direction to normalise.
+    # Inference, and four images: two equal numbers have no direction to normalize.
     check(make_node(moves=moves, sizes=sizes, batch=4), training=False)
     check(make_node(moves=moves, sizes=sizes, batch=4, separable_atrous=False), training=False)
 

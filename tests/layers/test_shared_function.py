@@ -1,4 +1,4 @@
-"""SharedFunction: few graphs, real calls, and gradients to what was asked for."""
+"""SharedFunction: few graphs, real calls, and only the requested gradients."""
 
 import collections
 

@@ -183,7 +183,7 @@ def test_dropped_paths():
     kept = np.abs(dropped).sum((1, 2, 3)) > 0
     assert 0.65 < kept.mean() < 0.85
     np.testing.assert_allclose(dropped[kept], whole[kept] / 0.75, rtol=1e-4, atol=1e-5)
-    # The same step drops the same; another one others; inference none.
+    # The same step drops the same; another step drops others; inference none.
     np.testing.assert_array_equal(dropped, cell((x, x), training=True))
     cell.drop.schedule.assign([0.25, 8])
     assert (kept != (np.abs(cell((x, x), training=True)).sum((1, 2, 3)) > 0)).any()

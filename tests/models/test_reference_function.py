@@ -31,7 +31,7 @@ def test_logits_are_the_references():
     assert difference < 1e-3 * np.sqrt(np.mean(expected**2))
 
 
-def test_genotypes_that_are_compared_show_what_they_should():
+def test_compared_genotypes_have_pooling_skip_and_fitting_paths():
     benchmark = load_benchmark()
     for genotype in benchmark.random_genotypes(2):
         assert genotype.path[:3] == (0, 0, 0) and 0 not in genotype.path[3:]

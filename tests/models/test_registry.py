@@ -50,7 +50,7 @@ def test_a_saved_network_predicts_the_same(run):
     assert read_network_description(directory) == describe()
 
 
-def test_what_is_missing_or_wrong_is_said_in_one_line(run, tmp_path):
+def test_missing_or_mismatched_files_are_named(run, tmp_path):
     directory, _ = run
     with pytest.raises(FileNotFoundError, match=r"last/weights: no such checkpoint"):
         load_network(directory, "last")
@@ -77,7 +77,7 @@ def test_what_is_missing_or_wrong_is_said_in_one_line(run, tmp_path):
         NetworkDescription("resnet", 3)
 
 
-def test_other_number_of_classes_starts_with_another_classifier(run, tmp_path):
+def test_other_number_of_classes_starts_with_a_new_classifier(run, tmp_path):
     directory, network = run
     fine = build_network(describe(num_classes=7))
     initialize_from(fine, describe(num_classes=7), directory)

@@ -1,4 +1,4 @@
-"""Every network comes back from every way to save it, whole or not at all."""
+"""Every network is restored from every way to save it, completely."""
 
 import re
 

@@ -12,12 +12,12 @@ from data_prep import convert_synthetic
 def test_numbers_that_count_something():
     require_positive(steps=1, validate_every=None)
     for wrong in (0, -2, 1.5):
-        with pytest.raises(ValueError, match=f"steps = {wrong}: it must be a whole number"):
+        with pytest.raises(ValueError, match=f"steps = {wrong}: it must be a positive integer"):
             require_positive(batch_size=2, steps=wrong)
 
 
 @pytest.mark.parametrize("described", [True, False])
-def test_validation_on_two_devices_takes_the_images_asked_for(tmp_path, described):
+def test_validation_on_two_devices_takes_the_requested_images(tmp_path, described):
     """Both of one known size, and one by one where the records do not say theirs."""
     convert_synthetic.build(tmp_path, num_train=1, num_val=5, height=32, width=48)
     reader = RecordReader(tmp_path, "val")
@@ -27,7 +27,7 @@ def test_validation_on_two_devices_takes_the_images_asked_for(tmp_path, describe
     assert [batch["image"].shape for batch in batches] == [(2, 32, 48, 3)] * (2 if described else 3)
 
 
-def test_records_of_others_are_scored_at_one_size(tmp_path):
+def test_foreign_records_are_scored_at_one_size(tmp_path):
     convert_synthetic.build(tmp_path, num_train=1, num_val=2, height=32, width=48)
     classes = read_dataset_description(tmp_path).num_classes
     (tmp_path / DESCRIPTION_FILE).unlink()

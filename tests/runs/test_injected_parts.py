@@ -132,7 +132,7 @@ def configure(folder, text):
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
-def test_a_training_in_a_thread_with_parts_of_the_user(folder, precision):
+def test_a_training_in_a_thread_with_user_parts(folder, precision):
     configure(folder, TRAINING.format(precision, folder / "genotype.json"))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # As notebooks do.
         summary = pool.submit(run_training, str(folder / "run")).result()
@@ -150,7 +150,7 @@ def test_a_training_in_a_thread_with_parts_of_the_user(folder, precision):
     assert run_training(str(folder / "run"))["best_val_miou"] == summary["best_val_miou"]
 
 
-def test_a_search_with_parts_of_the_user(folder):
+def test_a_search_with_user_parts(folder):
     configure(folder, SEARCH)
     summary = run_search(str(folder / "run"))
     assert (summary["weight_steps"], summary["arch_steps"]) == (2, 1)
@@ -161,7 +161,7 @@ def test_a_search_with_parts_of_the_user(folder):
     assert my_search_parts.calls[0] == ("my_optimizer", 2, 0.01)
 
 
-def test_a_module_that_is_not_there_is_one_line(folder):
+def test_a_missing_module_is_one_line(folder):
     with pytest.raises(ValueError, match="gin: .*no_such_module"):
         configure(folder, "import no_such_module\n")
 

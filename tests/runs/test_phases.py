@@ -1,4 +1,4 @@
-"""What is left of a run, from wherever it goes on."""
+"""The rest of a run, from wherever it resumes."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Stands for TensorFlow Serving, which cannot be installed by pip: its requests, its loader."""
+"""A stand-in for TensorFlow Serving, which pip cannot install: its requests, its loader."""
 
 import os
 import pickle

@@ -89,7 +89,7 @@ def test_bad_requests_name_their_fault_and_good_ones_still_succeed(export, tmp_p
         np.testing.assert_array_equal(result["labels"], results[0]["labels"])
 
 
-def test_it_says_what_it_is(export):
+def test_export_describes_itself(export):
     assert export["version"] == 1 and export["dtype"] == "float32"
     assert export["batch_norms"] == 0
     assert export["logit_difference"] < 1e-4
@@ -209,7 +209,7 @@ def test_warmup_is_not_refused_by_the_export_itself(model_dir, tmp_path):
         signature = served.signatures[request.model_spec.signature_name]
         labels = signature(**{name: tf.constant(value) for name, value in inputs.items()})
         assert labels["labels"].shape == (3, 18, 18)  # 3 * 18 * 18 <= 1000.
-    with pytest.raises(ValueError, match="takes 3 images at a time, and this program sends one"):
+    with pytest.raises(ValueError, match="takes 3 images at a time, but this program sends one"):
         (tmp_path / "a.png").write_bytes(png(random_image(9, 9)))
         predict_images(result["export_dir"], str(tmp_path / "seen"), [str(tmp_path / "a.png")])
 
@@ -231,7 +231,7 @@ def test_compiled_default_and_faults(model_dir, tmp_path):
     assert len(compiled) == 1
 
     for outputs in (("label",), ("labels", "scores"), ("logits",), ()):
-        with pytest.raises(ValueError, match="choose some of labels.*, labels among them"):
+        with pytest.raises(ValueError, match="choose from labels.*; labels is required"):
             export_network(model_dir, str(tmp_path), outputs=outputs)
     with pytest.raises(FileNotFoundError, match="holds no trained network"):
         export_network(str(tmp_path), str(tmp_path / "out"))

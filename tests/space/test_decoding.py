@@ -126,13 +126,13 @@ def test_path_probability_of_every_path():
         path_probability(space, beta, (0, 2, 2, 2))
 
 
-def test_of_equally_probable_paths_the_finest_is_taken():
+def test_ties_between_paths_go_to_the_finest():
     space = SearchSpace(num_layers=6, num_levels=2)
     assert best_path(space, np.zeros(space.beta_shape))[0] == (0,) * 6
 
 
 def test_paper_sized_network():
-    """A beta made to favour a path of figure 3's length gives that path back."""
+    """A beta made to favor a path of figure 3's length gives that path back."""
     space = SearchSpace()
     wanted = (0, 0, 0, 1, 2, 1, 2, 2, 3, 3, 2, 1)
     beta = np.random.default_rng(0).normal(scale=0.1, size=space.beta_shape)

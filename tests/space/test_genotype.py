@@ -38,7 +38,7 @@ def test_the_file_has_the_fixed_format(tmp_path):
         "cell": [[[0, "skip_connect"], [1, "sep_conv_3x3"]]],
         "probability": 0.5,
     }
-    # Fields that others add do not disturb.
+    # Unknown fields are ignored.
     assert load_genotype(str(file)) == Genotype(path=(0, 1), cell=(BLOCK,))
 
 
@@ -49,7 +49,7 @@ def test_saving_replaces_an_older_file(tmp_path):
     assert load_genotype(file).path == (0,)
 
 
-def test_numpy_integers_are_plain_ones_afterwards(tmp_path):
+def test_numpy_integers_become_plain_ones(tmp_path):
     genotype = Genotype(path=np.array([0, 1]), cell=[[[np.int64(0), "none"], [1, "none"]]])
     assert genotype == Genotype(path=(0, 1), cell=(((0, "none"), (1, "none")),))
     save_genotype(genotype, str(tmp_path / "genotype.json"))
@@ -109,7 +109,7 @@ def test_bad_files_are_named(tmp_path, text, message):
     assert "\n" not in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
+def test_binary_files_are_refused(tmp_path):
     file = tmp_path / "genotype.json"
     file.write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(ValueError, match="genotype.json"):
@@ -119,7 +119,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 @pytest.mark.parametrize(
     "fields", [{"path": [0, 0.9]}, {"cell": [[[0.9, "skip_connect"], [1, "sep_conv_3x3"]]]}]
 )
-def test_numbers_that_are_no_integers_are_refused(tmp_path, fields):
+def test_non_integers_are_refused(tmp_path, fields):
     """Rounding would build another network than the one that was written."""
     file = tmp_path / "genotype.json"
     file.write_text(json.dumps({**GOOD, **fields}))

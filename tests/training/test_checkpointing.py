@@ -22,7 +22,7 @@ def handlers():
     return [signal.getsignal(number) for number in SIGNALS]
 
 
-def test_goes_back_to_where_it_was(tmp_path):
+def test_restores_the_last_checkpoint(tmp_path):
     value = tf.Variable(0.0)
     checkpointing = make_checkpointing(tmp_path, value=value)
     assert not checkpointing.restore()

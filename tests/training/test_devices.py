@@ -1,4 +1,4 @@
-"""How a run uses TensorFlow: shares of devices, and what is left as it was."""
+"""How a run uses TensorFlow: shares of devices, and settings that are restored."""
 
 import random
 
@@ -24,11 +24,11 @@ def test_devices_need_equal_shares_and_no_xla(two_devices):
         check_devices(two_devices, 3)
     with pytest.raises(ValueError, match=r"equally \(2 devices, 2 acc.* a multiple of 4"):
         check_devices(two_devices, 6, parts=2)
-    with pytest.raises(ValueError, match="jit_compile cannot be combined"):
+    with pytest.raises(ValueError, match="jit_compile is not supported with"):
         check_devices(two_devices, 2, jit_compile=True)
 
 
-def test_the_precision_comes_back():
+def test_precision_is_restored():
     policy = tf.keras.mixed_precision.global_policy
     with pytest.raises(KeyError), precision_policy("mixed_bfloat16"):
         assert policy().compute_dtype == "bfloat16"
@@ -39,7 +39,7 @@ def test_the_precision_comes_back():
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_determinism_comes_back(before):
+def test_determinism_is_restored(before):
     with deterministic_ops(before):
         for enabled in (False, True):
             with deterministic_ops(enabled):

@@ -96,7 +96,7 @@ def test_parts_and_devices_make_the_update_of_one_batch(two_devices, options):
     assert_same_weights(whole, mirrored)
 
 
-def test_averaged_weights_are_scored_and_the_trained_ones_come_back():
+def test_averaged_weights_are_scored_and_the_trained_ones_restored():
     model = make_model(average_decay=0.9)
     fit(model, make_batch(0), steps=5)
     trained = weights(model)
@@ -134,7 +134,7 @@ def test_mixed_precision_trains_the_decoded_network(policy):
     assert np.mean(changed) > 0.9
 
 
-def test_a_loss_that_is_no_number_stops_before_anything_is_saved(tmp_path):
+def test_a_non_finite_loss_stops_before_anything_is_saved(tmp_path):
     model = make_model()
     batch = make_batch(0)
     fit(model, batch)
@@ -171,7 +171,7 @@ def test_paths_are_dropped_more_with_depth_and_time():
     np.testing.assert_allclose(rates, [[0, 0], [0.1, 0.2], [0.2, 0.4]], atol=1e-6)
 
 
-def test_dropout_of_the_head_is_told_rate_and_step():
+def test_dropout_of_the_head_gets_rate_and_step():
     genotype = Genotype((0, 0), [[[0, "skip_connect"], [1, "skip_connect"]]])
     network = build_network(NetworkDescription("decoded", CLASSES, genotype, 2))
     optimizer = training_optimizer(total_steps=10)

@@ -58,7 +58,7 @@ def page(counts, description, galleries):
     return evaluation_page("a <b> & c", ["x < y"], summary, scores, counts, description, galleries)
 
 
-def test_page_needs_nothing_beside_it_and_shows_what_it_was_given():
+def test_page_is_self_contained_and_shows_its_input():
     counts = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])
     galleries = {"Worst": [scored_image(3, "a & b"), scored_image(3)], "Best": []}
     text = page(counts, describe(3, "<i>"), galleries)
@@ -71,7 +71,7 @@ def test_page_needs_nothing_beside_it_and_shows_what_it_was_given():
 
 
 def test_page_without_errors_or_pixels():
-    assert "No pixel is wrong" in page(np.eye(2, dtype=int), describe(2), {})
+    assert "No wrong pixels" in page(np.eye(2, dtype=int), describe(2), {})
     Checker(page(np.zeros((2, 2), int), describe(2), {}))
 
 

@@ -42,10 +42,14 @@ def architecture_history(model_dir: str, space: SearchSpace) -> Tuple[History, H
 
 
 class ArchitectureLog(MetricsLog):
+<<<<<<< HEAD
     """Adds the architecture to the metrics: its history, how much of it is decided, pictures.
+=======
+    """Adds the architecture to the metrics: its history, and pictures of it.
+>>>>>>> main
 
     Args:
-      model_dir: where to.
+      model_dir: directory to write to.
       supernet: the network that is searched.
       optimizer: of its weights.
       description: the data set, for the pictures.

@@ -1,4 +1,4 @@
-"""What is dropped at random in training: paths of cells, values behind the ASPP."""
+"""What is dropped at random in training: paths of cells, values after the ASPP."""
 
 import gin
 import tensorflow as tf
@@ -23,7 +23,7 @@ class DropPathSchedule(tf.keras.callbacks.Callback):
     """Sets the drop rate of all cells of a network before each step.
 
     Args:
-      network: cells are dropped in; without any (a baseline), nothing happens.
+      network: paths are dropped in its cells; without any (a baseline), nothing happens.
       optimizer: counts the steps.
       total_steps: steps of the run.
       final_keep: share of paths that the last cell keeps at the end of the run.
@@ -48,7 +48,7 @@ class DropPathSchedule(tf.keras.callbacks.Callback):
 
 @gin.configurable
 class HeadDropout(tf.keras.callbacks.Callback):
-    """Tells the dropout behind the projection of the ASPP its rate and the step.
+    """Sets rate and step of the dropout after the projection of the ASPP.
 
     Args:
       network: values are dropped in its `Drop` layer; without one (a baseline), nothing happens.

@@ -18,8 +18,8 @@ class MetricsLog(tf.keras.callbacks.Callback):
     """Writes metrics as JSON lines, and metrics and pictures as TensorBoard events.
 
     Args:
-      model_dir: where to.
-      network: what predicts.
+      model_dir: directory to write to.
+      network: predicts the examples.
       optimizer: whose learning rate is logged.
       description: the data set, for the pictures.
       examples: a few batches of the validation split, for the pictures.

@@ -11,7 +11,7 @@ class ProgressBar(TQDMProgressBar):
     """One bar per epoch on stderr, with the metrics so far.
 
     Args:
-      note: text to show after the metrics, asked for at the end of each epoch.
+      note: returns text to show after the metrics; called at the end of each epoch.
     """
 
     def __init__(self, note: Optional[Callable[[], str]] = None):
@@ -38,6 +38,6 @@ class ProgressBar(TQDMProgressBar):
         super().on_epoch_end(epoch, logs or {})
 
     def format_metrics(self, logs=None, factor=1):
-        # The base class averages over steps what is an average already.
+        # The base class would average values that are averages already.
         text = super().format_metrics(self._latest if factor > 1 else logs or {})
         return f"{text}{self.metrics_separator}{self._text}" if self._text else text

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 
 class StopWhenNotFinite(tf.keras.callbacks.Callback):
-    """Ends a run one of whose losses stopped being a number, before anything is saved.
+    """Ends a run as soon as a loss is not finite, before anything is saved.
 
-    To be the first of the callbacks.
+    Must be the first callback.
 
     Args:
       model_dir: of the run, for the message.
@@ -28,7 +28,7 @@ class StopWhenNotFinite(tf.keras.callbacks.Callback):
         if not all(map(math.isfinite, losses)):
             step = int(self._optimizer.iterations.numpy())
             raise ValueError(
-                f"the loss is not a finite number at step {step}; the last good checkpoint is "
+                f"the loss is not finite at step {step}; the last good checkpoint is "
                 f"kept in {self._model_dir}. Lower {self._rates}, or look for "
-                "broken images; the same command goes on from that checkpoint."
+                "broken images; the same command resumes from that checkpoint."
             )
