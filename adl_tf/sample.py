@@ -67,15 +67,9 @@ if __name__ == "__main__":
     define_gin_flags()
     flags.DEFINE_integer("seed", 0, "Random seed.", lower_bound=0)
     flags.DEFINE_string("output", GENOTYPE_FILE, "File to write.")
-<<<<<<< HEAD
-    flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds wanted.", lower_bound=1e-6)
-    flags.DEFINE_float("tolerance", 0.05, "Relative distance allowed.", lower_bound=0)
-    flags.DEFINE_integer("attempts", 1000, "Draws before giving up.", lower_bound=1)
-=======
     flags.DEFINE_float("multi_adds", None, "Target, in billions of Multi-Adds.", lower_bound=1e-6)
     flags.DEFINE_float("tolerance", 0.05, "Allowed relative deviation.", lower_bound=0)
-    flags.DEFINE_integer("attempts", 50, "Draws before giving up.", lower_bound=1)
->>>>>>> main
+    flags.DEFINE_integer("attempts", 1000, "Draws before giving up.", lower_bound=1)
     flags.DEFINE_integer("filter_multiplier", 20, "F of the network.", lower_bound=1)
     flags.DEFINE_integer("num_classes", 19, "Number of classes.", lower_bound=1)
     flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")

@@ -63,13 +63,8 @@ class Supernet(ImageNetwork, tf.keras.Model):
         self.space = space if isinstance(space, SearchSpace) else SearchSpace(**space)
         self.num_classes = num_classes
         space = self.space
-<<<<<<< HEAD
         self.stem = Stem(space.stem, name="stem")
-        # One flat dict: Keras saves the layers in it, but none in containers in containers.
-=======
-        self.stem = Stem(name="stem")
         # One flat dict: Keras does not save layers in nested containers.
->>>>>>> main
         self.nodes = {
             node_name(layer, level): self._node(layer, level)
             for layer in range(space.num_layers)

@@ -49,13 +49,8 @@ def best_paths(
       count: how many paths.
 
     Returns:
-<<<<<<< HEAD
-      (path, probability) each, best first; fewer where the space has fewer. Of paths that score
-      alike the one that stays finest comes first.
-=======
-      (path, probability): one level per layer, and the product of its moves.
-      Among equally probable paths, the one that stays finest.
->>>>>>> main
+      (path, probability) each, best first; fewer if the space has fewer. Among paths of equal score,
+      the one that stays finest comes first.
     """
     with np.errstate(divide="ignore"):
         moves = np.log(move_probabilities(space, beta))

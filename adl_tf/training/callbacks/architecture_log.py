@@ -42,11 +42,7 @@ def architecture_history(model_dir: str, space: SearchSpace) -> Tuple[History, H
 
 
 class ArchitectureLog(MetricsLog):
-<<<<<<< HEAD
     """Adds the architecture to the metrics: its history, how much of it is decided, pictures.
-=======
-    """Adds the architecture to the metrics: its history, and pictures of it.
->>>>>>> main
 
     Args:
       model_dir: directory to write to.
