@@ -49,8 +49,8 @@ def best_paths(
       count: how many paths.
 
     Returns:
-      (path, probability) each, best first; fewer if the space has fewer. Among paths of equal score,
-      the one that stays finest comes first.
+      (path, probability) each, best first; fewer if the space has fewer. Among equal scores,
+      the path that stays finest comes first.
     """
     with np.errstate(divide="ignore"):
         moves = np.log(move_probabilities(space, beta))
