@@ -1,4 +1,4 @@
-"""keras-cv's DeepLabV3Plus with the interface of our networks, for comparison."""
+"""keras-cv's DeepLabV3Plus with the interface of our networks, for comparison; `registry.NETWORKS` names them."""
 
 import tensorflow as tf
 
