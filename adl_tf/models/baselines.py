@@ -1,4 +1,4 @@
-"""keras-cv's DeepLabV3Plus with the interface of our networks, for comparison."""
+"""keras-cv's DeepLabV3Plus, for comparison; `registry.NETWORKS` names its variants."""
 
 import tensorflow as tf
 

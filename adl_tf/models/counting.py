@@ -1,4 +1,4 @@
-"""Parameters and Multi-Adds of a network.
+"""Parameters and Multi-Adds of a built network; `space.costs` has those of a genotype.
 
 Multi-Adds are the multiplications of convolutions, depthwise convolutions and matrix products
 in the graph that actually runs, a multiplication and its addition counting as one; batch norm,

@@ -1,4 +1,7 @@
-"""Exports a trained network as a SavedModel: folds it, checks it, writes it as a new version."""
+"""Exports a trained network as a SavedModel: folds it, checks it, writes it as a new version.
+
+What an export contains is in `servable`.
+"""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Loss of a segmentation network."""
+"""Losses of a segmentation network, class-balanced ones (`class_balanced_loss`) included."""
 
 from typing import Optional, Sequence, Tuple
 
