@@ -52,7 +52,7 @@ def measure_ours(crop, repeats, separable_atrous):
     configure_runtime(small_kernels=True)
     tf.keras.utils.set_random_seed(0)
     model = AlternatingModel(Supernet(SearchSpace(separable_atrous=separable_atrous), CLASSES))
-    model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer())
+    model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer(1000))
     model.build((None, crop, crop, 3))
     random = np.random.default_rng(0)
     batch = {

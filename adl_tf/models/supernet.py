@@ -17,6 +17,10 @@ from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import MOVES, SearchSpace, aspp_rates, halve, level_stride
 
+# How alpha and beta are relaxed.
+SOFTMAX, GUMBEL = "softmax", "gumbel"
+RELAXATIONS = (SOFTMAX, GUMBEL)
+
 
 def node_name(layer: int, level: int) -> str:
     """Name of a node of the trellis, layers counted from 0."""
@@ -56,10 +60,25 @@ class Supernet(ImageNetwork, tf.keras.Model):
     Args:
       space: a `SearchSpace`, or its fields as a dict.
       num_classes: number of classes.
+      relaxation: "softmax" (the paper), or "gumbel": each step draws one op per edge and one move
+        per node, and gradients pass as if it had mixed them (straight-through Gumbel softmax,
+        https://arxiv.org/abs/1611.01144, section 2.2; for architectures GDAS,
+        https://arxiv.org/abs/1910.04465). Validation mixes.
+
+    Attributes:
+      temperature: what alpha and beta are divided by before their softmaxes, 1 at first.
+
+    Raises:
+      ValueError: an unknown relaxation.
     """
 
-    def __init__(self, space, num_classes: int, **kwargs):
+    def __init__(self, space, num_classes: int, relaxation: str = SOFTMAX, **kwargs):
         super().__init__(**kwargs)
+        if relaxation not in RELAXATIONS:
+            raise ValueError(
+                f"relaxation {relaxation!r} is unknown; choose from {list(RELAXATIONS)}."
+            )
+        self.relaxation = relaxation
         self.space = space if isinstance(space, SearchSpace) else SearchSpace(**space)
         self.num_classes = num_classes
         space = self.space
@@ -108,6 +127,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
             "name": self.name,
             "space": dataclasses.asdict(self.space),
             "num_classes": self.num_classes,
+            "relaxation": self.relaxation,
         }
 
     def check_images(self, images):
@@ -129,6 +149,9 @@ class Supernet(ImageNetwork, tf.keras.Model):
 
         self.alpha = logits("alpha", self.space.alpha_shape)
         self.beta = logits("beta", self.space.beta_shape)
+        self.temperature = self.add_weight(
+            name="temperature", shape=(), initializer="ones", trainable=False
+        )
         # Layers are built one by one: tracing a call would take longer than all of this.
         self._build_layer(self.stem, input_shape)
         before_previous, previous = {}, {0: self.stem.filters[-1]}  # Channels by level.
@@ -164,13 +187,35 @@ class Supernet(ImageNetwork, tf.keras.Model):
         architecture = {id(variable) for variable in self.architecture_variables}
         return [v for v in self.trainable_variables if id(v) not in architecture]
 
-    def op_probabilities(self) -> tf.Tensor:
-        """Softmax of alpha over the ops of each edge (eq. 3), [edges, ops]."""
-        return tf.nn.softmax(self.alpha)
+    def op_probabilities(self, draw: bool = False) -> tf.Tensor:
+        """Softmax of alpha over the ops of each edge (eq. 3), [edges, ops].
 
-    def move_probabilities(self) -> tf.Tensor:
-        """Softmax of beta over the legal moves out of each node (eq. 7), beta's shape."""
-        return tf.nn.softmax(tf.where(self._legal_moves, self.beta, -np.inf))
+        Args:
+          draw: one-hot draws with the softmax's gradients, see `relaxation`.
+        """
+        return self._relax(self.alpha, draw)
+
+    def move_probabilities(self, draw: bool = False) -> tf.Tensor:
+        """Softmax of beta over the legal moves out of each node (eq. 7), beta's shape.
+
+        Args:
+          draw: see `op_probabilities`.
+        """
+        return self._relax(tf.where(self._legal_moves, self.beta, -np.inf), draw)
+
+    def _relax(self, logits: tf.Tensor, draw: bool) -> tf.Tensor:
+        if not draw:
+            return tf.nn.softmax(logits / self.temperature)
+        uniform = tf.random.uniform(tf.shape(logits), minval=1e-9)
+        logits = (logits - tf.math.log(-tf.math.log(uniform))) / self.temperature
+        soft = tf.nn.softmax(logits)
+        hard = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1])
+        return hard + soft - tf.stop_gradient(soft)
+
+    def architecture(self) -> Tuple[np.ndarray, np.ndarray]:
+        """alpha and beta as the softmaxes see them: logits over the temperature."""
+        temperature = self.temperature.numpy()
+        return self.alpha.numpy() / temperature, self.beta.numpy() / temperature
 
     def decode(self) -> Tuple[Genotype, float]:
         """The discrete architecture of the current alpha and beta, and its path's probability.
@@ -180,7 +225,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
         """
         if not self.built:
             raise ValueError("Supernet: nothing to decode yet; train it, or call it on images.")
-        return decode(self.space, self.alpha.numpy(), self.beta.numpy())
+        return decode(self.space, *self.architecture())
 
     # AutoGraph has nothing to convert in the whole network and would only cost time.
     @tf.autograph.experimental.do_not_convert
@@ -202,7 +247,8 @@ class Supernet(ImageNetwork, tf.keras.Model):
         sizes = [halve(halve(images.shape[1:3]))]
         while len(sizes) < space.num_levels:
             sizes.append(halve(sizes[-1]))
-        probabilities = tf.matmul(self._edge_order, self.op_probabilities())
+        draw = training and self.relaxation == GUMBEL
+        probabilities = tf.matmul(self._edge_order, self.op_probabilities(draw))
         mixing = [
             mixing_weights(
                 cell_packing(
@@ -212,7 +258,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
             )
             for level in range(space.num_levels)
         ]
-        moves = self.move_probabilities()
+        moves = self.move_probabilities(draw)
 
         _, stem = self.stem(images, training=training)
         before_previous, previous = {}, {0: stem}

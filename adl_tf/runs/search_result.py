@@ -81,7 +81,7 @@ def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:
 
     Returns:
       the space, and alpha float32 [edges, ops] and beta float32 [layers - 1, levels, moves], as
-      logits, of the newest checkpoint.
+      logits over the temperature, of the newest checkpoint.
 
     Raises:
       FileNotFoundError: no search there.
@@ -98,5 +98,7 @@ def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a search space ({error}); restore the file.") from error
     reader = tf.train.load_checkpoint(checkpoint)
-    alpha, beta = (reader.get_tensor(_VARIABLE.format(name)) for name in ("alpha", "beta"))
-    return space, alpha, beta
+    alpha, beta, temperature = (
+        reader.get_tensor(_VARIABLE.format(name)) for name in ("alpha", "beta", "temperature")
+    )
+    return space, alpha / temperature, beta / temperature

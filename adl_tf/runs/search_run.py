@@ -9,18 +9,18 @@ import tensorflow as tf
 
 from adl_tf.configuration import configured_space
 from adl_tf.model_directory import SCHEDULE_FILE, SPACE_FILE, claim_model_dir
-from adl_tf.models.supernet import Supernet
+from adl_tf.models.supernet import SOFTMAX, Supernet
 from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.run import fit_phases, last_val_miou, start_or_resume
 from adl_tf.runs.search_result import decode_search
-from adl_tf.space.decoding import decode
 from adl_tf.space.search_space import SearchSpace, level_stride
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.callbacks.architecture_log import ArchitectureLog, record_architecture
 from adl_tf.training.callbacks.progress_bar import ProgressBar
 from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
+from adl_tf.training.callbacks.temperature import TemperatureSchedule
 from adl_tf.training.checkpointing import Checkpointing
 from adl_tf.training.devices import (
     check_devices,
@@ -39,11 +39,12 @@ def run_search(
     data: Optional[RunData] = None,
     space: Optional[SearchSpace] = None,
     epochs: int = 40,
-    arch_start_epoch: int = 20,
+    arch_start_epoch: Optional[int] = None,
+    relaxation: str = SOFTMAX,
     steps_per_epoch: Optional[int] = None,
     checkpoint_steps: int = 200,
     weight_optimizer: Callable[..., Optimizer] = weight_optimizer,
-    architecture_optimizer: Callable[[], Optimizer] = architecture_optimizer,
+    architecture_optimizer: Callable[..., Optimizer] = architecture_optimizer,
     loss: Callable[..., tf.Tensor] = segmentation_loss,
     jit_compile: bool = False,
 ) -> Dict[str, Any]:
@@ -54,11 +55,13 @@ def run_search(
       data: images; None for those bound by gin.
       space: what is searched; None for the one bound by gin.
       epochs: passes over trainA, the first half of the training split.
-      arch_start_epoch: passes before alpha and beta start to train.
+      arch_start_epoch: passes before alpha and beta start to train; None for half of them, as in
+        the paper.
+      relaxation: "softmax" (the paper) or "gumbel", see `Supernet`.
       steps_per_epoch: steps instead of a pass over trainA.
       checkpoint_steps: steps between checkpoints inside an epoch.
       weight_optimizer: makes the weights' optimizer, given `total_steps`.
-      architecture_optimizer: makes that of alpha and beta.
+      architecture_optimizer: makes that of alpha and beta of `total_steps`, its own.
       loss: see `AlternatingModel.compile`.
       jit_compile: compile the steps with XLA.
 
@@ -77,18 +80,28 @@ def run_search(
     configure_runtime(small_kernels=True)
     with seeded(data.seed), deterministic_ops(data.deterministic), data.open():
         steps = steps_per_epoch or data.steps_per_pass("A")
+        alternating_from = epochs // 2 if arch_start_epoch is None else arch_start_epoch
+        architecture_steps = max(0, epochs - alternating_from) * steps
         strategy = distribution_strategy()
         _check(data, strategy, jit_compile)
         _claim(model_dir, space, data, steps)
         with strategy.scope():
-            model = AlternatingModel(Supernet(space, data.num_classes))
-            optimizers = weight_optimizer(total_steps=epochs * steps), architecture_optimizer()
-            model.compile(*optimizers, loss, jit_compile=jit_compile)
+            model = AlternatingModel(Supernet(space, data.num_classes, relaxation))
+            model.compile(
+                weight_optimizer(total_steps=epochs * steps),
+                architecture_optimizer(total_steps=architecture_steps),
+                loss,
+                jit_compile=jit_compile,
+            )
             model.build((None, *data.crop_size, 3))
         checkpointing = _start(model_dir, model, epochs, steps, checkpoint_steps)
         place = checkpointing.epoch, checkpointing.step
-        phases = plan_phases(epochs * steps, steps, *place, alternating_from=arch_start_epoch)
-        _fit(model_dir, model, data, phases, checkpointing, strategy.num_replicas_in_sync)
+        phases = plan_phases(epochs * steps, steps, *place, alternating_from=alternating_from)
+        temperature = TemperatureSchedule(
+            model.supernet, model.architecture_optimizer, architecture_steps
+        )
+        validation = data.validation_stream(strategy.num_replicas_in_sync)
+        _fit(model_dir, model, data, phases, validation, temperature, checkpointing)
     return _report(model_dir, model, started)
 
 
@@ -137,7 +150,7 @@ def _start(
         ),
     )
     if not resumed:
-        record_architecture(model_dir, 0, supernet.alpha.numpy(), supernet.beta.numpy())
+        record_architecture(model_dir, 0, *supernet.architecture())
     return checkpointing
 
 
@@ -146,8 +159,9 @@ def _fit(
     model: AlternatingModel,
     data: RunData,
     phases: Sequence[Phase],
+    validation: tf.data.Dataset,
+    temperature: TemperatureSchedule,
     checkpointing: Checkpointing,
-    replicas: int,
 ) -> None:
     """Trains weights on trainA and, in alternating phases, the architecture on trainB."""
 
@@ -157,14 +171,13 @@ def _fit(
         return tf.data.Dataset.zip(tuple(streams))
 
     def best_path():
-        supernet = model.supernet
-        genotype, _ = decode(supernet.space, supernet.alpha.numpy(), supernet.beta.numpy())
+        genotype, _ = model.supernet.decode()
         return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
 
-    validation = data.validation_stream(replicas)
     rates = "weight_optimizer.initial_rate or architecture_optimizer.rate"
     watchers = [
         StopWhenNotFinite(model_dir, model.weight_optimizer, rates),
+        temperature,
         ProgressBar(note=best_path),
     ]
     log = ArchitectureLog(

@@ -32,7 +32,7 @@ def my_optimizer(total_steps, rate=1.0):
     return tf.keras.optimizers.Adam(rate)
 
 @gin.configurable
-def my_architecture_optimizer():
+def my_architecture_optimizer(total_steps):
     calls.append(("my_architecture_optimizer",))
     return tf.keras.optimizers.legacy.SGD(0.5)
 

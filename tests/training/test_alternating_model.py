@@ -20,7 +20,9 @@ SPACE = SearchSpace(
 def make_model(**options):
     tf.keras.utils.set_random_seed(3)
     model = AlternatingModel(Supernet(SPACE, CLASSES), **options)
-    model.compile(weight_optimizer(total_steps=10), architecture_optimizer())
+    model.compile(
+        weight_optimizer(total_steps=10), architecture_optimizer(total_steps=10, rate=0.003)
+    )
     model.build((None, SIZE, SIZE, 3))
     return model
 
@@ -163,4 +165,6 @@ def test_schedule_and_rates_are_the_papers():
     rates = [float(optimizer.learning_rate(step)) for step in (0, 50, 100)]
     assert rates == pytest.approx([0.025, 0.013, 0.001])
     assert float(optimizer.momentum) == pytest.approx(0.9)
-    assert float(architecture_optimizer().learning_rate) == pytest.approx(0.003)
+    assert float(architecture_optimizer(20, rate=0.003).learning_rate) == pytest.approx(0.003)
+    # However few the steps, a logit can go as far.
+    assert float(architecture_optimizer(20, reach=10).learning_rate) == pytest.approx(0.5)

@@ -65,14 +65,14 @@ class ArchitectureLog(MetricsLog):
 
     def on_epoch_end(self, epoch, logs=None):
         """Logs epoch + 1, the number of epochs done."""
-        alpha, beta = self._supernet.alpha.numpy(), self._supernet.beta.numpy()
+        alpha, beta = self._supernet.architecture()
         record_architecture(self.model_dir, epoch + 1, alpha, beta)
         decision = measure_decision(self._supernet.space, alpha, beta)
         super().on_epoch_end(epoch, {**(logs or {}), **decision.numbers()})
 
     def pictures(self) -> Dict[str, Figure]:
         """The decoded architecture, alpha and beta."""
-        alpha, beta = self._supernet.alpha.numpy(), self._supernet.beta.numpy()
+        alpha, beta = self._supernet.architecture()
         space = self._supernet.space
         genotype, _ = decode(space, alpha, beta)
         return {
