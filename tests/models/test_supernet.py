@@ -20,7 +20,7 @@ from adl_tf.layers.shared_function import Wanted
 from adl_tf.models.supernet import Supernet, node_name
 from adl_tf.space import ops as candidate_ops
 from adl_tf.space import search_space
-from adl_tf.space.decoding import decode, move_probabilities
+from adl_tf.space.decoding import best_path, decode, move_probabilities
 from adl_tf.space.ops import ATROUS, AVERAGE_POOL, MAX_POOL, SEPARABLE, Op
 from adl_tf.space.search_space import SearchSpace
 
@@ -311,6 +311,44 @@ def test_decode(tiny):
     genotype, probability = model.decode()
     assert genotype.path == (0, 1) and probability == pytest.approx(1.0)
     assert set(genotype.cell[0]) == {(0, "skip_connect"), (1, "sep_conv_3x3")}
+
+
+def test_temperature_sharpens_both_softmaxes():
+    model = Supernet(SearchSpace(**TINY), CLASSES)
+    model.build((1, 33, 33, 3))
+    model.alpha.assign(tf.random.stateless_normal(model.alpha.shape, [1, 2]))
+    model.beta.assign(tf.random.stateless_normal(model.beta.shape, [3, 4]))
+    model.temperature.assign(0.25)
+    np.testing.assert_allclose(model.op_probabilities(), tf.nn.softmax(4 * model.alpha), rtol=1e-5)
+    moves = move_probabilities(model.space, 4 * model.beta.numpy())
+    np.testing.assert_allclose(model.move_probabilities(), moves, rtol=1e-5)
+    alpha, beta = model.architecture()
+    np.testing.assert_allclose(alpha, 4 * model.alpha.numpy(), rtol=1e-6)
+    assert model.decode()[1] == pytest.approx(best_path(model.space, beta)[1])
+    assert all(model.temperature is not variable for variable in model.weight_variables)
+
+
+def test_gumbel_draws_one_op_as_often_as_its_probability():
+    model = Supernet(SearchSpace(**TINY), CLASSES, relaxation="gumbel")
+    model.build((1, 33, 33, 3))
+    model.alpha.assign(tf.random.stateless_normal(model.alpha.shape, [1, 2]))
+    tf.random.set_seed(0)
+    draws = np.stack([model.op_probabilities(draw=True) for _ in range(3000)])
+    np.testing.assert_allclose(np.sort(draws)[..., :-1], 0, atol=1e-6)  # One-hot.
+    np.testing.assert_allclose(draws.sum(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(draws.mean(0), tf.nn.softmax(model.alpha), atol=0.04)
+    moves = np.stack([model.move_probabilities(draw=True) for _ in range(50)])
+    assert (moves[:, :, ~model.space.legal_moves()] == 0).all()
+    with tf.GradientTape() as tape:
+        weights = tf.random.stateless_normal(model.alpha.shape, [5, 6])
+        total = tf.reduce_sum(weights * model.op_probabilities(draw=True))
+    assert np.abs(tape.gradient(total, model.alpha)).max() > 0.01
+    # Validation mixes, so it is no draw.
+    images = tf.random.stateless_normal([1, 33, 33, 3], [7, 8])
+    np.testing.assert_array_equal(model(images), model(images))
+    assert np.abs(model(images, training=True) - model(images, training=True)).max() > 1e-4
+    with pytest.raises(ValueError, match="relaxation 'argmax' is unknown; choose from"):
+        Supernet(SearchSpace(**TINY), CLASSES, relaxation="argmax")
 
 
 @pytest.mark.parametrize("sides", [(None, None), (33, None)])

@@ -20,9 +20,7 @@ SPACE = SearchSpace(
 def make_model(**options):
     tf.keras.utils.set_random_seed(3)
     model = AlternatingModel(Supernet(SPACE, CLASSES), **options)
-    model.compile(
-        weight_optimizer(total_steps=10), architecture_optimizer(total_steps=10, rate=0.003)
-    )
+    model.compile(weight_optimizer(10), architecture_optimizer(10, rate=0.003))
     model.build((None, SIZE, SIZE, 3))
     return model
 
