@@ -27,8 +27,9 @@
                                training.callbacks.architecture_log -> runs.search_result
     genotype.json              decoded architecture
                                runs.search_result -> space.genotype
-    architecture.png,          pictures of it
-    alpha_history.png,         runs.search_result -> the user
+    architecture.png,          pictures of it, of alpha and beta, and of these over the epochs
+    alpha.png, beta.png,       runs.search_result -> the user
+    alpha_history.png,
     beta_history.png
     evaluation/                scores, page and pictures
                                evaluation.results -> the user
@@ -63,8 +64,10 @@ GENOTYPE_FILE = "genotype.json"
 STUDY_FILE = "study.json"
 MEMBERS_FILE = "members.jsonl"
 ARCHITECTURE_PICTURE = "architecture.png"
-ALPHA_PICTURE = "alpha_history.png"
-BETA_PICTURE = "beta_history.png"
+ALPHA_PICTURE = "alpha.png"
+BETA_PICTURE = "beta.png"
+ALPHA_HISTORY_PICTURE = "alpha_history.png"
+BETA_HISTORY_PICTURE = "beta_history.png"
 EVALUATION_FOLDER = "evaluation"
 BEST, LAST = CHECKPOINTS = ("best", "last")
 

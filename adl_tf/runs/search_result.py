@@ -8,19 +8,23 @@ import tensorflow as tf
 
 from adl_tf.configuration import say
 from adl_tf.model_directory import (
+    ALPHA_HISTORY_PICTURE,
     ALPHA_PICTURE,
     ARCHITECTURE_PICTURE,
+    BETA_HISTORY_PICTURE,
     BETA_PICTURE,
     GENOTYPE_FILE,
     SPACE_FILE,
     read_versioned,
 )
 from adl_tf.space.decision import measure_decision
-from adl_tf.space.decoding import decode
+from adl_tf.space.decoding import decode, move_probabilities, op_probabilities
 from adl_tf.space.genotype import save_genotype
 from adl_tf.space.search_space import SearchSpace, level_stride
 from adl_tf.training.callbacks.architecture_log import architecture_history
+from adl_tf.visualization.alpha_map import draw_alpha
 from adl_tf.visualization.architecture import draw_architecture
+from adl_tf.visualization.beta_map import draw_beta
 from adl_tf.visualization.figure import save_figure
 from adl_tf.visualization.history import draw_alpha_history, draw_beta_history
 
@@ -53,9 +57,11 @@ def decode_search(model_dir: str, output: Optional[str] = None) -> Dict[str, Any
     save_genotype(genotype, output, probability=probability, decision=decision.numbers())
     alphas, betas = architecture_history(model_dir, space)
     for name, figure in (
-        (ARCHITECTURE_PICTURE, draw_architecture(genotype, space, beta)),
-        (ALPHA_PICTURE, draw_alpha_history(space, alphas)),
-        (BETA_PICTURE, draw_beta_history(space, betas)),
+        (ARCHITECTURE_PICTURE, draw_architecture(genotype, space, beta, alpha)),
+        (ALPHA_PICTURE, draw_alpha(space, op_probabilities(alpha))),
+        (BETA_PICTURE, draw_beta(space, move_probabilities(space, beta))),
+        (ALPHA_HISTORY_PICTURE, draw_alpha_history(space, alphas)),
+        (BETA_HISTORY_PICTURE, draw_beta_history(space, betas)),
     ):
         save_figure(figure, os.path.join(folder, name))
     say("strides: " + " ".join(str(level_stride(level)) for level in genotype.path))

@@ -1,6 +1,6 @@
 """How much a search decided: where its alpha and beta stand between undecided and decided."""
 
-from typing import Dict, NamedTuple, Tuple, Union
+from typing import Dict, NamedTuple, Set, Tuple, Union
 
 import numpy as np
 
@@ -103,11 +103,32 @@ class Decision(NamedTuple):
         )
 
 
-def _relative_entropy(probabilities: np.ndarray, choices: Union[int, np.ndarray]) -> np.ndarray:
-    """Entropy over that of `choices` equally likely ones; 0 where there is one choice."""
+def relative_entropy(probabilities: np.ndarray, choices: Union[int, np.ndarray]) -> np.ndarray:
+    """Entropy of distributions over that of uniform ones: 1 is undecided, 0 decided.
+
+    Args:
+      probabilities: [..., n], each row sums to 1.
+      choices: how many of a row's entries may be above 0, [...] or one number.
+
+    Returns:
+      float64 [...]; 0 where there is one choice.
+    """
     logarithms = np.log(np.where(probabilities > 0, probabilities, 1.0))
     entropy = -(probabilities * logarithms).sum(axis=-1)
     return entropy / np.where(np.asarray(choices) > 1, np.log(choices), np.inf)
+
+
+def undecided_edges(space: SearchSpace, alpha: np.ndarray) -> Set[Tuple[int, int]]:
+    """The edges, as in `SearchSpace.edges`, whose ops are nearly uniform."""
+    entropy = relative_entropy(op_probabilities(alpha), len(space.ops))
+    return {edge for edge, value in zip(space.edges, entropy) if value > UNDECIDED_ENTROPY}
+
+
+def undecided_nodes(space: SearchSpace, beta: np.ndarray) -> Set[Tuple[int, int]]:
+    """The nodes (layer, level) whose moves are nearly uniform."""
+    legal = space.legal_moves().sum(axis=-1)
+    entropy = relative_entropy(move_probabilities(space, beta), legal[None])
+    return {(int(layer), int(level)) for layer, level in np.argwhere(entropy > UNDECIDED_ENTROPY)}
 
 
 def measure_decision(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) -> Decision:
@@ -124,7 +145,7 @@ def measure_decision(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) ->
     moves = move_probabilities(space, beta)
     # The nodes that have a move out of them; in the last layer none has.
     visits = visit_probabilities(space, moves)[:-1] * (legal > 1)
-    node_entropy = _relative_entropy(moves, legal[None])
+    node_entropy = relative_entropy(moves, legal[None])
     ops = [get_op(op) for block in strongest_cell(space, alpha) for _, op in block]
     return Decision(
         path=path,
@@ -132,7 +153,7 @@ def measure_decision(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) ->
         untrained_path=untrained_path,
         untrained_probability=untrained_probability,
         runner_up_ratio=probability / others[0][1] if others else float("inf"),
-        alpha_entropy=float(_relative_entropy(op_probabilities(alpha), len(space.ops)).mean()),
+        alpha_entropy=float(relative_entropy(op_probabilities(alpha), len(space.ops)).mean()),
         beta_entropy=float((visits * node_entropy).sum() / max(visits.sum(), 1e-12)),
         weightless_ops=float(np.mean([not op.has_weights for op in ops])),
     )

@@ -1,17 +1,26 @@
 """An architecture in one picture: its path through the trellis, and its cell."""
 
-from typing import Optional, Sequence
+from typing import Optional, Sequence, Set, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from adl_tf.space.decision import undecided_edges, undecided_nodes
 from adl_tf.space.decoding import move_probabilities
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.visualization.cell_graph import cell_size, draw_cell
-from adl_tf.visualization.figure import MARGIN, STRONGEST, TEXT, TITLE, check_shape, inch_axes
+from adl_tf.visualization.figure import (
+    DASHES,
+    MARGIN,
+    STRONGEST,
+    TEXT,
+    TITLE,
+    check_shape,
+    inch_axes,
+)
 from adl_tf.visualization.trellis import (
     GRAY,
     NODE,
@@ -31,6 +40,7 @@ def draw_architecture(
     genotype: Genotype,
     space: Optional[SearchSpace] = None,
     beta: Optional[np.ndarray] = None,
+    alpha: Optional[np.ndarray] = None,
 ) -> Figure:
     """The whole architecture in one picture: its path through the trellis, and its cell.
 
@@ -40,10 +50,12 @@ def draw_architecture(
     Args:
       genotype: the architecture.
       space: the search space it is from; without it, the smallest with at least 4 strides.
-      beta: [layers - 1, levels, moves] logits; marks the strongest move of each node.
+      beta: [layers - 1, levels, moves] logits; marks the strongest move of each node, and
+        the moves of the path that are hardly decided.
+      alpha: [edges, ops] logits; marks the edges of the cell that are hardly decided.
 
     Raises:
-      ValueError: the genotype or beta do not fit the space.
+      ValueError: the genotype, alpha or beta do not fit the space.
     """
     if space is None:
         space = SearchSpace(
@@ -56,9 +68,12 @@ def draw_architecture(
         raise ValueError(
             f"genotype has {len(genotype.cell)} blocks, the space has {space.num_blocks}."
         )
-    probabilities = None
+    probabilities, nodes, edges = None, set(), set()
     if beta is not None:
-        probabilities = move_probabilities(space, check_shape("beta", beta, space.beta_shape))
+        beta = check_shape("beta", beta, space.beta_shape)
+        probabilities, nodes = move_probabilities(space, beta), undecided_nodes(space, beta)
+    if alpha is not None:
+        edges = undecided_edges(space, check_shape("alpha", alpha, space.alpha_shape))
 
     trellis_width, trellis_height = trellis_size(space)
     cell_width, cell_height = cell_size(genotype.cell)
@@ -67,29 +82,40 @@ def draw_architecture(
     figure = Figure(figsize=(width, height))
 
     left, bottom = (width - cell_width) / 2, MARGIN
-    draw_cell(inch_axes(figure, left, bottom, cell_width, cell_height), genotype.cell)
+    draw_cell(inch_axes(figure, left, bottom, cell_width, cell_height), genotype.cell, edges)
     left, bottom = (width - trellis_width) / 2, height - MARGIN - TITLE - trellis_height
     axes = inch_axes(figure, left, bottom, trellis_width, trellis_height)
-    _draw_path(axes, space, genotype.path, probabilities)
+    _draw_path(axes, space, genotype.path, probabilities, nodes)
 
     left, top = MARGIN / width, 1 - MARGIN / height
     title = {"fontsize": 13, "weight": "bold", "color": TEXT, "va": "top"}
     figure.text(left, top, "Network", **title)
     figure.text(left, (cell_height + MARGIN + TITLE) / height, "Cell", **title)
-    _draw_legend(figure, (1 - left, top), strongest=probabilities is not None)
+    _draw_legend(
+        figure, (1 - left, top), strongest=probabilities is not None, dashed=bool(nodes or edges)
+    )
     return figure
 
 
 def _draw_path(
-    axes: Axes, space: SearchSpace, path: Sequence[int], probabilities: Optional[np.ndarray]
+    axes: Axes,
+    space: SearchSpace,
+    path: Sequence[int],
+    probabilities: Optional[np.ndarray],
+    undecided: Set[Tuple[int, int]],
 ) -> None:
-    """The trellis with a path and, with the probabilities of moves, the strongest of each node."""
+    """The trellis with a path and, with the probabilities of moves, the strongest of each node.
+
+    The moves of the path out of undecided nodes are dashed.
+    """
     on_path = {**dict(enumerate(path)), -1: 0, space.num_layers: path[-1]}
     draw_nodes(axes, space, lambda layer, level: PATH if on_path[layer] == level else NODE)
     for arrow in trellis_arrows(space, path, probabilities):
         ends = (arrow.layer, arrow.source), (arrow.layer + 1, arrow.target)
         if arrow.on_path:
-            draw_arrow(axes, space, *ends, PATH, width=PATH_WIDTH, zorder=3)
+            draw_arrow(
+                axes, space, *ends, PATH, width=PATH_WIDTH, zorder=3, dashed=ends[0] in undecided
+            )
         else:
             draw_arrow(axes, space, *ends)
         if arrow.strongest:
@@ -110,7 +136,7 @@ def _draw_path(
             draw_arrow(axes, space, start, end)
 
 
-def _draw_legend(figure: Figure, upper_right, strongest: bool) -> None:
+def _draw_legend(figure: Figure, upper_right, strongest: bool, dashed: bool) -> None:
     handles = [
         Line2D([], [], color=PATH, lw=PATH_WIDTH, label="chosen path"),
         Line2D([], [], color=GRAY, lw=1, label="legal move"),
@@ -118,6 +144,8 @@ def _draw_legend(figure: Figure, upper_right, strongest: bool) -> None:
     if strongest:
         label = "strongest move of a node (width: probability)"
         handles.append(Line2D([], [], color=STRONGEST, lw=2.5, label=label))
+    if dashed:
+        handles.append(Line2D([], [], color=PATH, lw=2, ls=DASHES, label="hardly decided"))
     figure.legend(
         handles=handles,
         loc="upper right",

@@ -6,7 +6,7 @@ are apart. Two different pairs of states differ in one of the two, so labels nev
 
 import collections
 import dataclasses
-from typing import List, Sequence, Tuple
+from typing import Collection, List, Sequence, Tuple
 
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -15,7 +15,7 @@ from matplotlib.path import Path
 from adl_tf.space.genotype import Block
 from adl_tf.space.ops import get_op
 from adl_tf.space.search_space import CELL_INPUTS, SearchSpace
-from adl_tf.visualization.figure import TEXT
+from adl_tf.visualization.figure import DASHES, TEXT
 
 INPUT_NAMES = ("H(l-1)", "H(l-2)")
 
@@ -104,12 +104,15 @@ def cell_size(cell: Sequence[Block]) -> Tuple[float, float]:
     return (len(cell) + CELL_INPUTS + 1) * COLUMN, 2 * RAIL + BOX_HEIGHT + highest + 0.2
 
 
-def draw_cell(axes: Axes, cell: Sequence[Block]) -> None:
+def draw_cell(
+    axes: Axes, cell: Sequence[Block], undecided: Collection[Tuple[int, int]] = ()
+) -> None:
     """Draws a cell.
 
     Args:
       axes: in inches, of `cell_size`.
       cell: per block two (input, op).
+      undecided: edges (input, block) to draw dashed.
     """
     middle = 2 * RAIL + BOX_HEIGHT / 2
     top, bottom = middle + BOX_HEIGHT / 2, middle - BOX_HEIGHT / 2
@@ -155,13 +158,16 @@ def draw_cell(axes: Axes, cell: Sequence[Block]) -> None:
             zorder=2,
         )
     )
-    _draw_arcs(axes, cell, top)
+    _draw_arcs(axes, cell, top, undecided)
 
 
-def _draw_arcs(axes: Axes, cell: Sequence[Block], top: float) -> None:
+def _draw_arcs(
+    axes: Axes, cell: Sequence[Block], top: float, undecided: Collection[Tuple[int, int]]
+) -> None:
     """Draws the branches, from and to boxes whose tops lie at a height in inches."""
     for arc in cell_arcs(cell):
         op = get_op(arc.op)
+        line = DASHES if (arc.source, arc.block) in undecided else "-"
         # The top of a cubic with level control points lies at 3/4 of their height.
         control = top + arc.height / 0.75
         curve = Path(
@@ -175,6 +181,7 @@ def _draw_arcs(axes: Axes, cell: Sequence[Block], top: float) -> None:
                 mutation_scale=1,
                 color=op.color,
                 lw=1.8,
+                linestyle=line,
                 zorder=2,
             )
         )
@@ -188,5 +195,5 @@ def _draw_arcs(axes: Axes, cell: Sequence[Block], top: float) -> None:
             color=op.color,
             weight="bold",
             zorder=5,
-            bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": op.color, "lw": 1},
+            bbox={"boxstyle": "round,pad=0.25", "fc": "white", "ec": op.color, "lw": 1, "ls": line},
         )

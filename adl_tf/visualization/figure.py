@@ -1,12 +1,13 @@
 """Figures without pyplot: no global state, so they work in threads and without a display."""
 
 import os
+from typing import Optional
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import PowerNorm, to_rgb
+from matplotlib.colors import Normalize, PowerNorm, to_rgb
 from matplotlib.figure import Figure
 
 from adl_tf.files import replacing
@@ -14,6 +15,8 @@ from adl_tf.files import replacing
 TEXT = "#30363d"
 # Marks what decoding prefers.
 STRONGEST = "#f0932b"
+# Lines of what a search has hardly decided.
+DASHES = (0, (2, 1.2))
 PROBABILITY_TICKS = (0.0, 0.05, 0.2, 0.5, 1.0)
 
 # Inches.
@@ -28,6 +31,17 @@ def probability_colors() -> ScalarMappable:
     A new object each time, since a color bar stays tied to its scale.
     """
     return ScalarMappable(PowerNorm(0.5, vmin=0.0, vmax=1.0), "Blues")
+
+
+def spread_colors(values: np.ndarray) -> ScalarMappable:
+    """A color scale from the smallest to the largest value, NaN left out.
+
+    It shows differences that `probability_colors` cannot, such as 0.117 from 0.137.
+    """
+    low, high = np.nanmin(values), np.nanmax(values)
+    if high - low < 1e-6:  # All alike; the bar still needs a length.
+        low, high = low - 0.01, high + 0.01
+    return ScalarMappable(Normalize(low, high), "Blues")
 
 
 def ink(color) -> str:
@@ -56,12 +70,24 @@ def add_axes(figure: Figure, left: float, bottom: float, width: float, height: f
     )
 
 
-def probability_bar(figure: Figure, left: float, bottom: float, height: float) -> None:
-    """A color bar of probabilities at a place given in inches."""
+def probability_bar(
+    figure: Figure,
+    left: float,
+    bottom: float,
+    height: float,
+    colors: Optional[ScalarMappable] = None,
+) -> None:
+    """A color bar of probabilities at a place given in inches.
+
+    Args:
+      figure: where to draw.
+      left, bottom, height: in inches.
+      colors: the scale; None for `probability_colors`.
+    """
     bar = figure.colorbar(
-        probability_colors(),
+        colors or probability_colors(),
         cax=add_axes(figure, left, bottom, 0.15, height),
-        ticks=PROBABILITY_TICKS,
+        ticks=None if colors else PROBABILITY_TICKS,
     )
     bar.set_label("probability")
     bar.ax.minorticks_off()

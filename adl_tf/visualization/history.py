@@ -1,4 +1,4 @@
-"""Alpha and beta over the epochs of a search, as heat maps."""
+"""Alpha and beta over the epochs of a search, as heat maps on a scale of their own."""
 
 from typing import Dict, Sequence, Tuple
 
@@ -15,7 +15,7 @@ from adl_tf.visualization.figure import (
     add_axes,
     check_shape,
     probability_bar,
-    probability_colors,
+    spread_colors,
 )
 
 History = Sequence[Tuple[int, np.ndarray]]
@@ -91,7 +91,8 @@ def _draw_history(
     middles = (epochs[1:] + epochs[:-1]) / 2
     first, last = (middles[0], middles[-1]) if len(middles) else (epochs[0] + 0.5, epochs[0] - 0.5)
     bounds = np.concatenate([[2 * epochs[0] - first], middles, [2 * epochs[-1] - last]])
-    colors = probability_colors()
+    shown = [values.ravel() for _, values in panels.values()]
+    colors = spread_colors(np.concatenate(shown or [np.zeros(1)]))
     for (row, column), (title, values) in panels.items():
         axes = add_axes(
             figure,
@@ -115,5 +116,6 @@ def _draw_history(
         axes.tick_params(axis="x", labelbottom=lowest)
         if lowest:
             axes.set_xlabel("epoch", fontsize=8)
-    probability_bar(figure, width - 0.9, bottom, height - bottom - MARGIN - gap_height)
+    bar_height = height - bottom - MARGIN - gap_height
+    probability_bar(figure, width - 0.9, bottom, bar_height, colors)
     return figure

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch
 
 from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace, level_stride
-from adl_tf.visualization.figure import TEXT, ink
+from adl_tf.visualization.figure import DASHES, TEXT, ink
 
 GRAY = "#c9ced6"
 NODE = "#b3bac4"
@@ -143,6 +143,7 @@ def draw_arrow(
     width: float = 0.9,
     zorder: float = 1,
     head: bool = True,
+    dashed: bool = False,
 ) -> None:
     """Draws an arrow between two nodes, or a plain line without `head`."""
     ends = [
@@ -162,5 +163,6 @@ def draw_arrow(
             zorder=zorder,
             joinstyle="miter",
             capstyle="butt",
+            linestyle=DASHES if dashed else "-",
         )
     )

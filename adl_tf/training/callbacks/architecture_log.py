@@ -76,7 +76,7 @@ class ArchitectureLog(MetricsLog):
         space = self._supernet.space
         genotype, _ = decode(space, alpha, beta)
         return {
-            "architecture": draw_architecture(genotype, space, beta),
+            "architecture": draw_architecture(genotype, space, beta, alpha),
             "alpha": draw_alpha(space, op_probabilities(alpha)),
             "beta": draw_beta(space, move_probabilities(space, beta)),
         }
