@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
@@ -250,6 +250,40 @@ def test_history_panels_hold_their_values():
     drawn = panels[0].collections[0].get_array()
     assert drawn.mask[:, 0].tolist() == [True, False, False]
     np.testing.assert_allclose(drawn[1:, 0], moves[0, 0, 1:])
+
+
+def test_histories_show_small_differences():
+    """On a scale from 0 to 1, an undecided search would be one color."""
+    space = SearchSpace(num_layers=3, num_blocks=1)
+    uniform = np.full(space.alpha_shape, 1 / 8)
+    uniform[0, 0], uniform[0, 1] = 0.117, 0.133
+    panel, *_, bar = draw_alpha_history(space, [(1, uniform)]).axes
+    assert bar.get_ylim() == pytest.approx((0.117, 0.133))
+    colors = panel.collections[0].to_rgba(uniform[0])
+    assert np.abs(colors[0] - colors[1]).max() > 0.5
+    # All alike: still a picture.
+    draw_alpha_history(space, [(1, np.full(space.alpha_shape, 1 / 8))])
+
+
+def dashed(figure):
+    return sum(
+        isinstance(patch, FancyArrowPatch) and patch.get_linestyle() not in ("-", "solid")
+        for patch in figure.findobj(FancyArrowPatch)
+    )
+
+
+def test_what_is_hardly_decided_is_dashed():
+    space = SearchSpace(num_layers=4, num_blocks=2)
+    genotype = random_genotype(space)
+    alpha, beta = np.zeros(space.alpha_shape), np.zeros(space.beta_shape)
+    legends = []
+    for case, (a, b) in enumerate(((None, None), (alpha, beta), (alpha + 9 * np.eye(5, 8), beta))):
+        figure = draw_architecture(genotype, space, b, a)
+        assert dashed(figure) == [0, 3 + 4, 3][case]  # Moves of the path, and edges of the cell.
+        legends.append([text.get_text() for text in figure.legends[0].get_texts()])
+    assert ["hardly decided" in legend for legend in legends] == [False, True, True]
+    beta[..., 1] = 9
+    assert dashed(draw_architecture(genotype, space, beta)) == 0
 
 
 def test_faults_are_named():
