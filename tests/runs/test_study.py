@@ -1,0 +1,127 @@
+"""Studies: which trainings run, in which order, and what is left of them."""
+
+import json
+import os
+
+import pytest
+
+from adl_tf.models.registry import NetworkDescription, write_network_description
+from adl_tf.runs import study
+from adl_tf.runs.study_members import (
+    Member,
+    baseline_members,
+    default_path_members,
+    known_path_members,
+    random_members,
+    search_members,
+)
+from adl_tf.space.costs import network_cost
+from adl_tf.space.genotype import PRESETS, Genotype, load_genotype
+from adl_tf.space.search_space import SearchSpace
+
+SPACE = SearchSpace(num_layers=4, num_blocks=2)
+GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "skip_connect")]])
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """Replaces the programs; what they are told is recorded, some are told to fail."""
+    calls, failing = [], set()
+
+    def run(program, arguments, model_dir):
+        name = os.path.relpath(model_dir, model_dir.split("/study/")[0] + "/study")
+        calls.append((program, name, list(arguments)))
+        if name in failing:
+            raise study.MemberFailure(f"{program} in {model_dir} ended with status 1.")
+        os.makedirs(model_dir, exist_ok=True)
+        if program == "search":
+            with open(os.path.join(model_dir, "genotype.json"), "w") as file:
+                json.dump(GENOTYPE.to_dict(), file)
+        else:
+            (file,) = [a[len("--genotype=") :] for a in arguments if a.startswith("--genotype=")]
+            description = NetworkDescription("decoded", 3, load_genotype(file), 4)
+            write_network_description(description, model_dir)
+        return {"val_miou": 0.25, "seconds": 1.0, "command": ["python"]}
+
+    monkeypatch.setattr(study, "_run", run)
+    return calls, failing
+
+
+def run(directory, *members, seeds=(0,), training=("train.gin", "STEPS = 3")):
+    return study.run_study(
+        str(directory / "study"), training, [lambda: list(members)], (33, 49), seeds
+    )
+
+
+def lines(directory):
+    with open(directory / "study" / "members.jsonl") as file:
+        return [json.loads(line) for line in file]
+
+
+def test_each_member_is_trained_once_with_each_seed(programs, tmp_path):
+    calls, failing = programs
+    members = [Member("a", GENOTYPE), Member("b", GENOTYPE, filter_multiplier=2)]
+    failing.add("b/seed_0")
+    result = run(tmp_path, *members, seeds=(0, 1))
+    assert (result["trainings"], result["failed"]) == (4, 1)
+    order = ["a/seed_0", "b/seed_0", "a/seed_1", "b/seed_1"]
+    assert [name for _, name, _ in calls] == order
+    _, _, arguments = calls[3]
+    assert "--gin_file=train.gin" in arguments and "--gin_param=STEPS = 3" in arguments
+    assert "--gin_param=RunData.seed = 1" in arguments
+    assert "--gin_param=RunNetwork.filter_multiplier = 2" in arguments
+    # The same command tries what failed, and nothing else.
+    failing.clear()
+    del calls[:]
+    assert run(tmp_path, *members, seeds=(0, 1))["failed"] == 0
+    assert [name for _, name, _ in calls] == ["b/seed_0"]
+    assert sorted(line["training"] for line in lines(tmp_path)) == sorted(order)
+
+
+def test_a_line_says_what_was_trained_and_what_it_costs(programs, tmp_path):
+    run(tmp_path, Member("a", GENOTYPE))
+    (line,) = lines(tmp_path)
+    assert (line["member"], line["seed"], line["val_miou"]) == ("a", 0, 0.25)
+    assert line["genotype"] == GENOTYPE.to_dict()
+    assert line["cost"] == network_cost(GENOTYPE, 4, 3, (33, 49)).summary()
+
+
+def test_a_search_comes_before_the_training_of_what_it_finds(programs, tmp_path):
+    calls, _ = programs
+    (member,) = search_members("paper", ["search.gin", "EPOCHS = 2"], seeds=[3])
+    run(tmp_path, member)
+    (search, name, arguments), (train, _, training) = calls
+    assert (search, name, train) == ("search", "paper_3/search", "train")
+    assert "--gin_param=RunData.seed = 3" in arguments and "--gin_param=EPOCHS = 2" in arguments
+    (file,) = [a[len("--genotype=") :] for a in training if a.startswith("--genotype=")]
+    assert load_genotype(file) == GENOTYPE
+    assert lines(tmp_path)[0]["search"]["val_miou"] == 0.25
+
+
+def test_what_cannot_be_one_study(programs, tmp_path):
+    with pytest.raises(ValueError, match="more than one member is called 'a'"):
+        run(tmp_path, Member("a", GENOTYPE), Member("a", GENOTYPE))
+    run(tmp_path, Member("a", GENOTYPE))
+    with pytest.raises(ValueError, match="different study.json"):
+        run(tmp_path, Member("a", GENOTYPE), training=("train.gin", "STEPS = 4"))
+
+
+def test_random_members_cost_the_same():
+    members = random_members(12, 4, 3, (64, 96), space=SPACE)
+    costs = [network_cost(m.genotype, 4, 3, (64, 96)).cells.multi_adds for m in members]
+    assert max(costs) / min(costs) < 1.03 / 0.97
+    assert len({member.genotype for member in members}) == 12
+    assert members == random_members(12, 4, 3, (64, 96), space=SPACE)
+    assert members[3].name == "random_03"
+
+
+def test_named_members():
+    paths = {member.genotype.path for member in default_path_members(3, space=SPACE)}
+    assert paths == {(0, 0, 0, 0)}
+    (deeplab,) = known_path_members({"deeplabv3": 5})
+    assert deeplab.genotype.cell == PRESETS["auto_deeplab"].cell
+    assert deeplab.filter_multiplier == 5
+    with pytest.raises(ValueError, match=r"unknown \['deeplabv9'\]; choose from"):
+        known_path_members({"deeplabv9": 5})
+    (baseline,) = baseline_members({"deeplab_v3_plus_resnet50": 0.25})
+    assert (baseline.network, baseline.width) == ("deeplab_v3_plus_resnet50", 0.25)
