@@ -31,6 +31,8 @@
     alpha.png, beta.png,       runs.search_result -> the user
     alpha_history.png,
     beta_history.png
+    ranking.jsonl              scores of candidates with shared weights
+                               runs.sampled_search -> the same
     evaluation/                scores, page and pictures
                                evaluation.results -> the user
 
@@ -63,6 +65,7 @@ ARCHITECTURE_FILE = "architecture.jsonl"
 GENOTYPE_FILE = "genotype.json"
 STUDY_FILE = "study.json"
 MEMBERS_FILE = "members.jsonl"
+RANKING_FILE = "ranking.jsonl"
 ARCHITECTURE_PICTURE = "architecture.png"
 ALPHA_PICTURE = "alpha.png"
 BETA_PICTURE = "beta.png"

@@ -16,7 +16,7 @@ from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 from adl_tf.space.search_space import MOVE_OFFSETS, MOVES, aspp_rates, level_stride
 
 # The decoder reads the cell that leaves stride 4, but none beyond the third.
-_LOW_LEVEL_LAYERS = 3
+LOW_LEVEL_LAYERS = 3
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
@@ -79,7 +79,7 @@ class DecodedBackbone(ImageNetwork, keras_cv.models.Backbone):
             before_previous, previous = previous, output
             sizes_like.setdefault(level, output)
             names[f"P{level + 2}"] = name
-            if level == 0 and layer < _LOW_LEVEL_LAYERS:
+            if level == 0 and layer < LOW_LEVEL_LAYERS:
                 low_level = name
         super().__init__(inputs=images, outputs=previous, **kwargs)
         self.genotype = genotype

@@ -1,6 +1,6 @@
 """Random genotypes, a baseline for the result of a search."""
 
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Tuple
 
 import numpy as np
 
@@ -9,16 +9,8 @@ from adl_tf.space.ops import NONE
 from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace
 
 
-def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype:
-    """Draws a path and a cell, each uniformly.
-
-    Every path of the space is equally likely. A block reads two different inputs, as a
-    decoded one does, and any op but none on each.
-
-    Args:
-      space: the search space.
-      random: numpy's generator.
-    """
+def sample_path(space: SearchSpace, random: np.random.Generator) -> Tuple[int, ...]:
+    """Draws a path; every path of the space is equally likely."""
     # ways[l][s]: number of ways to finish a path that is at level s in layer l.
     ways = [np.ones(space.num_levels)]
     for _ in range(space.num_layers - 1):
@@ -30,6 +22,19 @@ def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype
         levels = [level for level in levels if 0 <= level < space.num_levels]
         weights = ways[layer][levels]
         path.append(int(random.choice(levels, p=weights / weights.sum())))
+    return tuple(path)
+
+
+def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype:
+    """Draws a path and a cell, each uniformly.
+
+    A block reads two different inputs, as a decoded one does, and any op but none on each.
+
+    Args:
+      space: the search space.
+      random: numpy's generator.
+    """
+    path = sample_path(space, random)
     ops = [op for op in space.ops if op != NONE]
     cell = [
         [
