@@ -2,7 +2,9 @@
 
 import doctest
 import importlib
+import pathlib
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -39,6 +41,12 @@ def test_every_public_name_is_there_and_documented():
             assert value.__name__ == name and value.__doc__, name
             assert name in dir(adl_tf)
     assert not hasattr(adl_tf, "no_such_name")
+
+
+def test_the_reference_lists_every_public_name():
+    index = pathlib.Path(__file__).parents[1] / "docs" / "reference" / "index.md"
+    listed = re.findall(r"^\| \[`(\w+)`\]", index.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(["__version__", *listed]) == sorted(adl_tf.__all__)
 
 
 def test_no_public_name_is_that_of_a_module():

@@ -70,6 +70,9 @@ def test_interrupted_conversion_ends_in_one_line(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts what it puts in the background with SIGINT ignored, pytest included, and
+        # processes inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     wait_for(lambda: len(list(tmp_path.glob("train-*"))) >= 10)
     workers = children(process.pid)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from adl_tf.models.auto_deeplab import DecodedBackbone, DecodedNetwork
-from adl_tf.models.baselines import DeepLabV3Plus
+from adl_tf.models.baselines import RESNET_BLOCKS, DeepLabV3Plus
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import SearchSpace
@@ -55,6 +55,14 @@ def check_equal(loaded, network):
     for variable in network.variables:
         np.testing.assert_array_equal(values[short_name(variable)], variable.numpy())
     np.testing.assert_array_equal(loaded(IMAGES), network(IMAGES))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow_resnet():
+    """One block per stack: what is saved has the same structure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(RESNET_BLOCKS, 50, (1, 1, 1, 1))
+        yield
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

@@ -108,7 +108,7 @@ my_search_parts.my_optimizer.rate = 0.01
 SearchSpace.num_layers = 2
 SearchSpace.num_blocks = 1
 SearchSpace.filter_multiplier = 2
-SearchSpace.separable_atrous = True
+SearchSpace.ops = ('none', 'skip_connect', 'sep_conv_3x3')
 """
 
 
