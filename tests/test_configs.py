@@ -7,15 +7,17 @@ import pytest
 from processes import run
 
 import adl_tf.runs.search_run  # noqa: F401  Its configurables are what the configs bind.
+import adl_tf.runs.study  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
 from adl_tf.configuration import CONFIG_DIR, parse_gin
+from adl_tf.runs.study_members import known_path_members, random_members
 
 SIZES = ("auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l")
 CONFIGS = sorted(
     os.path.relpath(os.path.join(folder, name), CONFIG_DIR)
     for folder, _, names in os.walk(CONFIG_DIR)
     for name in names
-    if name.endswith(".gin") and not name.startswith(("base_", *SIZES))
+    if name.endswith(".gin") and not name.startswith(("base_", "study.gin", *SIZES))
 )
 
 
@@ -27,6 +29,16 @@ def test_config(config):
         length = "run_search.epochs" if "search" in config else "run_training.steps"
         for binding in ("RunData.dataset_dir", length):
             assert gin.query_parameter(binding) is not None
+    finally:
+        gin.clear_config()
+
+
+def test_study():
+    try:
+        parse_gin(["study.gin"], [])
+        assert len(gin.query_parameter("run_study.members")) == 3
+        assert len(random_members()) == 40
+        assert {member.name for member in known_path_members()} >= {"auto_deeplab", "deeplabv3"}
     finally:
         gin.clear_config()
 
