@@ -59,9 +59,9 @@ def check_equal(loaded, network):
 
 @pytest.fixture(scope="module", autouse=True)
 def shallow_resnet():
-    """One block per stack: what is saved has the same structure."""
+    """Two blocks per stack: what is saved has the same structure."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RESNET_BLOCKS, 50, (1, 1, 1, 1))
+        patch.setitem(RESNET_BLOCKS, 50, (2, 2, 2, 2))
         yield
 
 
