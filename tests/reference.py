@@ -314,8 +314,8 @@ def randomize_moving_statistics(layer, seed=0):
     """Means around 0 and variances around 1 for every batch norm of a layer or model."""
     rng = np.random.default_rng(seed)
     for variable in layer.non_trainable_variables:
-        if variable.name.endswith(("gamma:0", "beta:0")):
-            continue  # Of the pooling branches' batch norms, which are not trained.
+        if variable.name.endswith(("gamma:0", "beta:0", "temperature:0")):
+            continue  # Of the pooling branches' batch norms; the temperature stays 1.
         shape = variable.shape
         mean, variance = rng.normal(0, 0.3, shape), rng.uniform(0.5, 2.0, shape)
         if "_statistics" in variable.name:
