@@ -9,7 +9,17 @@ from setuptools import find_packages, setup
 VERSION = re.search(r'__version__ = "(.*)"', pathlib.Path("adl_tf/__init__.py").read_text()).group(
     1
 )
-PROGRAMS = ("search", "train", "decode", "sample", "profile", "evaluate", "export", "predict")
+PROGRAMS = (
+    "search",
+    "study",
+    "train",
+    "decode",
+    "sample",
+    "profile",
+    "evaluate",
+    "export",
+    "predict",
+)
 
 setup(
     name="adl-tf",
