@@ -108,7 +108,7 @@ def run_member(
     genotype, search = member.genotype, None
     if member.search:
         search_dir = os.path.join(directory, "search")
-        search = _run("search", [*_settings(member.search, member.search_seed)], search_dir)
+        search = _run("search", _settings(member.search, member.search_seed), search_dir)
         genotype = load_genotype(os.path.join(search_dir, GENOTYPE_FILE))
     arguments = _settings(training, seed)
     arguments += [
