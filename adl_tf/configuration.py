@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import gin  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
+from adl_tf.space.budget import Budget  # noqa: E402
 from adl_tf.space.network_sizes import NetworkSizes  # noqa: E402
 from adl_tf.space.search_space import SearchSpace  # noqa: E402
 
@@ -22,6 +23,7 @@ _INVALID = (OSError, ValueError, SyntaxError, RuntimeError, NameError, Attribute
 # The space itself does not depend on gin.
 configured_space = gin.external_configurable(SearchSpace)
 configured_sizes = gin.external_configurable(NetworkSizes)
+configured_budget = gin.external_configurable(Budget)
 
 
 class Interrupted(Exception):

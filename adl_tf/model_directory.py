@@ -65,6 +65,7 @@ ARCHITECTURE_FILE = "architecture.jsonl"
 GENOTYPE_FILE = "genotype.json"
 STUDY_FILE = "study.json"
 MEMBERS_FILE = "members.jsonl"
+LOG_FILE = "log.txt"  # What a run of a study told on stderr.
 RANKING_FILE = "ranking.jsonl"
 ARCHITECTURE_PICTURE = "architecture.png"
 ALPHA_PICTURE = "alpha.png"

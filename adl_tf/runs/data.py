@@ -6,6 +6,7 @@ import os
 from typing import Any, Dict, Iterator, Optional
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from adl_tf.data.description import IGNORE_LABEL
@@ -14,6 +15,7 @@ from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream, train_stream
 from adl_tf.runs.checks import require_positive
 from adl_tf.sizes import crop_sides
+from adl_tf.training.losses import median_frequency_weights
 from data_prep.dataset_dir import find_dataset
 
 # The module of the streams does not depend on gin.
@@ -124,6 +126,20 @@ class RunData:
                 "BATCH_SIZE."
             )
         return steps
+
+    def class_weights(self) -> np.ndarray:
+        """Weights that make rare classes count more, see `median_frequency_weights`.
+
+        Raises:
+          ValueError: the data set does not say how frequent its classes are.
+        """
+        frequencies = self.train_reader.description.splits[self._train_split].class_frequencies
+        if frequencies is None:
+            raise ValueError(
+                "class_balanced_loss needs the class frequencies of dataset.json; convert the "
+                "data set with data_prep, or turn it off."
+            )
+        return median_frequency_weights(frequencies)
 
     def schedule(self, steps_per_epoch: int) -> Dict[str, int]:
         """What a resumed run must not change, for `schedule.json`: otherwise its position in the

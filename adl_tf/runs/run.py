@@ -41,7 +41,7 @@ def fit_phases(
     model: tf.keras.Model,
     phases: Sequence[Phase],
     training_data: Callable[[bool], tf.data.Dataset],
-    validation: tf.data.Dataset,
+    validation: Optional[tf.data.Dataset],
     watchers: Sequence[tf.keras.callbacks.Callback],
     records: Sequence[tf.keras.callbacks.Callback],
 ) -> None:
@@ -53,7 +53,7 @@ def fit_phases(
       phases: see `plan_phases`.
       training_data: returns the data of alternating or of weight-only steps, from where the model
         stands.
-      validation: scored after each epoch.
+      validation: scored after each epoch; None for no scores.
       watchers: callbacks of the steps.
       records: callbacks of the epochs, which save the results of a step or an epoch; the last one
         saves the state of the others.
@@ -83,12 +83,14 @@ def fit_phases(
 
 def end_epoch(
     model: tf.keras.Model,
-    validation: tf.data.Dataset,
+    validation: Optional[tf.data.Dataset],
     epoch: int,
     records: Sequence[tf.keras.callbacks.Callback],
 ) -> None:
     """Validates an epoch whose steps are all done; `fit` does not support zero steps."""
-    scores = model.evaluate(validation, verbose=0, return_dict=True)
+    scores = {}
+    if validation is not None:
+        scores = model.evaluate(validation, verbose=0, return_dict=True)
     for callback in records:
         callback.on_epoch_end(epoch, {f"val_{name}": value for name, value in scores.items()})
 

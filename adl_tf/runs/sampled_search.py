@@ -3,16 +3,16 @@
 import dataclasses
 import os
 import time
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional
 
 import gin
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from adl_tf.configuration import configured_sizes, configured_space, say
 from adl_tf.evaluation.metrics import count_pixels, mean_iou
 from adl_tf.model_directory import (
+    ARCHITECTURE_PICTURE,
     GENOTYPE_FILE,
     RANKING_FILE,
     SCHEDULE_FILE,
@@ -24,14 +24,23 @@ from adl_tf.model_directory import (
 from adl_tf.models.shared_network import SharedNetwork, recalibrated
 from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
-from adl_tf.space.fair_sampling import FairSampler
+from adl_tf.runs.phases import plan_phases
+from adl_tf.runs.run import fit_phases, start_or_resume
+from adl_tf.space.budget import Budget
+from adl_tf.space.evolution import evolve
 from adl_tf.space.genotype import Genotype, save_genotype
 from adl_tf.space.network_sizes import NetworkSizes
-from adl_tf.space.sampling import sample_genotype
 from adl_tf.space.search_space import SearchSpace
-from adl_tf.training.devices import configure_runtime, seeded
-from adl_tf.training.losses import segmentation_loss
-from adl_tf.training.optimizers import weight_optimizer
+from adl_tf.training.callbacks.metrics_log import MetricsLog
+from adl_tf.training.callbacks.progress_bar import ProgressBar
+from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
+from adl_tf.training.checkpointing import Checkpointing
+from adl_tf.training.devices import check_single_device, configure_runtime, seeded
+from adl_tf.training.losses import weighted_loss
+from adl_tf.training.optimizers import Optimizer, weight_optimizer
+from adl_tf.training.sampled_model import SampledModel
+from adl_tf.visualization.architecture import draw_architecture
+from adl_tf.visualization.figure import save_figure
 
 
 @gin.configurable
@@ -40,34 +49,41 @@ def run_sampled_search(
     data: Optional[RunData] = None,
     space: Optional[SearchSpace] = None,
     sizes: Optional[NetworkSizes] = None,
+    budget: Optional[Callable[..., Budget]] = None,
     steps: int = gin.REQUIRED,
     candidates: int = 100,
+    random_share: float = 0.5,
     keep: int = 5,
-    checkpoint_steps: int = 200,
-    weight_decay: float = 4e-5,
+    checkpoint_steps: int = 100,
+    class_balanced_loss: bool = False,
     norm_momentum: float = 0.97,
+    weight_optimizer: Callable[..., Optimizer] = weight_optimizer,
 ) -> Dict[str, Any]:
-    """Trains shared weights one genotype at a time, then ranks random genotypes with them.
+    """Trains shared weights one genotype at a time, then ranks genotypes with them.
 
-    Random search with weight sharing (https://arxiv.org/abs/1902.07638). Each step draws a
-    genotype, fairly over the ops, and trains its layers on trainA; candidates are scored on trainB
-    with the weights that they inherit, see `rank_genotypes`.
+    Random search with weight sharing (https://arxiv.org/abs/1902.07638), here with genotypes that
+    are fair over the ops, and with candidates that evolve. Each step draws a genotype and trains
+    its layers on trainA. Then candidates are scored on trainB with the weights that they inherit,
+    see `Ranker`. The same command resumes either.
 
     Args:
       model_dir: directory of everything that is written.
       data: images; None for those that gin binds.
       space: what is searched; None for the one that gin binds.
       sizes: of stem, ASPP and decoder; None for those that gin binds.
+      budget: makes the budget of the candidates, given `num_classes` and `sizes`; None for none.
       steps: training steps.
-      candidates: random genotypes to score.
+      candidates: genotypes to score.
+      random_share: share of them that is random; the others are mutants of the best.
       keep: how many of the best are returned.
       checkpoint_steps: steps between checkpoints.
-      weight_decay: L2 coefficient of the weights.
+      class_balanced_loss: weigh pixels by median frequency / frequency of their class.
       norm_momentum: of the moving statistics of batch norms.
+      weight_optimizer: makes the weights' optimizer, given `total_steps`.
 
     Returns:
-      genotype (path of the best one's file), best (the `keep` best, as lines of ranking.jsonl),
-      steps, seconds (of this run), model_dir.
+      genotype (path of the best one's file), path, cell, miou (its score on trainB), best (the
+      `keep` best, as lines of ranking.jsonl), weight_steps, seconds (of this run), model_dir.
 
     Raises:
       ValueError, FileNotFoundError: bad configuration or data set.
@@ -75,8 +91,11 @@ def run_sampled_search(
     started = time.time()
     data, space = data or RunData(), space or configured_space()
     sizes = sizes or configured_sizes()
-    require_positive(steps=steps, candidates=candidates, keep=keep)
+    require_positive(
+        steps=steps, candidates=candidates, keep=keep, checkpoint_steps=checkpoint_steps
+    )
     configure_runtime()
+    check_single_device()
     with seeded(data.seed), data.open():
         content = {
             **dataclasses.asdict(space),
@@ -84,129 +103,131 @@ def run_sampled_search(
             "sizes": sizes.to_dict(),
         }
         claim_model_dir(model_dir, SPACE_FILE, content)
-        claim_model_dir(model_dir, SCHEDULE_FILE, {**data.schedule(steps), "steps": steps})
+        claim_model_dir(model_dir, SCHEDULE_FILE, data.schedule(steps))
+        class_weights = data.class_weights() if class_balanced_loss else None
         network = SharedNetwork(space, data.num_classes, sizes, norm_momentum)
-        _train(model_dir, network, data, steps, checkpoint_steps, weight_decay)
-        random = np.random.default_rng([data.seed, 1])
-        genotypes = [sample_genotype(space, random) for _ in range(candidates)]
-        lines = rank_genotypes(model_dir, network, data, genotypes)
-    best = sorted(lines, key=lambda line: -line["miou"])[:keep]
+        model = SampledModel(network, class_weights, data.seed)
+        model.compile(weight_optimizer(total_steps=steps))
+        model.build((None, *data.crop_size, 3))
+        _train(model_dir, model, data, steps, checkpoint_steps)
+        ranker = Ranker(model_dir, network, data, class_weights)
+        allowed = lambda genotype: True  # noqa: E731
+        if budget:
+            allowed = budget(num_classes=data.num_classes, sizes=sizes).met_by
+        scores = evolve(
+            space,
+            lambda genotype: ranker.score(genotype)["miou"],
+            np.random.default_rng([data.seed, 1]),
+            candidates,
+            allowed,
+            random_share,
+        )
+    best = sorted(scores, key=lambda genotype: -scores[genotype])[:keep]
     file = os.path.join(model_dir, GENOTYPE_FILE)
-    save_genotype(Genotype(**best[0]["genotype"]), file, miou=best[0]["miou"])
+    save_genotype(best[0], file, miou=scores[best[0]])
+    save_figure(draw_architecture(best[0]), os.path.join(model_dir, ARCHITECTURE_PICTURE))
     return {
         "genotype": file,
-        "best": best,
-        "steps": steps,
+        **best[0].to_dict(),
+        "miou": scores[best[0]],
+        "best": [ranker.score(genotype) for genotype in best],
+        "weight_steps": int(model.optimizer.iterations),
         "seconds": round(time.time() - started, 1),
         "model_dir": model_dir,
     }
 
 
 def _train(
-    model_dir: str,
-    network: SharedNetwork,
-    data: RunData,
-    steps: int,
-    checkpoint_steps: int,
-    weight_decay: float,
+    model_dir: str, model: SampledModel, data: RunData, steps: int, checkpoint_steps: int
 ) -> None:
     """Trains to the last step, or on from the newest checkpoint."""
-    optimizer = weight_optimizer(total_steps=steps)
-    done = tf.Variable(0, dtype=tf.int64)
-    checkpoint = tf.train.Checkpoint(network=network, optimizer=optimizer, done=done)
-    manager = tf.train.CheckpointManager(checkpoint, model_dir, max_to_keep=2)
-    if manager.latest_checkpoint:
-        # Layers that are not made yet get their values when they are.
-        checkpoint.restore(manager.latest_checkpoint)
-    first = int(done)
-    say(f"{'Resuming in' if first else 'Writing to'} {model_dir} (step {first} of {steps}).")
-    sampler = FairSampler(network.space, data.seed)
-    for _ in range(first):
-        sampler.draw()
-    stream = iter(data.training_stream(first * data.batch_size, "A"))
-    bar = tqdm(range(first, steps), initial=first, total=steps, mininterval=0.5)
-    mean = None
-    for step in bar:
-        batch, genotype = next(stream), sampler.draw()
-        with tf.GradientTape() as tape:
-            logits = network.compute(batch["image"], genotype, training=True)
-            loss = segmentation_loss(batch["label"], logits)
-        variables = network.used_variables()
-        gradients = tape.gradient(loss, variables)
-        gradients = [g + weight_decay * v for g, v in zip(gradients, variables)]
-        optimizer.apply_gradients(zip(gradients, variables))
-        done.assign(step + 1)
-        value = float(loss)
-        if not np.isfinite(value):
-            raise ValueError(
-                f"the loss is not finite at step {step}; lower weight_optimizer.initial_rate. The "
-                f"last checkpoint in {model_dir} is kept."
-            )
-        mean = value if mean is None else 0.98 * mean + 0.02 * value
-        bar.set_postfix(loss=f"{mean:.3f}", layers=len(network.shared))
-        if (step + 1) % checkpoint_steps == 0 or step + 1 == steps:
-            manager.save(checkpoint_number=step + 1)
+    epoch_steps = min(steps, checkpoint_steps)
+    checkpointing = Checkpointing(
+        model_dir,
+        epoch_steps,
+        epoch_steps,
+        network=model.network,
+        optimizer=model.optimizer,
+        positions=model.positions,
+    )
+    # Layers that are not made yet get their values when they are.
+    start_or_resume(
+        model_dir, checkpointing, lambda: f"step {int(model.optimizer.iterations)} of {steps}"
+    )
+    watchers = [
+        StopWhenNotFinite(model_dir, model.optimizer, "weight_optimizer.initial_rate"),
+        ProgressBar(),
+    ]
+    log = MetricsLog(model_dir, model.network, model.optimizer, data.val_reader.description, [])
+    with checkpointing:
+        fit_phases(
+            model_dir,
+            model,
+            plan_phases(steps, epoch_steps, checkpointing.epoch, checkpointing.step),
+            lambda _: data.training_stream(int(model.positions[0].numpy()), "A"),
+            None,
+            watchers,
+            [log, checkpointing],
+        )
 
 
-def rank_genotypes(
-    model_dir: str,
-    network: SharedNetwork,
-    data: RunData,
-    genotypes: Sequence[Genotype],
-    calibration_batches: int = 8,
-    batches: int = 16,
-) -> List[Dict[str, Any]]:
-    """Scores genotypes with the weights that they inherit.
+@gin.configurable
+class Ranker:
+    """Scores genotypes with the weights that they inherit, on trainB.
 
-    The batch norms of each are recalibrated on trainA first; all see the same crops of trainB.
-    Scores that `ranking.jsonl` has already are not computed again.
+    The batch norms of each are recalibrated on trainA first. All see the same crops. What
+    `ranking.jsonl` has already is not computed again.
 
     Args:
       model_dir: gets `ranking.jsonl`.
       network: trained shared weights.
       data: images.
-      genotypes: of the network's space.
+      class_weights: of the loss.
       calibration_batches: batches of trainA for the statistics.
       batches: batches of trainB to score.
-
-    Returns:
-      a line for each genotype: genotype, miou (recalibrated), miou_before (with the statistics of
-      the mixture), loss (recalibrated).
     """
-    path = os.path.join(model_dir, RANKING_FILE)
-    known = read_json_lines(path, key="key")
-    calibration = _first_batches(data, "A", calibration_batches)
-    scored = _first_batches(data, "B", batches)
-    lines = []
-    for genotype in tqdm(genotypes, desc="candidates"):
+
+    def __init__(
+        self,
+        model_dir: str,
+        network: SharedNetwork,
+        data: RunData,
+        class_weights: Optional[np.ndarray] = None,
+        calibration_batches: int = 4,
+        batches: int = 12,
+    ):
+        self._path = os.path.join(model_dir, RANKING_FILE)
+        self._network = network
+        self._class_weights = class_weights
+        self._known = read_json_lines(self._path, key="key")
+        self._calibration = _first_batches(data, "A", calibration_batches)
+        self._batches = _first_batches(data, "B", batches)
+
+    def score(self, genotype: Genotype) -> Dict[str, Any]:
+        """key, genotype, miou and loss of a genotype."""
         key = str(genotype)
-        if key not in known:
-            before, _ = _score(network, genotype, scored)
-            with recalibrated(network, genotype, [batch["image"] for batch in calibration]):
-                miou, loss = _score(network, genotype, scored)
-            line = {
-                "key": key,
-                "genotype": genotype.to_dict(),
-                "miou": miou,
-                "miou_before": before,
-                "loss": loss,
-            }
-            append_json_line(path, line)
-            known[key] = line
-        lines.append(known[key])
-    return lines
+        if key not in self._known:
+            images = [batch["image"] for batch in self._calibration]
+            with recalibrated(self._network, genotype, images):
+                scores = self.measure(genotype)
+            line = {"key": key, "genotype": genotype.to_dict(), **scores}
+            append_json_line(self._path, line)
+            self._known[key] = line
+            best = max(line["miou"] for line in self._known.values())
+            say(f"candidate {len(self._known)}: mIoU {line['miou']:.4f}, best {best:.4f}")
+        return self._known[key]
+
+    def measure(self, genotype: Genotype) -> Dict[str, float]:
+        """miou and loss with the batch norms as they are."""
+        counts, losses = 0, []
+        for batch in self._batches:
+            logits = self._network.compute(batch["image"], genotype, training=False)
+            loss, weight = weighted_loss(batch["label"], logits, class_weights=self._class_weights)
+            losses.append(float(loss / weight))
+            predictions = tf.argmax(logits, -1, tf.int32)
+            counts = counts + count_pixels(batch["label"], predictions, self._network.num_classes)
+        return {"miou": mean_iou(counts.numpy()), "loss": float(np.mean(losses))}
 
 
 def _first_batches(data: RunData, subset: str, count: int) -> List[Dict[str, tf.Tensor]]:
     return list(data.training_stream(0, subset).take(count))
-
-
-def _score(network: SharedNetwork, genotype: Genotype, batches):
-    """(mean IoU, mean loss) over batches."""
-    counts, losses = 0, []
-    for batch in batches:
-        logits = network.compute(batch["image"], genotype, training=False)
-        losses.append(float(segmentation_loss(batch["label"], logits)))
-        predictions = tf.argmax(logits, -1, tf.int32)
-        counts = counts + count_pixels(batch["label"], predictions, network.num_classes)
-    return mean_iou(counts.numpy()), float(np.mean(losses))

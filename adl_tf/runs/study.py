@@ -1,11 +1,15 @@
 """A study: many trainings under one protocol, and the searches whose results they train."""
 
+import collections
 import json
 import os
+import queue
 import subprocess
 import sys
+import threading
 import time
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 import gin
 
@@ -13,7 +17,9 @@ from adl_tf.configuration import say
 from adl_tf.files import make_directory
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
+    LOG_FILE,
     MEMBERS_FILE,
+    METRICS_FILE,
     STUDY_FILE,
     append_json_line,
     claim_model_dir,
@@ -21,9 +27,10 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, build_network, read_network_description
+from adl_tf.runs.checks import require_positive
 from adl_tf.runs.study_members import Member
 from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import load_genotype, save_genotype
+from adl_tf.space.genotype import Genotype, load_genotype, save_genotype
 
 
 class MemberFailure(Exception):
@@ -37,19 +44,23 @@ def run_study(
     members: Sequence[Callable[[], List[Member]]] = gin.REQUIRED,
     image_size: Tuple[int, int] = gin.REQUIRED,
     seeds: Sequence[int] = (0,),
+    workers: int = 1,
 ) -> Dict[str, Any]:
-    """Runs the members that are not done yet, one after the other, each in a process of its own.
+    """Runs the members that are not done yet, each in a process of its own.
 
     A member that fails is reported and passed over; the same command tries it again. After an
     interruption the same command resumes where it stopped.
 
     Args:
       study_dir: directory of everything that is written: `members.jsonl`, with a line for each
-        training that is done, and a folder for each run.
+        training that is done, and a folder for each run, whose messages are in its `log.txt`.
       training: gin files, and bindings such as "STEPS = 500", of every training.
       members: functions that list the members, see `study_members`.
       image_size: (H, W) in pixels at which costs are counted.
       seeds: each member is trained with each of them.
+      workers: members that run at the same time, each on its share of the cores. Small networks
+        use few cores well: two trainings on a core each take less time than one after the other
+        on both.
 
     Returns:
       trainings, failed (numbers), members (the file).
@@ -57,6 +68,7 @@ def run_study(
     Raises:
       ValueError: two members of one name, or a study of other settings in the directory.
     """
+    require_positive(workers=workers)
     listed = [member for list_members in members for member in list_members()]
     names = [member.name for member in listed]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -66,24 +78,96 @@ def run_study(
     path = os.path.join(study_dir, MEMBERS_FILE)
     trainings = [(member, seed) for seed in seeds for member in listed]
     done = read_json_lines(path, key="training")
-    left = [(m, seed) for m, seed in trainings if _training_name(m, seed) not in done]
+    left = [(m, seed) for m, seed in trainings if training_name(m, seed) not in done]
     failed, started = 0, time.time()
-    for index, (member, seed) in enumerate(left):
-        mean = (time.time() - started) / index / 60 if index else 0
-        say(
-            f"{_training_name(member, seed)}: {len(trainings) - len(left) + index + 1} of "
-            f"{len(trainings)}"
-            + (f", about {mean * (len(left) - index):.0f} minutes left" if index else "")
-        )
+
+    def task(member, seed):
+        return lambda: run_member(study_dir, member, seed, training, image_size)
+
+    for index, result in enumerate(run_side_by_side([task(m, s) for m, s in left], workers), 1):
         try:
-            append_json_line(path, run_member(study_dir, member, seed, training, image_size))
+            line = result()
         except MemberFailure as error:
             failed += 1
             say(f"failed, passed over: {error}")
+            continue
+        append_json_line(path, line)
+        minutes = (time.time() - started) / index * (len(left) - index) / 60
+        say(
+            f"{line['training']}: mIoU {line['val_miou']:.3f}; {len(trainings) - len(left) + index}"
+            f" of {len(trainings)}, about {minutes:.0f} minutes left"
+        )
     return {"trainings": len(trainings), "failed": failed, "members": path}
 
 
-def _training_name(member: Member, seed: int) -> str:
+def run_side_by_side(
+    tasks: Sequence[Callable[[], Any]], workers: int
+) -> Iterator[Callable[[], Any]]:
+    """Runs tasks in threads, each on its share of the cores, which its processes inherit.
+
+    Yields:
+      for each task that ended, in the order in which they end, a function that returns its result
+      or raises what it raised.
+    """
+    shares: queue.SimpleQueue[Set[int]] = queue.SimpleQueue()
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    for worker in range(workers):
+        shares.put(set(cores[worker::workers]))
+
+    def run(task):
+        share = shares.get()
+        try:
+            if share:
+                os.sched_setaffinity(0, share)  # Of this thread.
+            return task()
+        finally:
+            shares.put(share)
+
+    with ThreadPoolExecutor(workers) as executor:
+        futures = [executor.submit(run, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            _processes.terminate()
+            raise
+
+
+class _Processes:
+    """The processes that run now."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running: Set[subprocess.Popen] = set()
+
+    def run(self, command: Sequence[str], log: str) -> Tuple[int, str]:
+        """Runs a command to its end: (status, what it printed); its messages go to a file."""
+        with open(log, "a") as messages:
+            with self._lock:
+                process = subprocess.Popen(
+                    command, stdout=subprocess.PIPE, stderr=messages, text=True
+                )
+                self._running.add(process)
+            output, _ = process.communicate()
+        self._running.discard(process)
+        return process.returncode, output
+
+    def terminate(self) -> None:
+        """Asks them to end; each saves where it is."""
+        with self._lock:
+            for process in self._running:
+                process.terminate()
+
+
+_processes = _Processes()
+# Trainings of one member with different seeds wait for one search.
+_searching: Dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
+
+
+def training_name(member: Member, seed: int) -> str:
+    """The name of a training, and its directory inside that of the study."""
     return f"{member.name}/seed_{seed}"
 
 
@@ -98,18 +182,13 @@ def run_member(
 
     Returns:
       the line of `members.jsonl`: training (its name), member, seed, genotype, cost (see
-      `NetworkCost.summary`), val_miou (of the last step), search (what it printed), seconds,
-      command.
+      `NetworkCost.summary`), val_miou (of the last step), metrics (of every validation), search
+      (what it printed), seconds, command.
 
     Raises:
       MemberFailure: the search or the training failed.
     """
-    directory = os.path.join(study_dir, member.name)
-    genotype, search = member.genotype, None
-    if member.search:
-        search_dir = os.path.join(directory, "search")
-        search = _run("search", _settings(member.search, member.search_seed), search_dir)
-        genotype = load_genotype(os.path.join(search_dir, GENOTYPE_FILE))
+    model_dir = os.path.join(study_dir, training_name(member, seed))
     arguments = _settings(training, seed)
     arguments += [
         f"--gin_param=RunNetwork.network = {member.network!r}",
@@ -117,20 +196,23 @@ def run_member(
     ]
     if member.filter_multiplier is not None:
         arguments.append(f"--gin_param=RunNetwork.filter_multiplier = {member.filter_multiplier}")
+    with _searching[member.name]:
+        genotype, search = _find_genotype(os.path.join(study_dir, member.name), member)
     if genotype is not None:
-        make_directory(directory)
-        file = os.path.join(directory, GENOTYPE_FILE)
+        make_directory(model_dir)
+        file = os.path.join(model_dir, GENOTYPE_FILE)
         save_genotype(genotype, file)
         arguments.append(f"--genotype={file}")
-    model_dir = os.path.join(study_dir, _training_name(member, seed))
     result = _run("train", arguments, model_dir)
+    metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch")
     line = {
-        "training": _training_name(member, seed),
+        "training": training_name(member, seed),
         "member": member.name,
         "seed": seed,
         "network": member.network,
         "cost": _cost(model_dir, image_size),
         "val_miou": result["val_miou"],
+        "metrics": [metrics[epoch] for epoch in sorted(metrics)],
         "seconds": result["seconds"],
         "command": result["command"],
     }
@@ -139,6 +221,17 @@ def run_member(
     if search is not None:
         line["search"] = search
     return line
+
+
+def _find_genotype(
+    directory: str, member: Member
+) -> Tuple[Optional[Genotype], Optional[Dict[str, Any]]]:
+    """A member's genotype, and what the search that found it printed."""
+    if not member.search:
+        return member.genotype, None
+    search_dir = os.path.join(directory, "search")
+    search = _run("search", _settings(member.search, member.search_seed), search_dir)
+    return load_genotype(os.path.join(search_dir, GENOTYPE_FILE)), search
 
 
 def _settings(settings: Sequence[str], seed: int) -> List[str]:
@@ -153,15 +246,11 @@ def _settings(settings: Sequence[str], seed: int) -> List[str]:
 def _run(program: str, arguments: Sequence[str], model_dir: str) -> Dict[str, Any]:
     """Runs a program to its end; what it printed, and its command."""
     command = ["-m", f"adl_tf.{program}", *arguments, f"--model_dir={model_dir}"]
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
-    try:
-        output, _ = process.communicate()
-    except BaseException:
-        process.terminate()  # It saves where it is.
-        process.wait()
-        raise
-    if process.returncode:
-        raise MemberFailure(f"{program} in {model_dir} ended with status {process.returncode}.")
+    make_directory(model_dir)
+    log = os.path.join(model_dir, LOG_FILE)
+    status, output = _processes.run([sys.executable, *command], log)
+    if status:
+        raise MemberFailure(f"{program} in {model_dir} ended with status {status}, see {log}.")
     return {**json.loads(output.splitlines()[-1]), "command": ["python", *command]}
 
 

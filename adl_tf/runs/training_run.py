@@ -4,10 +4,8 @@ import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import gin
-import numpy as np
 import tensorflow as tf
 
-from adl_tf.data.reader import RecordReader
 from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE, claim_model_dir
 from adl_tf.models.registry import NetworkDescription
 from adl_tf.models.trained_on import write_run
@@ -30,7 +28,7 @@ from adl_tf.training.devices import (
     precision_policy,
     seeded,
 )
-from adl_tf.training.losses import median_frequency_weights, weighted_loss
+from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, training_optimizer
 from adl_tf.training.training_model import TrainingModel
 
@@ -78,7 +76,7 @@ def run_training(
     with seeded(data.seed), precision_policy(precision), deterministic, data.open():
         epoch_steps = _steps_per_epoch(data, steps, validate_every)
         description = network.describe(data.num_classes)
-        class_weights = _class_weights(data.train_reader) if class_balanced_loss else None
+        class_weights = data.class_weights() if class_balanced_loss else None
         strategy = distribution_strategy()
         with strategy.scope():
             built = network.build(description, resumed=bool(tf.train.latest_checkpoint(model_dir)))
@@ -100,16 +98,6 @@ def _steps_per_epoch(data: RunData, steps: int, validate_every: Optional[int]) -
     """Steps between validations."""
     one_pass = data.steps_per_pass()  # This also checks that there is at least one batch.
     return min(steps, validate_every or one_pass)
-
-
-def _class_weights(reader: RecordReader) -> np.ndarray:
-    frequencies = reader.description.splits[reader.split].class_frequencies
-    if frequencies is None:
-        raise ValueError(
-            "class_balanced_loss needs the class frequencies of dataset.json; convert the data "
-            "set with data_prep, or turn it off."
-        )
-    return median_frequency_weights(frequencies)
 
 
 def _claim(

@@ -2,6 +2,9 @@
 
 import json
 import os
+import sys
+import threading
+import time
 
 import pytest
 
@@ -47,9 +50,9 @@ def programs(monkeypatch):
     return calls, failing
 
 
-def run(directory, *members, seeds=(0,), training=("train.gin", "STEPS = 3")):
+def run(directory, *members, seeds=(0,), training=("train.gin", "STEPS = 3"), workers=1):
     return study.run_study(
-        str(directory / "study"), training, [lambda: list(members)], (33, 49), seeds
+        str(directory / "study"), training, [lambda: list(members)], (33, 49), seeds, workers
     )
 
 
@@ -84,6 +87,47 @@ def test_a_line_says_what_was_trained_and_what_it_costs(programs, tmp_path):
     assert (line["member"], line["seed"], line["val_miou"]) == ("a", 0, 0.25)
     assert line["genotype"] == GENOTYPE.to_dict()
     assert line["cost"] == network_cost(GENOTYPE, 4, 3, (33, 49)).summary()
+
+
+def test_several_at_a_time(programs, tmp_path):
+    calls, failing = programs
+    members = [Member(name, GENOTYPE) for name in "abc"]
+    failing.add("b/seed_0")
+    result = run(tmp_path, *members, seeds=(0, 1), workers=4)
+    assert (result["trainings"], result["failed"]) == (6, 1)
+    assert len(calls) == 6
+    names = {line["training"] for line in lines(tmp_path)}
+    assert names == {"a/seed_0", "c/seed_0", "a/seed_1", "b/seed_1", "c/seed_1"}
+
+
+def test_workers_share_the_cores():
+    before = os.sched_getaffinity(0)
+    both = threading.Barrier(2, timeout=60)
+
+    def task():
+        both.wait()  # Neither ends before the other has begun.
+        return os.sched_getaffinity(0)
+
+    shares = [result() for result in study.run_side_by_side([task, task], workers=2)]
+    assert set.union(*shares) == before == os.sched_getaffinity(0)
+    if len(before) > 1:
+        assert not shares[0] & shares[1]
+
+
+def test_processes_end_with_the_study(tmp_path):
+    log = str(tmp_path / "log.txt")
+    wait = [sys.executable, "-c", "import time; print('on', flush=True); time.sleep(600)"]
+
+    def fail():
+        while not study._processes._running:
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    tasks = [lambda: study._processes.run(wait, log), fail]
+    with pytest.raises(KeyboardInterrupt):
+        for result in study.run_side_by_side(tasks, workers=2):
+            result()
+    assert not study._processes._running
 
 
 def test_a_search_comes_before_the_training_of_what_it_finds(programs, tmp_path):

@@ -1,0 +1,83 @@
+"""Shared weights, trained one sampled genotype at a time."""
+
+from typing import Optional, Sequence
+
+import gin
+import tensorflow as tf
+
+from adl_tf.models.shared_network import SharedNetwork
+from adl_tf.space.fair_sampling import FairSampler
+from adl_tf.training.losses import weighted_loss
+from adl_tf.training.optimizers import Optimizer
+from adl_tf.training.segmentation_model import SegmentationModel
+
+
+@gin.configurable
+class SampledModel(SegmentationModel):
+    """Trains a `SharedNetwork` with `fit`; each step draws a genotype and trains its layers.
+
+    Runs eagerly, since every genotype is another graph.
+
+    Reference:
+      Guo et al., Single path one-shot NAS, section 3.2, https://arxiv.org/abs/1904.00420.
+
+    Args:
+      network: the shared weights.
+      class_weights: weight of the pixels of each class in the loss; None for 1.
+      seed: of the genotypes.
+      weight_decay: L2 coefficient of the convolutions' kernels, added to their gradient.
+      ignore_label: label without loss and score.
+    """
+
+    def __init__(
+        self,
+        network: SharedNetwork,
+        class_weights: Optional[Sequence[float]] = None,
+        seed: int = 0,
+        weight_decay: float = 4e-5,
+        ignore_label: int = 255,
+        **kwargs,
+    ):
+        super().__init__(network, ignore_label=ignore_label, **kwargs)
+        self.class_weights = class_weights
+        self.weight_decay = weight_decay
+        self._sampler = FairSampler(network.space, seed)
+        self._draws = 0
+
+    def compile(self, optimizer: Optimizer, **kwargs):
+        """Sets the optimizer of the weights."""
+        super().compile(optimizer, run_eagerly=True, **kwargs)
+
+    def build(self, input_shape):
+        """Creates the step counter; layers are created when a genotype first uses them."""
+        tf.keras.layers.Layer.build(self, input_shape)
+        self.optimizer.iterations  # noqa: B018
+
+    def _draw(self):
+        """The genotype of the next step; a resumed run draws again what came before it."""
+        for _ in range(self._draws, int(self.optimizer.iterations)):
+            self._sampler.draw()
+        self._draws = int(self.optimizer.iterations) + 1
+        return self._sampler.draw()
+
+    def train_step(self, data):
+        """One step of the layers of a genotype."""
+        (batch,) = self.read_batches(data)
+        genotype = self._draw()
+        with tf.GradientTape() as tape:
+            logits = self.network.compute(batch["image"], genotype, training=True)
+            loss, weight = weighted_loss(
+                batch["label"], logits, self.ignore_label, self.class_weights
+            )
+            loss = tf.math.divide_no_nan(loss, weight)
+        variables = self.network.used_variables()
+        gradients = tape.gradient(loss, variables)
+        gradients = [
+            g + self.weight_decay * v if len(v.shape) > 1 else g
+            for g, v in zip(gradients, variables)
+        ]
+        self.optimizer.apply_gradients(zip(gradients, variables))
+        self.loss_mean.update_state(loss)
+        self.score(batch, logits)
+        self.advance(0, batch)
+        return self.results()
