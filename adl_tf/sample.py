@@ -10,7 +10,7 @@ import numpy as np
 from absl import flags
 
 # A search's and a training's gin files bind what these define.
-import adl_tf.runs.search_run
+import adl_tf.runs.search_method
 import adl_tf.runs.training_run  # noqa: F401
 from adl_tf.configuration import (
     configured_sizes,

@@ -6,26 +6,12 @@ The same command resumes a run where it stopped.
 """
 
 import os
-from typing import Any, Callable, Dict
+from typing import Any, Dict
 
-import gin
 from absl import flags
 
 from adl_tf.configuration import define_gin_flags, parse_gin, run_program
-from adl_tf.runs.sampled_search import run_sampled_search  # noqa: F401  Gin files refer to it.
-from adl_tf.runs.search_run import run_search
-
-
-@gin.configurable
-def search(model_dir: str, method: Callable[..., Dict[str, Any]] = run_search) -> Dict[str, Any]:
-    """Searches.
-
-    Args:
-      model_dir: directory of everything that is written.
-      method: `run_search` or `run_sampled_search`, or a function of your own; returns what the
-        program prints.
-    """
-    return method(model_dir)
+from adl_tf.runs.search_method import search
 
 
 def main() -> Dict[str, Any]:

@@ -6,7 +6,7 @@ import gin
 import pytest
 from processes import run
 
-import adl_tf.runs.search_run  # noqa: F401  Its configurables are what the configs bind.
+import adl_tf.runs.search_method  # noqa: F401  Its configurables are what the configs bind.
 import adl_tf.runs.study  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
 from adl_tf.configuration import CONFIG_DIR, parse_gin
@@ -17,7 +17,9 @@ CONFIGS = sorted(
     os.path.relpath(os.path.join(folder, name), CONFIG_DIR)
     for folder, _, names in os.walk(CONFIG_DIR)
     for name in names
-    if name.endswith(".gin") and not name.startswith(("base_", "study.gin", *SIZES))
+    if name.endswith(".gin")
+    and not name.startswith(("base_", *SIZES))
+    and name not in ("study.gin", "study_noise.gin")
 )
 
 
@@ -26,7 +28,9 @@ def test_config(config):
     try:
         parse_gin([config], ["SEED = 7"])
         assert gin.query_parameter("SEED/gin.macro.value") == 7
-        length = "run_search.epochs" if "search" in config else "run_training.steps"
+        length = "run_training.steps"
+        if "search" in config:
+            length = "run_sampled_search.steps" if "sampled" in config else "run_search.epochs"
         for binding in ("RunData.dataset_dir", length):
             assert gin.query_parameter(binding) is not None
     finally:
@@ -39,6 +43,8 @@ def test_study():
         assert len(gin.query_parameter("run_study.members")) == 3
         assert len(random_members()) == 40
         assert {member.name for member in known_path_members()} >= {"auto_deeplab", "deeplabv3"}
+        parse_gin(["study_noise.gin"], [])
+        assert len(random_members()) == 5 and gin.query_parameter("run_study.seeds") == (0, 1, 2)
     finally:
         gin.clear_config()
 
