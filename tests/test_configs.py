@@ -13,13 +13,12 @@ from adl_tf.configuration import CONFIG_DIR, parse_gin
 from adl_tf.runs.study_members import known_path_members, random_members
 
 SIZES = ("auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l")
+STUDIES = ("study.gin", "study_noise.gin", "study_fidelity.gin")
 CONFIGS = sorted(
     os.path.relpath(os.path.join(folder, name), CONFIG_DIR)
     for folder, _, names in os.walk(CONFIG_DIR)
     for name in names
-    if name.endswith(".gin")
-    and not name.startswith(("base_", *SIZES))
-    and name not in ("study.gin", "study_noise.gin")
+    if name.endswith(".gin") and not name.startswith(("base_", *STUDIES, *SIZES))
 )
 
 
@@ -40,7 +39,7 @@ def test_config(config):
 def test_study():
     try:
         parse_gin(["study.gin"], [])
-        assert len(gin.query_parameter("run_study.members")) == 3
+        assert len(gin.query_parameter("run_study.members")) == 4
         assert len(random_members()) == 40
         assert {member.name for member in known_path_members()} >= {"auto_deeplab", "deeplabv3"}
         parse_gin(["study_noise.gin"], [])

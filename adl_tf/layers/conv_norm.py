@@ -10,10 +10,10 @@ from adl_tf.layers.convolution import BATCH_NORM_EPSILON, conv2d, depthwise_conv
 BEFORE, AFTER = "before", "after"
 
 
-def encoder_initializer() -> tf.keras.initializers.Initializer:
+def encoder_initializer(seed: Optional[int] = None) -> tf.keras.initializers.Initializer:
     """Initial kernels of stem and cells: uniform in +-sqrt(1 / inputs), as in the reference
     (https://github.com/tensorflow/models, research/deeplab/core/nas_network.py)."""
-    return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+    return tf.keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed)
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")

@@ -7,9 +7,30 @@ from adl_tf.models.aspp import SpatialPyramidPooling
 from adl_tf.models.image_network import ImageNetwork
 from adl_tf.models.keras_cv_import import keras_cv
 
-# ResNet depth -> blocks per stack.
-RESNET_BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+# Blocks per stack.
+RESNETS = {
+    "resnet26": (2, 2, 2, 2),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+}
+MOBILENET = "mobilenet_v3_small"
+BACKBONES = (*RESNETS, MOBILENET)
 _FILTERS = (64, 128, 256, 512)
+# Table 2 of https://arxiv.org/abs/1905.02244: expansion, filters, kernel, stride, squeeze and
+# excitation, activation of each block.
+_MOBILENET_BLOCKS = (
+    (1, 16, 3, 2, 0.25, "relu"),
+    (72 / 16, 24, 3, 2, None, "relu"),
+    (88 / 24, 24, 3, 1, None, "relu"),
+    (4, 40, 5, 2, 0.25, "hard_swish"),
+    (6, 40, 5, 1, 0.25, "hard_swish"),
+    (6, 40, 5, 1, 0.25, "hard_swish"),
+    (3, 48, 5, 1, 0.25, "hard_swish"),
+    (3, 48, 5, 1, 0.25, "hard_swish"),
+    (6, 96, 5, 2, 0.25, "hard_swish"),
+    (6, 96, 5, 1, 0.25, "hard_swish"),
+    (6, 96, 5, 1, 0.25, "hard_swish"),
+)
 # Its upsampling has fixed factors, so sides must be multiples of this.
 _STRIDE = 32
 # keras-cv's.
@@ -36,12 +57,35 @@ class _CropLike(tf.keras.layers.Layer):
         return x[:, :height, :width]
 
 
-def _logits_head(num_classes: int) -> tf.keras.Sequential:
+def _make_backbone(name: str, width: float):
+    """keras-cv's backbone, from its generic class: the named ones look for weights online even if
+    none are wanted."""
+    if name == MOBILENET:
+        expansion, filters, kernels, strides, ratios, activations = zip(*_MOBILENET_BLOCKS)
+        return keras_cv.models.MobileNetV3Backbone(
+            stackwise_expansion=list(expansion),
+            stackwise_filters=list(filters),
+            stackwise_kernel_size=list(kernels),
+            stackwise_stride=list(strides),
+            stackwise_se_ratio=list(ratios),
+            stackwise_activation=list(activations),
+            include_rescaling=False,
+            alpha=width,
+        )
+    return keras_cv.models.ResNetV2Backbone(
+        stackwise_filters=[int(width * filters) for filters in _FILTERS],
+        stackwise_blocks=list(RESNETS[name]),
+        stackwise_strides=[1, 2, 2, 2],
+        include_rescaling=False,
+    )
+
+
+def _logits_head(num_classes: int, filters: int) -> tf.keras.Sequential:
     """keras-cv's own head without its final softmax."""
     layers = tf.keras.layers
     return tf.keras.Sequential(
         [
-            layers.Conv2D(256, 1, use_bias=False, name="segmentation_head_conv"),
+            layers.Conv2D(filters, 1, use_bias=False, name="segmentation_head_conv"),
             layers.BatchNormalization(name="segmentation_head_norm"),
             layers.ReLU(name="segmentation_head_relu"),
             layers.UpSampling2D(4, interpolation="bilinear"),
@@ -55,38 +99,42 @@ def _logits_head(num_classes: int) -> tf.keras.Sequential:
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
 class DeepLabV3Plus(ImageNetwork, tf.keras.Model):
-    """keras-cv's DeepLabV3Plus with a ResNet-V2 backbone, without pretrained weights.
+    """keras-cv's DeepLabV3Plus with a ResNet-V2 or a MobileNetV3, without pretrained weights.
 
     Maps float32 images [B, H, W, 3] in [-1, 1], of any size, to float32 logits
     [B, H, W, num_classes].
 
     Args:
-      resnet: depth of the ResNet, 50 or 101.
+      backbone: one of `BACKBONES`.
       num_classes: number of classes.
-      width: factor of the ResNet's filters.
+      width: factor of the backbone's filters.
+      head_filters: of ASPP and head.
+      low_level_filters: of the projected features of the backbone's stride 4.
 
     Raises:
-      ValueError: another depth.
+      ValueError: another backbone.
     """
 
-    def __init__(self, resnet: int, num_classes: int, width: float = 1.0, **kwargs):
-        if resnet not in RESNET_BLOCKS:
-            raise ValueError(f"resnet {resnet}: choose from {list(RESNET_BLOCKS)}.")
-        # The named ResNet classes look for weights online even if none are wanted.
-        backbone = keras_cv.models.ResNetV2Backbone(
-            stackwise_filters=[int(width * filters) for filters in _FILTERS],
-            stackwise_blocks=list(RESNET_BLOCKS[resnet]),
-            stackwise_strides=[1, 2, 2, 2],
-            include_rescaling=False,
-        )
+    def __init__(
+        self,
+        backbone: str,
+        num_classes: int,
+        width: float = 1.0,
+        head_filters: int = 256,
+        low_level_filters: int = 48,
+        **kwargs,
+    ):
+        if backbone not in BACKBONES:
+            raise ValueError(f"backbone {backbone!r}: choose from {list(BACKBONES)}.")
         network = keras_cv.models.DeepLabV3Plus(
-            backbone=backbone,
+            backbone=_make_backbone(backbone, width),
             num_classes=num_classes,
+            projection_filters=low_level_filters,
             # keras-cv's own would add up pixels in bfloat16.
             spatial_pyramid_pooling=SpatialPyramidPooling(
-                _ASPP_RATES, epsilon=_EPSILON, name="aspp"
+                _ASPP_RATES, head_filters, epsilon=_EPSILON, name="aspp"
             ),
-            segmentation_head=_logits_head(num_classes),
+            segmentation_head=_logits_head(num_classes, head_filters),
         )
         # Without the backbone's last batch norm, which nothing reads and Keras does not save.
         network = tf.keras.Model(network.input, network.output, name=network.name)
@@ -94,14 +142,23 @@ class DeepLabV3Plus(ImageNetwork, tf.keras.Model):
         logits = _CropLike(name="logits", dtype="float32")(
             (network(_PadToStride(name="pad")(images)), images)
         )
-        kwargs.setdefault("name", f"deeplab_v3_plus_resnet{resnet}")
+        kwargs.setdefault("name", f"deeplab_v3_plus_{backbone}")
         super().__init__(images, logits, **kwargs)
-        self.resnet = resnet
+        self.backbone = backbone
         self.num_classes = num_classes
         self.width = width
+        self.head_filters = head_filters
+        self.low_level_filters = low_level_filters
 
     def get_config(self):
-        names = ("name", "resnet", "num_classes", "width")
+        names = (
+            "name",
+            "backbone",
+            "num_classes",
+            "width",
+            "head_filters",
+            "low_level_filters",
+        )
         return {name: getattr(self, name) for name in names}
 
     @classmethod

@@ -26,10 +26,22 @@ from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 Builder = Callable[..., tf.keras.Model]
 
 DECODED = "decoded"
+_SMALL_HEAD = {"head_filters": 64, "low_level_filters": 24}
 NETWORKS: Dict[str, Builder] = {
     DECODED: DecodedNetwork,
-    "deeplab_v3_plus_resnet50": lambda num_classes, width: DeepLabV3Plus(50, num_classes, width),
-    "deeplab_v3_plus_resnet101": lambda num_classes, width: DeepLabV3Plus(101, num_classes, width),
+    "deeplab_v3_plus_resnet101": lambda num_classes, width: DeepLabV3Plus(
+        "resnet101", num_classes, width
+    ),
+    "deeplab_v3_plus_resnet50": lambda num_classes, width: DeepLabV3Plus(
+        "resnet50", num_classes, width
+    ),
+    # Small ones have small heads.
+    "deeplab_v3_plus_resnet26": lambda num_classes, width: DeepLabV3Plus(
+        "resnet26", num_classes, width, **_SMALL_HEAD
+    ),
+    "deeplab_v3_plus_mobilenet_v3_small": lambda num_classes, width: DeepLabV3Plus(
+        "mobilenet_v3_small", num_classes, width, **_SMALL_HEAD
+    ),
 }
 
 

@@ -1,13 +1,16 @@
 """The networks of all genotypes of a space, out of shared weights."""
 
 import contextlib
-from typing import Dict, Iterator, List, Sequence
+import functools
+import zlib
+from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 import tensorflow as tf
 
 from adl_tf.layers.cell import CellOp
 from adl_tf.layers.conv_norm import ConvNorm
 from adl_tf.layers.convolution import resize, spatial_size
+from adl_tf.layers.stateless import StatelessCall, build_convolutions
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling, set_norm_momentum
 from adl_tf.models.auto_deeplab import LOW_LEVEL_LAYERS
@@ -15,6 +18,32 @@ from adl_tf.models.decoder import Decoder
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 from adl_tf.space.search_space import CELL_INPUTS, SearchSpace, aspp_rates, halve
+
+
+class _Part(NamedTuple):
+    """A shared layer of a cell.
+
+    Attributes:
+      name: which weights.
+      channels: of its input.
+      make: makes the layer.
+      graph: computes it.
+    """
+
+    name: str
+    channels: int
+    make: Callable[..., tf.keras.layers.Layer]
+    graph: StatelessCall
+
+
+@functools.cache
+def _input_graph(filters: int) -> StatelessCall:
+    return StatelessCall(lambda: ConvNorm(filters))
+
+
+@functools.cache
+def _op_graph(op: str, filters: int, stride: int) -> StatelessCall:
+    return StatelessCall(lambda: CellOp(op, filters, stride))
 
 
 class SharedNetwork(tf.keras.Model):
@@ -25,7 +54,7 @@ class SharedNetwork(tf.keras.Model):
     stride. The weights of an op belong to its layer, level, edge and stride; those of a cell's
     input convolutions to the levels that they connect. Only the layers of the genotype run, so a
     step costs what a step of the decoded network costs. A layer is made when a genotype first uses
-    it, so everything runs eagerly.
+    it, so networks run eagerly; layers of one configuration share a graph, see `StatelessCall`.
 
     Reference:
       Guo et al., Single path one-shot NAS with uniform sampling,
@@ -36,6 +65,7 @@ class SharedNetwork(tf.keras.Model):
       num_classes: number of classes.
       sizes: of stem, ASPP and decoder.
       norm_momentum: of the moving statistics of all batch norms.
+      seed: of the initial weights of the cells.
     """
 
     def __init__(
@@ -44,6 +74,7 @@ class SharedNetwork(tf.keras.Model):
         num_classes: int,
         sizes: NetworkSizes = PAPER_SIZES,
         norm_momentum: float = 0.97,
+        seed: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -51,23 +82,84 @@ class SharedNetwork(tf.keras.Model):
         self.num_classes = num_classes
         self.sizes = sizes
         self.stem = Stem(sizes.stem, name="stem")
+        self.pyramids = [
+            SpatialPyramidPooling(
+                aspp_rates(level),
+                sizes.aspp,
+                separable=sizes.separable_head,
+                name=f"aspp_{level}",
+            )
+            for level in range(space.num_levels)
+        ]
         self.decoder = Decoder(
             num_classes, sizes.low_level, sizes.decoder, sizes.separable_head, name="decoder"
         )
         # One flat dict by name, since Keras tracks no layers in nested containers.
         self.shared: Dict[str, tf.keras.layers.Layer] = {}
-        self._used: List[str] = []
+        self._used: List[tf.keras.layers.Layer] = []
         self._norm_momentum = norm_momentum
-        for layer in (self.stem, self.decoder):
+        self._seed = seed
+        for layer in (self.stem, *self.pyramids, self.decoder):
             set_norm_momentum(layer, norm_momentum)
 
-    def _layer(self, name: str, make) -> tf.keras.layers.Layer:
-        """The shared layer of a name; `make` makes it at its first use."""
-        if name not in self.shared:
-            self.shared[name] = make(name)
-            set_norm_momentum(self.shared[name], self._norm_momentum)
-        self._used.append(name)
-        return self.shared[name]
+    def build(self, input_shape):
+        """Creates what all genotypes share."""
+        _, features = self.stem(tf.zeros([1, 9, 9, 3]))
+        side = features.shape[1]
+        for level, pyramid in enumerate(self.pyramids):
+            x = pyramid(tf.zeros([1, side, side, self.space.node_filters(level)]))
+        self.decoder((x, tf.zeros([1, side, side, self.space.node_filters(0)])))
+        tf.keras.layers.Layer.build(self, input_shape)
+
+    def _cell_parts(self, genotype: Genotype, layer: int) -> List["_Part"]:
+        """The convolutions of a cell's inputs, then its ops, in the order in which they run."""
+        path = genotype.path
+        level, last = path[layer], path[layer - 1] if layer else 0
+        filters = self.space.filters(level)
+        place = f"layer_{layer}_level_{level}"
+        parts = []
+        for index in range(CELL_INPUTS):
+            source = layer - 1 - index
+            if source < 0:
+                origin, channels = f"stem_{-source}", self.sizes.stem[source]
+            else:
+                origin, channels = f"level_{path[source]}", self.space.node_filters(path[source])
+            parts.append(
+                _Part(
+                    f"{place}_input_{index}_{origin}",
+                    channels,
+                    functools.partial(ConvNorm, filters),
+                    _input_graph(filters),
+                )
+            )
+        for block, branches in enumerate(genotype.cell):
+            for source, op in branches:
+                stride = 2 if level > last and source < CELL_INPUTS else 1
+                parts.append(
+                    _Part(
+                        f"{place}_edge_{source}_{block}_{op}_stride_{stride}",
+                        filters,
+                        functools.partial(CellOp, op, filters, stride),
+                        _op_graph(op, filters, stride),
+                    )
+                )
+        return parts
+
+    def _layer(self, part: "_Part") -> tf.keras.layers.Layer:
+        """The shared layer of a part of a cell, made at its first use."""
+        if part.name not in self.shared:
+            layer = part.make(name=part.name)
+            # By its name, so that it starts alike whenever it is made.
+            build_convolutions(layer, part.channels, self._seed ^ zlib.crc32(part.name.encode()))
+            set_norm_momentum(layer, self._norm_momentum)
+            self.shared[part.name] = layer
+        return self.shared[part.name]
+
+    def prepare(self, genotype: Genotype) -> None:
+        """Makes the layers of a genotype that are not made yet."""
+        for layer in range(len(genotype.path)):
+            for part in self._cell_parts(genotype, layer):
+                self._layer(part)
 
     def compute(self, images: tf.Tensor, genotype: Genotype, training: bool) -> tf.Tensor:
         """Logits of a genotype's network.
@@ -80,72 +172,51 @@ class SharedNetwork(tf.keras.Model):
         Returns:
           float32 [B, H, W, num_classes].
         """
-        self._used = []
+        if not self.built:
+            self.build(images.shape)
+        self._used = [self.stem]
         before_previous, previous = self.stem(images, training=training)
         level_sizes = [spatial_size(previous)]
         while len(level_sizes) <= max(genotype.path):
             level_sizes.append(halve(level_sizes[-1]))
         low_level = None
-        # Where the cell's inputs come from, for the shapes of its input convolutions.
-        origins = ("stem_2", "stem_1")
         last = 0
         for layer, level in enumerate(genotype.path):
-            output = self._cell(
-                genotype.cell,
-                layer,
-                (last, level),
-                origins,
-                (previous, before_previous),
-                level_sizes,
-                training,
-            )
-            before_previous, previous = previous, output
-            origins, last = (f"level_{level}", origins[0]), level
+            # A move up resizes the inputs before they are projected, a move down halves in the ops.
+            size = level_sizes[min(level, last)]
+            inputs = [resize(x, size) for x in (previous, before_previous)]
+            output = self._cell(genotype, layer, inputs, level_sizes[level], training)
+            before_previous, previous, last = previous, output, level
             if level == 0 and layer < LOW_LEVEL_LAYERS:
                 low_level = output
-        pyramid = self._layer(
-            f"aspp_{last}",
-            lambda name: SpatialPyramidPooling(
-                aspp_rates(last),
-                self.sizes.aspp,
-                separable=self.sizes.separable_head,
-                name=name,
-            ),
-        )
+        pyramid = self.pyramids[last]
+        self._used += [pyramid, self.decoder]
         x = pyramid(tf.nn.relu(previous), training=training)
         logits = self.decoder((x, low_level), training=training)
         return resize(tf.cast(logits, tf.float32), spatial_size(images))
 
-    def _cell(self, cell, layer, levels, origins, inputs, level_sizes, training) -> tf.Tensor:
-        last, level = levels
-        filters = self.space.filters(level)
-        place = f"layer_{layer}_level_{level}"
-        # A move up resizes the inputs before they are projected, a move down halves in the ops.
-        size = level_sizes[min(level, last)]
-        states = []
-        for index, (origin, x) in enumerate(zip(origins, inputs)):
-            project = self._layer(
-                f"{place}_input_{index}_{origin}", lambda name: ConvNorm(filters, name=name)
+    def _cell(self, genotype, layer, inputs, size, training) -> tf.Tensor:
+        parts = iter(self._cell_parts(genotype, layer))
+
+        def run(x):
+            part = next(parts)
+            self._used.append(self._layer(part))
+            return part.graph(self._used[-1], x, training)
+
+        states = [run(x) for x in inputs]
+        for branches in genotype.cell:
+            outputs = [run(states[source]) for source, _ in branches]
+            outputs = [output for output in outputs if output is not None]
+            states.append(
+                tf.add_n(outputs)
+                if outputs
+                else tf.zeros([tf.shape(inputs[0])[0], *size, states[0].shape[-1]])
             )
-            states.append(project(resize(x, size), training=training))
-        for block, branches in enumerate(cell):
-            total = 0.0
-            for source, op in branches:
-                stride = 2 if level > last and source < CELL_INPUTS else 1
-                function = self._layer(
-                    f"{place}_edge_{source}_{block}_{op}_stride_{stride}",
-                    lambda name, op=op, stride=stride: CellOp(op, filters, stride, name=name),
-                )
-                output = function(states[source], training=training)
-                total = total if output is None else total + output
-            if isinstance(total, float):
-                total = tf.zeros([tf.shape(states[0])[0], *level_sizes[level], filters])
-            states.append(total)
         return tf.concat(states[CELL_INPUTS:], axis=-1)
 
     def used_layers(self) -> List[tf.keras.layers.Layer]:
         """The layers of the genotype computed last."""
-        return [self.stem, self.decoder, *(self.shared[name] for name in self._used)]
+        return list(self._used)
 
     def used_variables(self) -> List[tf.Variable]:
         """Their trainable variables."""

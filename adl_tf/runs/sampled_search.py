@@ -35,7 +35,12 @@ from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.progress_bar import ProgressBar
 from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
 from adl_tf.training.checkpointing import Checkpointing
-from adl_tf.training.devices import check_single_device, configure_runtime, seeded
+from adl_tf.training.devices import (
+    check_single_device,
+    configure_runtime,
+    deterministic_ops,
+    seeded,
+)
 from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, weight_optimizer
 from adl_tf.training.sampled_model import SampledModel
@@ -83,7 +88,7 @@ def run_sampled_search(
 
     Returns:
       genotype (path of the best one's file), path, cell, miou (its score on trainB), best (the
-      `keep` best, as lines of ranking.jsonl), weight_steps, seconds (of this run), model_dir.
+      `keep` best, each with its miou), weight_steps, seconds (of this run), model_dir.
 
     Raises:
       ValueError, FileNotFoundError: bad configuration or data set.
@@ -96,7 +101,7 @@ def run_sampled_search(
     )
     configure_runtime()
     check_single_device()
-    with seeded(data.seed), data.open():
+    with seeded(data.seed), deterministic_ops(data.deterministic), data.open():
         content = {
             **dataclasses.asdict(space),
             "num_classes": data.num_classes,
@@ -105,7 +110,7 @@ def run_sampled_search(
         claim_model_dir(model_dir, SPACE_FILE, content)
         claim_model_dir(model_dir, SCHEDULE_FILE, data.schedule(steps))
         class_weights = data.class_weights() if class_balanced_loss else None
-        network = SharedNetwork(space, data.num_classes, sizes, norm_momentum)
+        network = SharedNetwork(space, data.num_classes, sizes, norm_momentum, data.seed)
         model = SampledModel(network, class_weights, data.seed)
         model.compile(weight_optimizer(total_steps=steps))
         model.build((None, *data.crop_size, 3))
@@ -130,7 +135,7 @@ def run_sampled_search(
         "genotype": file,
         **best[0].to_dict(),
         "miou": scores[best[0]],
-        "best": [ranker.score(genotype) for genotype in best],
+        "best": [{**genotype.to_dict(), "miou": scores[genotype]} for genotype in best],
         "weight_steps": int(model.optimizer.iterations),
         "seconds": round(time.time() - started, 1),
         "model_dir": model_dir,
@@ -150,10 +155,10 @@ def _train(
         optimizer=model.optimizer,
         positions=model.positions,
     )
-    # Layers that are not made yet get their values when they are.
     start_or_resume(
         model_dir, checkpointing, lambda: f"step {int(model.optimizer.iterations)} of {steps}"
     )
+    model.catch_up()
     watchers = [
         StopWhenNotFinite(model_dir, model.optimizer, "weight_optimizer.initial_rate"),
         ProgressBar(),

@@ -8,7 +8,7 @@ import tensorflow as tf
 from adl_tf.models.shared_network import SharedNetwork
 from adl_tf.space.fair_sampling import FairSampler
 from adl_tf.training.losses import weighted_loss
-from adl_tf.training.optimizers import Optimizer
+from adl_tf.training.optimizers import Optimizer, create_variables
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
@@ -42,28 +42,30 @@ class SampledModel(SegmentationModel):
         self.class_weights = class_weights
         self.weight_decay = weight_decay
         self._sampler = FairSampler(network.space, seed)
-        self._draws = 0
 
     def compile(self, optimizer: Optimizer, **kwargs):
         """Sets the optimizer of the weights."""
         super().compile(optimizer, run_eagerly=True, **kwargs)
 
     def build(self, input_shape):
-        """Creates the step counter; layers are created when a genotype first uses them."""
+        """Creates the variables that every step trains."""
+        self.network.build(input_shape)
         tf.keras.layers.Layer.build(self, input_shape)
-        self.optimizer.iterations  # noqa: B018
+        create_variables(self.optimizer, self.network.trainable_variables)
 
-    def _draw(self):
-        """The genotype of the next step; a resumed run draws again what came before it."""
-        for _ in range(self._draws, int(self.optimizer.iterations)):
-            self._sampler.draw()
-        self._draws = int(self.optimizer.iterations) + 1
-        return self._sampler.draw()
+    def catch_up(self) -> None:
+        """After a checkpoint was restored: draws what the steps before it drew.
+
+        Makes their layers, too, which then get their values, so that the next checkpoint has them.
+        """
+        for _ in range(int(self.optimizer.iterations)):
+            self.network.prepare(self._sampler.draw())
+        create_variables(self.optimizer, self.network.trainable_variables)
 
     def train_step(self, data):
         """One step of the layers of a genotype."""
         (batch,) = self.read_batches(data)
-        genotype = self._draw()
+        genotype = self._sampler.draw()
         with tf.GradientTape() as tape:
             logits = self.network.compute(batch["image"], genotype, training=True)
             loss, weight = weighted_loss(

@@ -6,6 +6,7 @@ import tensorflow as tf
 from adl_tf.models.auto_deeplab import DecodedNetwork
 from adl_tf.models.baselines import DeepLabV3Plus
 from adl_tf.models.counting import count_multi_adds, count_parameters
+from adl_tf.models.registry import NetworkDescription, build_network
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.genotype import PRESETS
 from adl_tf.space.search_space import SearchSpace
@@ -74,9 +75,14 @@ def make_supernet(num_layers):
 
 
 def test_baseline():
-    model = DeepLabV3Plus(50, 19)
+    model = DeepLabV3Plus("resnet50", 19)
     # ResNet-50's 23.5 million, ASPP and head.
     assert count_parameters(model) / 1e6 == pytest.approx(39.15, abs=0.01)
     assert model(tf.zeros([1, 33, 70, 3])).shape == (1, 33, 70, 19)
-    with pytest.raises(ValueError, match="resnet 34: choose from"):
-        DeepLabV3Plus(34, 19)
+    # ResNet-26's 14.0 million and a small head; MobileNetV3's 0.9 million and its last convolution.
+    for name, millions in (("resnet26", 12.2), ("mobilenet_v3_small", 1.7)):
+        small = build_network(NetworkDescription(f"deeplab_v3_plus_{name}", 19))
+        assert count_parameters(small) / 1e6 == pytest.approx(millions, abs=0.1)
+        assert small(tf.zeros([1, 33, 70, 3])).shape == (1, 33, 70, 19)
+    with pytest.raises(ValueError, match="backbone 'resnet34': choose from"):
+        DeepLabV3Plus("resnet34", 19)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from adl_tf.models.auto_deeplab import DecodedBackbone, DecodedNetwork
-from adl_tf.models.baselines import RESNET_BLOCKS, DeepLabV3Plus
+from adl_tf.models.baselines import RESNETS, DeepLabV3Plus
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import SearchSpace
@@ -27,7 +27,7 @@ NETWORKS = {
     "decoded": lambda: DecodedNetwork(GENOTYPE, 2, 3),
     "backbone": lambda: DecodedBackbone(GENOTYPE, 2),
     "supernet": lambda: Supernet(SPACE, 3, name="supernet"),
-    "baseline": lambda: DeepLabV3Plus(50, 3, width=0.125),
+    "baseline": lambda: DeepLabV3Plus("resnet50", 3, width=0.125),
 }
 
 
@@ -61,7 +61,7 @@ def check_equal(loaded, network):
 def shallow_resnet():
     """Two blocks per stack: what is saved has the same structure."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(RESNET_BLOCKS, 50, (2, 2, 2, 2))
+        patch.setitem(RESNETS, "resnet50", (2, 2, 2, 2))
         yield
 
 

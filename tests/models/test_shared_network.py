@@ -23,16 +23,13 @@ IMAGES = tf.random.stateless_normal([2, 33, 47, 3], [1, 2])
 
 def copy_weights(shared, decoded):
     """Layer by layer, both in the order in which they run."""
-    pairs = [
-        (shared.stem, decoded.get_layer("stem")),
-        (shared.decoder, decoded.get_layer("decoder")),
-    ]
-    used = iter(shared.used_layers()[2:])
+    targets = [decoded.get_layer("stem")]
     for index, level in enumerate(GENOTYPE.path):
         cell = decoded.get_layer(f"cell_{index + 1}_stride_{4 * 2**level}")
-        pairs += [(next(used), layer) for layer in (*cell.preprocess, *cell.ops)]
-    pairs.append((next(used), decoded.get_layer("aspp")))
-    assert next(used, None) is None
+        targets += [*cell.preprocess, *cell.ops]
+    targets += [decoded.get_layer("aspp"), decoded.get_layer("decoder")]
+    pairs = list(zip(shared.used_layers(), targets))
+    assert len(pairs) == len(targets) == len(shared.used_layers())
     for source, target in pairs:
         random = np.random.default_rng(len(target.weights))
         for a, b in zip(source.weights, target.weights):
