@@ -2,7 +2,7 @@
 
 import collections
 import functools
-from typing import Callable, List, Union
+from typing import Callable, Dict, List, Tuple, Union
 
 import tensorflow as tf
 
@@ -108,3 +108,17 @@ class StatelessCall:
         # Not `__call__`, which would look for weights to build.
         y = self._template.call(x, training=training)
         return y, [conv.norm.moving for conv in convolutions]
+
+
+class StatelessCalls:
+    """A `StatelessCall` for each configuration."""
+
+    def __init__(self):
+        self._calls: Dict[Tuple, StatelessCall] = {}
+
+    def find(self, make: Callable[..., Layer], *configuration) -> StatelessCall:
+        """That of the layers that `make(*configuration)` makes."""
+        key = (make, *configuration)
+        if key not in self._calls:
+            self._calls[key] = StatelessCall(functools.partial(*key))
+        return self._calls[key]

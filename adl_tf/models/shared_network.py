@@ -10,7 +10,7 @@ import tensorflow as tf
 from adl_tf.layers.cell import CellOp
 from adl_tf.layers.conv_norm import ConvNorm
 from adl_tf.layers.convolution import resize, spatial_size
-from adl_tf.layers.stateless import StatelessCall, build_convolutions
+from adl_tf.layers.stateless import StatelessCall, StatelessCalls, build_convolutions
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling, set_norm_momentum
 from adl_tf.models.auto_deeplab import LOW_LEVEL_LAYERS
@@ -34,16 +34,6 @@ class _Part(NamedTuple):
     channels: int
     make: Callable[..., tf.keras.layers.Layer]
     graph: StatelessCall
-
-
-@functools.cache
-def _input_graph(filters: int) -> StatelessCall:
-    return StatelessCall(lambda: ConvNorm(filters))
-
-
-@functools.cache
-def _op_graph(op: str, filters: int, stride: int) -> StatelessCall:
-    return StatelessCall(lambda: CellOp(op, filters, stride))
 
 
 class SharedNetwork(tf.keras.Model):
@@ -97,6 +87,7 @@ class SharedNetwork(tf.keras.Model):
         # One flat dict by name, since Keras tracks no layers in nested containers.
         self.shared: Dict[str, tf.keras.layers.Layer] = {}
         self._used: List[tf.keras.layers.Layer] = []
+        self._graphs = StatelessCalls()
         self._norm_momentum = norm_momentum
         self._seed = seed
         for layer in (self.stem, *self.pyramids, self.decoder):
@@ -129,7 +120,7 @@ class SharedNetwork(tf.keras.Model):
                     f"{place}_input_{index}_{origin}",
                     channels,
                     functools.partial(ConvNorm, filters),
-                    _input_graph(filters),
+                    self._graphs.find(ConvNorm, filters),
                 )
             )
         for block, branches in enumerate(genotype.cell):
@@ -140,7 +131,7 @@ class SharedNetwork(tf.keras.Model):
                         f"{place}_edge_{source}_{block}_{op}_stride_{stride}",
                         filters,
                         functools.partial(CellOp, op, filters, stride),
-                        _op_graph(op, filters, stride),
+                        self._graphs.find(CellOp, op, filters, stride),
                     )
                 )
         return parts
