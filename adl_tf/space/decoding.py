@@ -53,28 +53,37 @@ def best_paths(
       the path that stays finest comes first.
     """
     with np.errstate(divide="ignore"):
-        moves = np.log(move_probabilities(space, beta))
-    scores = moves + np.log(space.legal_moves().sum(axis=-1))[:, None] * (
-        space.path_rule == RELATIVE
-    )
-    best = {0: [(0.0, 0.0, (0,))]}  # Level -> (score, log probability, path), best first.
+        scores = np.log(move_probabilities(space, beta))
+    if space.path_rule == RELATIVE:
+        scores = scores + np.log(space.legal_moves().sum(axis=-1))[:, None]
+    return [(p, path_probability(space, beta, p)) for p in highest_paths(space, scores, count)]
+
+
+def highest_paths(space: SearchSpace, scores: np.ndarray, count: int = 1) -> List[Tuple[int, ...]]:
+    """The paths whose moves have the highest sums of scores, by dynamic programming over layers.
+
+    Args:
+      space: the search space.
+      scores: [layers - 1, levels, moves].
+      count: how many paths.
+
+    Returns:
+      the paths, best first; fewer if the space has fewer. Among equal ones, the path that stays
+      finest comes first.
+    """
+    best = {0: [(0.0, (0,))]}  # Level -> (score, path), best first.
     for layer in range(1, space.num_layers):
         reached = {}
         for level in space.levels(layer):
             candidates = [
-                (
-                    score + scores[layer - 1, source, move],
-                    log_probability + moves[layer - 1, source, move],
-                    (*path, level),
-                )
+                (score + scores[layer - 1, source, move], (*path, level))
                 for source, move in space.predecessors(layer, level)
-                for score, log_probability, path in best[source]
+                for score, path in best[source]
             ]
             reached[level] = sorted(candidates, key=lambda candidate: -candidate[0])[:count]
         best = reached
     last = [candidate for level in sorted(best) for candidate in best[level]]
-    last = sorted(last, key=lambda candidate: -candidate[0])[:count]
-    return [(path, float(np.exp(log_probability))) for _, log_probability, path in last]
+    return [path for _, path in sorted(last, key=lambda candidate: -candidate[0])[:count]]
 
 
 def best_path(space: SearchSpace, beta: np.ndarray) -> Tuple[Tuple[int, ...], float]:
@@ -123,9 +132,13 @@ def strongest_cell(space: SearchSpace, alpha: np.ndarray):
       The `cell` of a genotype, strongest branch first; ties go to the earlier
       edge and to the earlier op.
     """
-    probabilities = op_probabilities(alpha)
+    return strongest_edges(space, op_probabilities(alpha))
+
+
+def strongest_edges(space: SearchSpace, strength: np.ndarray):
+    """`strongest_cell` by any strength of the ops, [edges, ops], comparable between edges."""
     candidates = [index for index, op in enumerate(space.ops) if op != NONE]
-    strength = probabilities[:, candidates]
+    strength = strength[:, candidates]
     cell = []
     for block in range(space.num_blocks):
         rows = [row for row, (_, target) in enumerate(space.edges) if target == block]

@@ -1,0 +1,70 @@
+"""The table of a study: many genotypes of one space, each trained by one recipe."""
+
+from typing import Any, Dict, List, NamedTuple
+
+import numpy as np
+
+from adl_tf.model_directory import read_json_lines
+from adl_tf.space.genotype import Genotype, load_genotype
+
+
+class Table(NamedTuple):
+    """What trainings of genotypes gave.
+
+    Attributes:
+      names: of the N members.
+      genotypes: of each.
+      scores: [N, S] mIoU after the last step with each of S seeds; nan where that was not trained.
+      curves: [N, S, V] mIoU at the V validations of a training, the last of which is the score.
+      costs: of each, as `NetworkCost.summary` returns them.
+    """
+
+    names: List[str]
+    genotypes: List[Genotype]
+    scores: np.ndarray
+    curves: np.ndarray
+    costs: List[Dict[str, Any]]
+
+    @property
+    def seed_deviation(self) -> float:
+        """Standard deviation of the scores of one genotype over the seeds, pooled."""
+        variances = [np.nanvar(row, ddof=1) for row in self.scores if np.isfinite(row).sum() > 1]
+        return float(np.sqrt(np.mean(variances))) if variances else float("nan")
+
+
+def read_table(path: str, prefix: str = "") -> Table:
+    """Reads the decoded networks of a study's `members.jsonl`.
+
+    Example:
+      >>> table = read_table("benchmarks/table/members.jsonl", prefix="random")
+      >>> len(table.genotypes) == len(table.scores)
+      True
+
+    Args:
+      path: of the file.
+      prefix: only members whose names start with it.
+
+    Raises:
+      ValueError: no such members, or a damaged line.
+    """
+    lines = [
+        line
+        for line in read_json_lines(path, key="training").values()
+        if "genotype" in line and line["member"].startswith(prefix)
+    ]
+    if not lines:
+        raise ValueError(f"{path}: no genotypes whose names start with {prefix!r}.")
+    names = sorted({line["member"] for line in lines})
+    seeds = sorted({line["seed"] for line in lines})
+    validations = max(len(line["metrics"]) for line in lines)
+    scores = np.full((len(names), len(seeds)), np.nan)
+    curves = np.full((*scores.shape, validations), np.nan)
+    genotypes, costs = {}, {}
+    for line in lines:
+        row, column = names.index(line["member"]), seeds.index(line["seed"])
+        scores[row, column] = line["val_miou"]
+        curve = [metrics["val_miou"] for metrics in line["metrics"]]
+        curves[row, column, : len(curve)] = curve
+        genotypes[row], costs[row] = load_genotype(line["genotype"]), line["cost"]
+    rows = range(len(names))
+    return Table(names, [genotypes[r] for r in rows], scores, curves, [costs[r] for r in rows])
