@@ -1,7 +1,7 @@
 """The result of a search, running or finished: its genotype, and pictures of it."""
 
 import os
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +17,15 @@ from adl_tf.model_directory import (
     SPACE_FILE,
     read_versioned,
 )
+from adl_tf.space.budget import Budget, decode_within
 from adl_tf.space.decision import measure_decision
-from adl_tf.space.decoding import decode, move_probabilities, op_probabilities
-from adl_tf.space.genotype import save_genotype
+from adl_tf.space.decoding import (
+    decode,
+    move_probabilities,
+    op_probabilities,
+    path_probability,
+)
+from adl_tf.space.genotype import Genotype, save_genotype
 from adl_tf.space.search_space import SearchSpace, level_stride
 from adl_tf.training.callbacks.architecture_log import architecture_history
 from adl_tf.visualization.alpha_map import draw_alpha
@@ -31,13 +37,28 @@ from adl_tf.visualization.history import draw_alpha_history, draw_beta_history
 _VARIABLE = "supernet/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def decode_search(model_dir: str, output: Optional[str] = None) -> Dict[str, Any]:
+def most_probable(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) -> Genotype:
+    """The genotype that the paper's rule decodes, see `decode`."""
+    return decode(space, alpha, beta)[0]
+
+
+def within(budget: Budget) -> Callable[[SearchSpace, np.ndarray, np.ndarray], Genotype]:
+    """For `decode_search`: the most probable genotype within a budget, see `decode_within`."""
+    return lambda space, alpha, beta: decode_within(space, alpha, beta, budget)
+
+
+def decode_search(
+    model_dir: str,
+    output: Optional[str] = None,
+    choose: Callable[[SearchSpace, np.ndarray, np.ndarray], Genotype] = most_probable,
+) -> Dict[str, Any]:
     """Writes the genotype of a search's newest checkpoint, prints it to stderr and draws it.
 
     Args:
       model_dir: of a search, running or finished.
       output: file of the genotype; `genotype.json` in the model directory by default.
         The pictures go beside it.
+      choose: the genotype of a space, alpha and beta; the paper's by default.
 
     Returns:
       path, cell, probability (of the path), decision (how much of it was decided, see
@@ -48,7 +69,8 @@ def decode_search(model_dir: str, output: Optional[str] = None) -> Dict[str, Any
       ValueError: a search of another version, or a damaged file.
     """
     space, alpha, beta = read_search(model_dir)
-    genotype, probability = decode(space, alpha, beta)
+    genotype = choose(space, alpha, beta)
+    probability = path_probability(space, beta, genotype.path)
     decision = measure_decision(space, alpha, beta)
     output = output or os.path.join(model_dir, GENOTYPE_FILE)
     folder = os.path.dirname(output)

@@ -7,14 +7,16 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import gin
 import tensorflow as tf
 
-from adl_tf.configuration import configured_space
+from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.model_directory import SCHEDULE_FILE, SPACE_FILE, claim_model_dir
 from adl_tf.models.supernet import SOFTMAX, Supernet
 from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.run import fit_phases, last_val_miou, start_or_resume
-from adl_tf.runs.search_result import decode_search
+from adl_tf.runs.search_result import decode_search, most_probable, within
+from adl_tf.space.budget import Budget
+from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import SearchSpace, level_stride
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.callbacks.architecture_log import ArchitectureLog, record_architecture
@@ -46,6 +48,7 @@ def run_search(
     weight_optimizer: Callable[..., Optimizer] = weight_optimizer,
     architecture_optimizer: Callable[..., Optimizer] = architecture_optimizer,
     loss: Callable[..., tf.Tensor] = segmentation_loss,
+    budget: Optional[Callable[..., Budget]] = None,
     jit_compile: bool = False,
 ) -> Dict[str, Any]:
     """Runs a search, or resumes one where it stopped.
@@ -63,6 +66,8 @@ def run_search(
       weight_optimizer: makes the weights' optimizer, given `total_steps`.
       architecture_optimizer: makes that of alpha and beta of `total_steps`, its own.
       loss: see `AlternatingModel.compile`.
+      budget: makes the budget that the decoded network meets, given `num_classes` and the
+        `sizes` that gin binds; None for none.
       jit_compile: compile the steps with XLA.
 
     Returns:
@@ -102,7 +107,10 @@ def run_search(
         )
         validation = data.validation_stream(strategy.num_replicas_in_sync)
         _fit(model_dir, model, data, phases, validation, temperature, checkpointing)
-    return _report(model_dir, model, started)
+    choose = most_probable
+    if budget:
+        choose = within(budget(num_classes=data.num_classes, sizes=configured_sizes()))
+    return _report(model_dir, model, started, choose)
 
 
 def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -> None:
@@ -192,9 +200,11 @@ def _fit(
         fit_phases(model_dir, model, phases, training_data, validation, watchers, records)
 
 
-def _report(model_dir: str, model: AlternatingModel, started: float) -> Dict[str, Any]:
+def _report(
+    model_dir: str, model: AlternatingModel, started: float, choose: Callable[..., Genotype]
+) -> Dict[str, Any]:
     """Decodes the search and returns its results, see `run_search`."""
-    decoded = decode_search(model_dir)
+    decoded = decode_search(model_dir, choose=choose)
     return {
         "genotype": decoded["genotype"],
         "path": decoded["path"],
