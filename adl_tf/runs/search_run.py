@@ -89,7 +89,7 @@ def run_search(
         architecture_steps = max(0, epochs - alternating_from) * steps
         strategy = distribution_strategy()
         _check(data, strategy, jit_compile)
-        _claim(model_dir, space, data, steps)
+        _claim(model_dir, space, data, steps, relaxation)
         with strategy.scope():
             model = AlternatingModel(Supernet(space, data.num_classes, relaxation))
             model.compile(
@@ -124,11 +124,16 @@ def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -
         )
 
 
-def _claim(model_dir: str, space: SearchSpace, data: RunData, steps_per_epoch: int) -> None:
+def _claim(
+    model_dir: str, space: SearchSpace, data: RunData, steps_per_epoch: int, relaxation: str
+) -> None:
     """Reserves the model directory, see `claim_model_dir`."""
     content = {**dataclasses.asdict(space), "num_classes": data.num_classes}
     claim_model_dir(model_dir, SPACE_FILE, content)
-    claim_model_dir(model_dir, SCHEDULE_FILE, data.schedule(steps_per_epoch))
+    schedule = data.schedule(steps_per_epoch)
+    # Left out where it is the default, as in the files of earlier versions.
+    other = {} if relaxation == SOFTMAX else {"relaxation": relaxation}
+    claim_model_dir(model_dir, SCHEDULE_FILE, {**schedule, **other})
 
 
 def _start(

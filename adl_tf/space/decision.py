@@ -15,10 +15,14 @@ from adl_tf.space.decoding import (
 from adl_tf.space.ops import get_op
 from adl_tf.space.search_space import SearchSpace
 
-# A path that is this many times as probable as the untrained one was chosen by the search; and of
-# alpha and beta as uniform as this, neither was.
+# A path that is this many times as probable as the untrained one, and as the next one, was chosen
+# by the search; and of alpha and beta as uniform as this, neither was.
 DECIDED_RATIO = 2.0
+RUNNER_UP_RATIO = 1.1
 UNDECIDED_ENTROPY = 0.95
+# Ops without parameters win early, since they have nothing to learn: a cell with more of them is
+# more likely one of a search that was too short than a good one.
+FEW_WEIGHTS = 0.5
 
 
 class Decision(NamedTuple):
@@ -52,9 +56,10 @@ class Decision(NamedTuple):
 
     @property
     def path_is_decided(self) -> bool:
-        """Whether the path is clearly more probable than it would be untrained."""
+        """Whether the path is clearly more probable than it would be untrained, and than others."""
         return (
             self.path_probability > DECIDED_RATIO * self.untrained_probability
+            and self.runner_up_ratio > RUNNER_UP_RATIO
             and self.beta_entropy < UNDECIDED_ENTROPY
         )
 
@@ -88,19 +93,27 @@ class Decision(NamedTuple):
         )
 
     def warning(self) -> str:
-        """One line if path or cell is near what an untrained search decodes to, else empty."""
+        """One line if path or cell is near what an untrained search decodes to, or if the cell has
+        hardly any parameters; else empty."""
         undecided = [
             name
             for name, decided in (("path", self.path_is_decided), ("cell", self.cell_is_decided))
             if not decided
         ]
-        if not undecided:
-            return ""
-        return (
-            f"warning: the {' and the '.join(undecided)} of this search "
-            f"{'is' if len(undecided) == 1 else 'are'} hardly decided: an untrained search decodes "
-            "to about the same. Search longer, or raise architecture_optimizer.rate."
-        )
+        if undecided:
+            return (
+                f"warning: the {' and the '.join(undecided)} of this search "
+                f"{'is' if len(undecided) == 1 else 'are'} hardly decided: an untrained search "
+                "decodes to about the same, or another path is as probable. Search longer, or "
+                "raise architecture_optimizer.reach."
+            )
+        if self.weightless_ops > FEW_WEIGHTS:
+            return (
+                f"warning: {self.weightless_ops:.0%} of the cell's ops have no parameters. Such "
+                "ops win while the others have not learned yet: start alpha and beta later "
+                "(run_search.arch_start_epoch)."
+            )
+        return ""
 
 
 def relative_entropy(probabilities: np.ndarray, choices: Union[int, np.ndarray]) -> np.ndarray:

@@ -57,6 +57,20 @@ def test_path_and_cell_are_told_apart():
     assert decision.weightless_ops == 1
 
 
+def test_what_was_decided_may_still_deserve_a_warning():
+    path = (0, 1, 2, 2, 1, 0)
+    alpha, beta = one_hot_logits(path, "max_pool_3x3")
+    warning = measure_decision(SPACE, alpha, beta).warning()
+    assert warning.startswith("warning: 100% of the cell's ops have no parameters.")
+    # The last move, to the same stride or to another one, is a matter of chance.
+    alpha, beta = one_hot_logits(path, "sep_conv_3x3")
+    beta[4, 1] = 0
+    decision = measure_decision(SPACE, alpha, beta)
+    assert decision.path_probability > 5 * decision.untrained_probability
+    assert decision.runner_up_ratio == pytest.approx(1)
+    assert "the path of this search is hardly decided" in decision.warning()
+
+
 def test_entropy_counts_nodes_as_often_as_paths_pass_them():
     """Nodes that no path reaches stay uniform, and do not count."""
     path = (0,) * 6
