@@ -24,6 +24,7 @@ from adl_tf.training.callbacks.progress_bar import ProgressBar
 from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
 from adl_tf.training.callbacks.temperature import TemperatureSchedule
 from adl_tf.training.checkpointing import Checkpointing
+from adl_tf.training.cost_penalty import CostPenalty, CostSchedule
 from adl_tf.training.devices import (
     check_devices,
     configure_runtime,
@@ -49,6 +50,7 @@ def run_search(
     architecture_optimizer: Callable[..., Optimizer] = architecture_optimizer,
     loss: Callable[..., tf.Tensor] = segmentation_loss,
     budget: Optional[Callable[..., Budget]] = None,
+    cost_weight: float = 0.0,
     jit_compile: bool = False,
 ) -> Dict[str, Any]:
     """Runs a search, or resumes one where it stopped.
@@ -68,6 +70,8 @@ def run_search(
       loss: see `AlternatingModel.compile`.
       budget: makes the budget that the decoded network meets, given `num_classes` and the
         `sizes` that gin binds; None for none.
+      cost_weight: of the cost in the loss of alpha and beta at first, see `CostPenalty`; needs a
+        budget.
       jit_compile: compile the steps with XLA.
 
     Returns:
@@ -87,11 +91,18 @@ def run_search(
         steps = steps_per_epoch or data.steps_per_pass("A")
         alternating_from = epochs // 2 if arch_start_epoch is None else arch_start_epoch
         architecture_steps = max(0, epochs - alternating_from) * steps
+        limit = budget and budget(num_classes=data.num_classes, sizes=configured_sizes())
+        if cost_weight and not limit:
+            raise ValueError(
+                "run_search.cost_weight needs a budget: run_search.budget = @Budget, and bindings "
+                "such as Budget.multi_adds."
+            )
         strategy = distribution_strategy()
         _check(data, strategy, jit_compile)
         _claim(model_dir, space, data, steps, relaxation)
         with strategy.scope():
-            model = AlternatingModel(Supernet(space, data.num_classes, relaxation))
+            penalty = CostPenalty(space, limit, cost_weight) if cost_weight else None
+            model = AlternatingModel(Supernet(space, data.num_classes, relaxation), penalty=penalty)
             model.compile(
                 weight_optimizer(total_steps=epochs * steps),
                 architecture_optimizer(total_steps=architecture_steps),
@@ -107,10 +118,7 @@ def run_search(
         )
         validation = data.validation_stream(strategy.num_replicas_in_sync)
         _fit(model_dir, model, data, phases, validation, temperature, checkpointing)
-    choose = most_probable
-    if budget:
-        choose = within(budget(num_classes=data.num_classes, sizes=configured_sizes()))
-    return _report(model_dir, model, started, choose)
+    return _report(model_dir, model, started, within(limit) if limit else most_probable)
 
 
 def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -> None:
@@ -153,6 +161,7 @@ def _start(
         weight_optimizer=model.weight_optimizer,
         architecture_optimizer=model.architecture_optimizer,
         positions=model.positions,
+        **({"penalty": model.penalty} if model.penalty else {}),
     )
     resumed = start_or_resume(
         model_dir,
@@ -193,6 +202,9 @@ def _fit(
         temperature,
         ProgressBar(note=best_path),
     ]
+    if model.penalty:
+        optimizer = model.architecture_optimizer
+        watchers.append(CostSchedule(model.supernet, optimizer, model.penalty))
     log = ArchitectureLog(
         model_dir,
         model.supernet,
