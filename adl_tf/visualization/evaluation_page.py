@@ -1,6 +1,5 @@
 """An evaluation as one self-contained HTML page."""
 
-import base64
 import dataclasses
 import html
 import io
@@ -12,6 +11,7 @@ from PIL import Image
 
 from adl_tf.data.description import DatasetDescription
 from adl_tf.visualization.confusion import draw_confusion
+from adl_tf.visualization.page import data_url, heading, inline_figure, page, percent, table
 from adl_tf.visualization.predictions import (
     IGNORE_COLOR,
     PANEL_TITLES,
@@ -21,44 +21,6 @@ from adl_tf.visualization.predictions import (
 )
 
 MAX_CONFUSIONS = 10
-
-_STYLE = """
-:root {
-  --ink: #24292f; --soft: #667080; --line: #e2e6eb; --accent: #1f5fbf; --panel: #f6f8fa;
-  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif;
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 40px 28px 64px; max-width: 1180px; color: var(--ink);
-  background: white; }
-h1 { font-size: 27px; margin: 0; letter-spacing: -0.01em; }
-h2 { font-size: 19px; margin: 44px 0 12px; padding-bottom: 6px;
-  border-bottom: 1px solid var(--line); }
-p { margin: 4px 0 12px; }
-.soft { color: var(--soft); }
-.tiles { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 22px; }
-.tile { flex: 1 1 150px; padding: 12px 16px; background: var(--panel);
-  border: 1px solid var(--line); border-radius: 8px; }
-.tile b { display: block; font-size: 26px; line-height: 1.25; }
-table { border-collapse: collapse; width: 100%; margin-top: 12px; }
-.tile b, td { font-variant-numeric: tabular-nums; }
-th { font-weight: 600; color: var(--soft); font-size: 13px; }
-th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right; }
-.left { text-align: left; padding-left: 0; }
-.bar { width: 38%; }
-.bar div { height: 10px; border-radius: 5px; background: var(--panel); }
-.bar div div { background: var(--accent); }
-.swatch { display: inline-block; width: 13px; height: 13px; margin-right: 8px;
-  border: 1px solid rgba(0, 0, 0, 0.25); border-radius: 3px; vertical-align: -2px; }
-.confusion { display: flex; flex-wrap: wrap; gap: 12px 36px; }
-.confusion div + div { flex: 1 1 400px; }
-figure { margin: 0 0 20px; }
-figcaption { margin-bottom: 4px; }
-img { display: block; max-width: 100%; }
-figure img { width: 100%; }
-.titles { display: grid; grid-template-columns: repeat(4, 1fr); text-align: center;
-  font-size: 13px; color: var(--soft); }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: 14px; }
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +44,7 @@ class ScoredImage:
     @property
     def caption(self) -> str:
         """Name and score, for people."""
-        return f"{self.name}   mIoU {_percent(self.miou)}"
+        return f"{self.name}   mIoU {percent(self.miou)}"
 
 
 def draw_images(images: Sequence[ScoredImage], description: DatasetDescription) -> Figure:
@@ -129,41 +91,19 @@ def evaluation_page(
       a whole HTML document, images inside.
     """
     parts = [
-        f"<h1>{html.escape(title)}</h1>",
-        f'<p class="soft">{html.escape(" · ".join(facts))}</p>',
-        '<div class="tiles">',
-        *(
-            f'<div class="tile"><span class="soft">{html.escape(name)}</span>'
-            f"<b>{html.escape(value)}</b></div>"
-            for name, value in summary.items()
-        ),
-        "</div>",
+        heading(title, facts, summary),
         "<h2>Classes</h2>",
         _class_table(scores, description),
         "<h2>Confusion</h2>",
         '<p class="soft">Rows are true classes, columns predicted ones: percent of the true '
         "class's pixels.</p>",
         '<div class="confusion">',
-        f"<div>{_inline_figure(draw_confusion(counts, description))}</div>",
+        f"<div>{inline_figure(draw_confusion(counts, description), 'confusion matrix')}</div>",
         f"<div>{_confusion_table(counts, description)}</div>",
         "</div>",
-        *(
-            _gallery(heading, images, description)
-            for heading, images in galleries.items()
-            if images
-        ),
+        *(_gallery(title, images, description) for title, images in galleries.items() if images),
     ]
-    body = "\n".join(parts)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n{body}\n</body>\n</html>\n"
-    )
-
-
-def _percent(share: float, digits: int = 1) -> str:
-    return "–" if np.isnan(share) else f"{100 * share:.{digits}f} %"
+    return page(title, parts)
 
 
 def _swatch(color) -> str:
@@ -172,17 +112,6 @@ def _swatch(color) -> str:
 
 def _class_name(label: int, description: DatasetDescription) -> str:
     return _swatch(description.colors[label]) + html.escape(description.class_names[label])
-
-
-def _table(header: Sequence[Tuple[str, str]], rows) -> str:
-    """Header cells are (style, text), rows are lists of HTML in the same styles."""
-    styles = [f' class="{style}"' if style else "" for style, _ in header]
-    lines = ["<table>", "<tr>"]
-    lines += [f"<th{style}>{text}</th>" for style, (_, text) in zip(styles, header)]
-    for row in rows:
-        cells = "".join(f"<td{style}>{cell}</td>" for style, cell in zip(styles, row))
-        lines.append(f"</tr>\n<tr>{cells}")
-    return "\n".join([*lines, "</tr>", "</table>"])
 
 
 def _class_table(scores, description) -> str:
@@ -195,9 +124,9 @@ def _class_table(scores, description) -> str:
         )
         bar = f'<div><div style="width: {100 * np.nan_to_num(iou):.1f}%"></div></div>'
         name = _class_name(label, description)
-        return [name, bar, _percent(iou), _percent(recall), _percent(precision), _percent(share, 2)]
+        return [name, bar, percent(iou), percent(recall), percent(precision), percent(share, 2)]
 
-    return _table(header, map(row, range(description.num_classes)))
+    return table(header, map(row, range(description.num_classes)))
 
 
 def _confusion_table(counts, description) -> str:
@@ -211,25 +140,25 @@ def _confusion_table(counts, description) -> str:
         [
             _class_name(true, description),
             _class_name(predicted, description),
-            _percent(counts[true, predicted] / counts[true].sum()),
-            _percent(counts[true, predicted] / errors),
+            percent(counts[true, predicted] / counts[true].sum()),
+            percent(counts[true, predicted] / errors),
         ]
         for true, predicted in pairs
     )
-    return _table(header, rows)
+    return table(header, rows)
 
 
-def _gallery(heading, images, description) -> str:
+def _gallery(title, images, description) -> str:
     titles = "".join(f"<span>{title}</span>" for title in PANEL_TITLES)
-    lines = [f"<h2>{html.escape(heading)}</h2>", f'<div class="titles">{titles}</div>']
+    lines = [f"<h2>{html.escape(title)}</h2>", f'<div class="titles">{titles}</div>']
     for image in images:
         panel = prediction_panel(image.image, image.label, image.prediction, description)
         buffer = io.BytesIO()
         # Without chroma subsampling, which would blur the edges of the label maps.
         Image.fromarray(panel).save(buffer, "JPEG", quality=85, subsampling=0)
-        source, caption = _data_url(buffer, "jpeg"), html.escape(image.name)
+        source, caption = data_url(buffer, "jpeg"), html.escape(image.name)
         lines.append(
-            f"<figure><figcaption>{caption} <span class='soft'>mIoU {_percent(image.miou)}"
+            f"<figure><figcaption>{caption} <span class='soft'>mIoU {percent(image.miou)}"
             f'</span></figcaption><img alt="{caption}" src="{source}"></figure>'
         )
     return "\n".join([*lines, _legend(images, description)])
@@ -240,15 +169,3 @@ def _legend(images, description) -> str:
     entries = [_class_name(label, description) for label in classes_present(maps, description)]
     entries.append(_swatch(IGNORE_COLOR) + "ignored")
     return f'<div class="legend">{"".join(f"<span>{entry}</span>" for entry in entries)}</div>'
-
-
-def _inline_figure(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
-    width = figure.get_size_inches()[0] * 100
-    source = _data_url(buffer, "png")
-    return f'<img alt="confusion matrix" style="width: {width:.0f}px" src="{source}">'
-
-
-def _data_url(buffer: io.BytesIO, image_format: str) -> str:
-    return f"data:image/{image_format};base64,{base64.b64encode(buffer.getvalue()).decode()}"

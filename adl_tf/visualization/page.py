@@ -1,0 +1,116 @@
+"""Self-contained HTML pages: their style, and the parts that they share."""
+
+import base64
+import html
+import io
+from typing import Dict, Iterable, Sequence, Tuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+_STYLE = """
+:root {
+  --ink: #24292f; --soft: #667080; --line: #e2e6eb; --accent: #1f5fbf; --panel: #f6f8fa;
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif;
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 40px 28px 64px; max-width: 1180px; color: var(--ink);
+  background: white; }
+h1 { font-size: 27px; margin: 0; letter-spacing: -0.01em; }
+h2 { font-size: 19px; margin: 44px 0 12px; padding-bottom: 6px;
+  border-bottom: 1px solid var(--line); }
+p { margin: 4px 0 12px; }
+.soft { color: var(--soft); }
+.tiles { display: flex; flex-wrap: wrap; gap: 14px; margin-top: 22px; }
+.tile { flex: 1 1 150px; padding: 12px 16px; background: var(--panel);
+  border: 1px solid var(--line); border-radius: 8px; }
+.tile b { display: block; font-size: 26px; line-height: 1.25; }
+table { border-collapse: collapse; width: 100%; margin-top: 12px; }
+.tile b, td { font-variant-numeric: tabular-nums; }
+th { font-weight: 600; color: var(--soft); font-size: 13px; }
+th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right; }
+.left { text-align: left; padding-left: 0; }
+.bar { width: 38%; }
+.bar div { height: 10px; border-radius: 5px; background: var(--panel); }
+.bar div div { background: var(--accent); }
+.swatch { display: inline-block; width: 13px; height: 13px; margin-right: 8px;
+  border: 1px solid rgba(0, 0, 0, 0.25); border-radius: 3px; vertical-align: -2px; }
+.confusion { display: flex; flex-wrap: wrap; gap: 12px 36px; }
+.confusion div + div { flex: 1 1 400px; }
+figure { margin: 0 0 20px; }
+figcaption { margin-bottom: 4px; }
+img { display: block; max-width: 100%; }
+figure img { width: 100%; }
+.titles { display: grid; grid-template-columns: repeat(4, 1fr); text-align: center;
+  font-size: 13px; color: var(--soft); }
+.legend { display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: 14px; }
+"""
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """A whole HTML document of parts."""
+    body = "\n".join(parts)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def heading(title: str, facts: Sequence[str], summary: Dict[str, str]) -> str:
+    """The top of a page.
+
+    Args:
+      title: of the page.
+      facts: a few words each.
+      summary: names and values to show first.
+    """
+    return "\n".join(
+        [
+            f"<h1>{html.escape(title)}</h1>",
+            f'<p class="soft">{html.escape(" · ".join(facts))}</p>',
+            '<div class="tiles">',
+            *(
+                f'<div class="tile"><span class="soft">{html.escape(name)}</span>'
+                f"<b>{html.escape(value)}</b></div>"
+                for name, value in summary.items()
+            ),
+            "</div>",
+        ]
+    )
+
+
+def table(header: Sequence[Tuple[str, str]], rows) -> str:
+    """Header cells are (style, text), rows are lists of HTML in the same styles."""
+    styles = [f' class="{style}"' if style else "" for style, _ in header]
+    lines = ["<table>", "<tr>"]
+    lines += [f"<th{style}>{text}</th>" for style, (_, text) in zip(styles, header)]
+    for row in rows:
+        cells = "".join(f"<td{style}>{cell}</td>" for style, cell in zip(styles, row))
+        lines.append(f"</tr>\n<tr>{cells}")
+    return "\n".join([*lines, "</tr>", "</table>"])
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent; a dash for nan."""
+    return "–" if np.isnan(share) else f"{100 * share:.{digits}f} %"
+
+
+def inline_figure(figure: Figure, text: str) -> str:
+    """A figure inside the page.
+
+    Args:
+      figure: drawn as PNG.
+      text: says what it shows.
+    """
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=150)
+    width = figure.get_size_inches()[0] * 100
+    source = data_url(buffer, "png")
+    return f'<img alt="{html.escape(text)}" style="width: {width:.0f}px" src="{source}">'
+
+
+def data_url(buffer: io.BytesIO, image_format: str) -> str:
+    """An image as a URL that contains it."""
+    return f"data:image/{image_format};base64,{base64.b64encode(buffer.getvalue()).decode()}"
