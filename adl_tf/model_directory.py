@@ -42,6 +42,8 @@ The directory of a study has two of its own, and a folder for each of its runs:
                                runs.study -> the same
     members.jsonl              a line for each training that is done
                                runs.study -> the same
+    report.html                the study for people
+                               runs.study
 
 A search leaves space.json, architecture.jsonl, genotype.json and its pictures; a training leaves
 network.json, classes.json, run.json, best/, last/ and, once evaluated, evaluation/; the rest is
@@ -65,6 +67,7 @@ ARCHITECTURE_FILE = "architecture.jsonl"
 GENOTYPE_FILE = "genotype.json"
 STUDY_FILE = "study.json"
 MEMBERS_FILE = "members.jsonl"
+REPORT_FILE = "report.html"
 LOG_FILE = "log.txt"  # What a run of a study told on stderr.
 RANKING_FILE = "ranking.jsonl"
 ARCHITECTURE_PICTURE = "architecture.png"

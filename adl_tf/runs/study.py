@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import queue
+import shlex
 import subprocess
 import sys
 import threading
@@ -14,12 +15,13 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set,
 import gin
 
 from adl_tf.configuration import say
-from adl_tf.files import make_directory
+from adl_tf.files import make_directory, write_text
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     LOG_FILE,
     MEMBERS_FILE,
     METRICS_FILE,
+    REPORT_FILE,
     STUDY_FILE,
     append_json_line,
     claim_model_dir,
@@ -31,6 +33,7 @@ from adl_tf.runs.checks import require_positive
 from adl_tf.runs.study_members import Member
 from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import Genotype, load_genotype, save_genotype
+from adl_tf.visualization.study_page import study_page
 
 
 class MemberFailure(Exception):
@@ -63,7 +66,7 @@ def run_study(
         on both.
 
     Returns:
-      trainings, failed (numbers), members (the file).
+      trainings, failed (numbers), members (the file), report (an HTML page of the study).
 
     Raises:
       ValueError: two members of one name, or a study of other settings in the directory.
@@ -97,7 +100,12 @@ def run_study(
             f"{line['training']}: mIoU {line['val_miou']:.3f}; {len(trainings) - len(left) + index}"
             f" of {len(trainings)}, about {minutes:.0f} minutes left"
         )
-    return {"trainings": len(trainings), "failed": failed, "members": path}
+    lines = list(read_json_lines(path, key="training").values())
+    report = os.path.join(study_dir, REPORT_FILE)
+    if lines:
+        command = shlex.join(["python", "-m", "adl_tf.study", *sys.argv[1:]])
+        write_text(study_page(os.path.basename(study_dir), lines, command), report)
+    return {"trainings": len(trainings), "failed": failed, "members": path, "report": report}
 
 
 def run_side_by_side(

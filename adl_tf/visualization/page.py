@@ -41,6 +41,7 @@ figure { margin: 0 0 20px; }
 figcaption { margin-bottom: 4px; }
 img { display: block; max-width: 100%; }
 figure img { width: 100%; }
+pre { padding: 10px 14px; background: var(--panel); font-size: 12px; white-space: pre-wrap; }
 .titles { display: grid; grid-template-columns: repeat(4, 1fr); text-align: center;
   font-size: 13px; color: var(--soft); }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: 14px; }

@@ -130,6 +130,16 @@ def test_processes_end_with_the_study(tmp_path):
     assert not study._processes._running
 
 
+def test_report(programs, tmp_path):
+    members = [Member("a <b>", GENOTYPE), Member("c", GENOTYPE, filter_multiplier=2)]
+    result = run(tmp_path, *members, seeds=(0, 1))
+    with open(result["report"]) as file:
+        page = file.read()
+    assert "a &lt;b&gt;" in page and "<b>a" not in page
+    assert page.count("python") >= 5  # The study, and each training.
+    assert "25.00 %" in page and "sep_conv_3x3(0) + skip_connect(1)" in page
+
+
 def test_a_search_comes_before_the_training_of_what_it_finds(programs, tmp_path):
     calls, _ = programs
     (member,) = search_members("paper", ["search.gin", "EPOCHS = 2"], seeds=[3])
