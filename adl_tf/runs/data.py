@@ -41,6 +41,8 @@ class RunData:
       max_bad_records: bad records to skip before failing.
       cache_dir: where decoded examples are kept, see `RecordReader`.
       deterministic: the same run gives the same bits.
+      shuffled_labels: train each image on the labels of another one of its batch, as a control:
+        what a run still finds is not in the data.
 
     Attributes:
       crop_size: (height, width) in pixels.
@@ -63,6 +65,7 @@ class RunData:
         max_bad_records: int = 0,
         cache_dir: Optional[str] = None,
         deterministic: bool = False,
+        shuffled_labels: bool = False,
     ):
         require_positive(batch_size=batch_size, validation_images=validation_images)
         self.crop_size = crop_sides(crop_size)
@@ -73,6 +76,9 @@ class RunData:
         self._train_split = train_split
         self._val_split = val_split
         self._validation_images = validation_images
+        self._shuffled_labels = shuffled_labels
+        if shuffled_labels and batch_size < 2:
+            raise ValueError("RunData.shuffled_labels needs a batch_size of 2 or more.")
         self._reader_options = {
             "num_classes": num_classes,
             "max_bad_records": max_bad_records,
@@ -141,7 +147,7 @@ class RunData:
             )
         return median_frequency_weights(frequencies)
 
-    def schedule(self, steps_per_epoch: int) -> Dict[str, int]:
+    def schedule(self, steps_per_epoch: int) -> Dict[str, Any]:
         """What a resumed run must not change, for `schedule.json`: otherwise its position in the
         data, and the halves of a search, would refer to other images."""
         return {
@@ -149,6 +155,7 @@ class RunData:
             "examples": self.train_reader.num_examples,
             "batch_size": self.batch_size,
             "steps_per_epoch": steps_per_epoch,
+            **({"shuffled_labels": True} if self._shuffled_labels else {}),
         }
 
     def training_stream(self, position: int, subset: Optional[str] = None) -> tf.data.Dataset:
@@ -158,7 +165,7 @@ class RunData:
           position: where an earlier stream stopped; 0 for the start.
           subset: "A" or "B" for one half of the split; None for all of it.
         """
-        return _configured_stream(
+        stream = _configured_stream(
             self.train_reader,
             batch_size=self.batch_size,
             crop_size=self.crop_size,
@@ -167,6 +174,11 @@ class RunData:
             start_position=position,
             deterministic=self.deterministic,
         )
+        if self._shuffled_labels:
+            stream = stream.map(
+                lambda batch: {**batch, "label": tf.roll(batch["label"], 1, axis=0)}
+            )
+        return stream
 
     def validation_stream(self, replicas: int = 1) -> tf.data.Dataset:
         """One pass over the images to score, see the function `validation_stream`."""

@@ -1,0 +1,83 @@
+"""How much several genotypes have in common, and how much they would have by chance."""
+
+import itertools
+from typing import Dict, Sequence
+
+import numpy as np
+
+from adl_tf.space.decoding import decode
+from adl_tf.space.genotype import Genotype
+from adl_tf.space.sampling import sample_genotype
+from adl_tf.space.search_space import CELL_INPUTS, SearchSpace
+
+# Logits of a search start as random as this.
+_INITIAL_DEVIATION = 0.001
+
+
+def agreement(genotypes: Sequence[Genotype]) -> Dict[str, float]:
+    """Mean over the pairs of genotypes of what they share.
+
+    What cannot differ does not count: the inputs of the first block, which are all there are, and
+    the level of the first layer.
+
+    Args:
+      genotypes: two or more of one space.
+
+    Returns:
+      edges: share of a block's inputs that both have; nan for cells of one block.
+      ops: share of equal ops on the edges that both have; nan where they have none in common.
+      strides: share of layers with the same stride; nan for one layer.
+    """
+    pairs = [_compare(a, b) for a, b in itertools.combinations(genotypes, 2)]
+    names = ("edges", "ops", "strides")
+    values = np.array([[pair[name] for name in names] for pair in pairs], np.float64)
+    counts = np.isfinite(values).sum(axis=0)
+    means = np.divide(
+        np.nansum(values, axis=0), counts, out=np.full(len(names), np.nan), where=counts > 0
+    )
+    return dict(zip(names, means.tolist()))
+
+
+def _compare(a: Genotype, b: Genotype) -> Dict[str, float]:
+    edges, ops = [], []
+    for block, (one, two) in enumerate(zip(a.cell, b.cell)):
+        one, two = dict(one), dict(two)
+        common = set(one) & set(two)
+        if block + CELL_INPUTS > 2:
+            edges.append(len(common) / 2)
+        ops += [one[source] == two[source] for source in common]
+    strides = [x == y for x, y in zip(a.path[1:], b.path[1:])]
+    return {
+        name: float(np.mean(values)) if values else float("nan")
+        for name, values in (("edges", edges), ("ops", ops), ("strides", strides))
+    }
+
+
+def chance_agreement(space: SearchSpace, draws: int = 200, seed: int = 0) -> Dict[str, float]:
+    """What genotypes share that no search has found.
+
+    The larger, of each, of random genotypes, and of what untrained searches decode to, which agree
+    by themselves.
+
+    Args:
+      space: the search space, with its rule of decoding paths.
+      draws: genotypes of each kind.
+      seed: of the draws.
+
+    Returns:
+      as `agreement` does.
+    """
+    random = np.random.default_rng(seed)
+    kinds = [
+        [sample_genotype(space, random) for _ in range(draws)],
+        [
+            decode(
+                space,
+                random.normal(scale=_INITIAL_DEVIATION, size=space.alpha_shape),
+                random.normal(scale=_INITIAL_DEVIATION, size=space.beta_shape),
+            )[0]
+            for _ in range(draws)
+        ],
+    ]
+    found = [agreement(genotypes) for genotypes in kinds]
+    return {name: max(kind[name] for kind in found) for name in found[0]}
