@@ -120,6 +120,11 @@ def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:
     if checkpoint is None or not os.path.exists(path):
         raise FileNotFoundError(f"{model_dir}: no checkpoint of a search there.")
     fields = read_versioned(path)
+    if "sizes" in fields:
+        raise ValueError(
+            f"{model_dir}: a search by sampled paths has no alpha and beta to decode; what it found "
+            f"is in its {GENOTYPE_FILE}."
+        )
     fields.pop("num_classes", None)
     try:
         space = SearchSpace(**fields)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from adl_tf.model_directory import RANKING_FILE
 from adl_tf.runs.data import RunData
 from adl_tf.runs.sampled_search import run_sampled_search
+from adl_tf.runs.search_result import decode_search
 from adl_tf.space.budget import Budget
 from adl_tf.space.genotype import load_genotype
 from adl_tf.space.network_sizes import NetworkSizes
@@ -126,3 +127,8 @@ def test_other_space(whole):
             sizes=SIZES,
             steps=4,
         )
+
+
+def test_there_is_nothing_to_decode(whole):
+    with pytest.raises(ValueError, match="has no alpha and beta to decode; what it found is in"):
+        decode_search(str(whole[0]))
