@@ -122,8 +122,8 @@ def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:
     fields = read_versioned(path)
     if "sizes" in fields:
         raise ValueError(
-            f"{model_dir}: a search by sampled paths has no alpha and beta to decode; what it found "
-            f"is in its {GENOTYPE_FILE}."
+            f"{model_dir}: a search by sampled paths has no alpha and beta to decode; what it "
+            f"found is in its {GENOTYPE_FILE}."
         )
     fields.pop("num_classes", None)
     try:

@@ -130,5 +130,5 @@ def test_other_space(whole):
 
 
 def test_there_is_nothing_to_decode(whole):
-    with pytest.raises(ValueError, match="has no alpha and beta to decode; what it found is in"):
+    with pytest.raises(ValueError, match="has no alpha and beta to decode; what it found"):
         decode_search(str(whole[0]))
