@@ -85,8 +85,11 @@ def predict_by_sampled(directory, genotypes, done, name):
     data = RunData()
     fields = read_versioned(os.path.join(directory, SPACE_FILE))
     sizes, classes = NetworkSizes(**fields.pop("sizes")), fields.pop("num_classes")
+    share_edges = fields.pop("share_edges", False)
     with data.open():
-        network = SharedNetwork(SearchSpace(**fields), classes, sizes, seed=data.seed)
+        network = SharedNetwork(
+            SearchSpace(**fields), classes, sizes, seed=data.seed, share_edges=share_edges
+        )
         network.build((None, *data.crop_size, 3))
         checkpoint = tf.train.Checkpoint(network=network)
         checkpoint.restore(tf.train.latest_checkpoint(directory)).expect_partial()

@@ -26,6 +26,17 @@ def build_convolutions(layer: Layer, channels: int, seed: int) -> None:
         conv.built = True
 
 
+def share_kernels(layer: Layer, owner: Layer) -> None:
+    """Creates the batch norms of a layer, and gives it the kernels of another one."""
+    for conv, other in zip(conv_norms(layer), conv_norms(owner)):
+        if conv.separable:
+            conv.depthwise_kernel = other.depthwise_kernel
+        conv.kernel = other.kernel  # In the order of `ConvNorm.build`.
+        with tf.name_scope(f"{layer.name}/{conv.norm.name}"):
+            conv.norm.build((None, None, None, conv.filters))
+        conv.built = True
+
+
 class _Norm:
     """Batch norm of a convolution, with weights from outside; remembers the new moving ones."""
 

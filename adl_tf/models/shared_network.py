@@ -3,20 +3,26 @@
 import contextlib
 import functools
 import zlib
-from typing import Callable, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import tensorflow as tf
 
 from adl_tf.layers.cell import CellOp
 from adl_tf.layers.conv_norm import ConvNorm
 from adl_tf.layers.convolution import resize, spatial_size
-from adl_tf.layers.stateless import StatelessCall, StatelessCalls, build_convolutions
+from adl_tf.layers.stateless import (
+    StatelessCall,
+    StatelessCalls,
+    build_convolutions,
+    share_kernels,
+)
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling, set_norm_momentum
 from adl_tf.models.auto_deeplab import LOW_LEVEL_LAYERS
 from adl_tf.models.decoder import Decoder
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
+from adl_tf.space.ops import SKIP, get_op
 from adl_tf.space.search_space import CELL_INPUTS, SearchSpace, aspp_rates, halve
 
 
@@ -28,12 +34,14 @@ class _Part(NamedTuple):
       channels: of its input.
       make: makes the layer.
       graph: computes it.
+      kernels: name of the layer whose kernels it has; None for its own.
     """
 
     name: str
     channels: int
     make: Callable[..., tf.keras.layers.Layer]
     graph: StatelessCall
+    kernels: Optional[str]
 
 
 class SharedNetwork(tf.keras.Model):
@@ -41,8 +49,10 @@ class SharedNetwork(tf.keras.Model):
 
     For a genotype it computes what `DecodedNetwork` of equal sizes computes: a cell reads the two
     last outputs of the path itself, unlike in the supernet, where H^(l-2) is the state at the same
-    stride. The weights of an op belong to its layer, level, edge and stride; those of a cell's
-    input convolutions to the levels that they connect. Only the layers of the genotype run, so a
+    stride. The kernels of an op belong to its layer and level, so that even a short training meets
+    each of them often; its batch norm belongs to its edge and stride, too, since each edge has
+    features of its own. The weights of a cell's input convolutions belong to the levels that they
+    connect. Only the layers of the genotype run, so a
     step costs what a step of the decoded network costs. A layer is made when a genotype first uses
     it, so networks run eagerly; layers of one configuration share a graph, see `StatelessCall`.
 
@@ -56,6 +66,7 @@ class SharedNetwork(tf.keras.Model):
       sizes: of stem, ASPP and decoder.
       norm_momentum: of the moving statistics of all batch norms.
       seed: of the initial weights of the cells.
+      share_edges: False gives each edge and stride kernels of its own.
     """
 
     def __init__(
@@ -65,6 +76,7 @@ class SharedNetwork(tf.keras.Model):
         sizes: NetworkSizes = PAPER_SIZES,
         norm_momentum: float = 0.97,
         seed: int = 0,
+        share_edges: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -90,6 +102,7 @@ class SharedNetwork(tf.keras.Model):
         self._graphs = StatelessCalls()
         self._norm_momentum = norm_momentum
         self._seed = seed
+        self._share_edges = share_edges
         for layer in (self.stem, *self.pyramids, self.decoder):
             set_norm_momentum(layer, norm_momentum)
 
@@ -121,6 +134,7 @@ class SharedNetwork(tf.keras.Model):
                     channels,
                     functools.partial(ConvNorm, filters),
                     self._graphs.find(ConvNorm, filters),
+                    None,
                 )
             )
         for block, branches in enumerate(genotype.cell):
@@ -132,6 +146,8 @@ class SharedNetwork(tf.keras.Model):
                         filters,
                         functools.partial(CellOp, op, filters, stride),
                         self._graphs.find(CellOp, op, filters, stride),
+                        # At stride 1 a skip has no kernel.
+                        f"{place}_{op}" if self._share_edges and get_op(op).kind != SKIP else None,
                     )
                 )
         return parts
@@ -140,8 +156,13 @@ class SharedNetwork(tf.keras.Model):
         """The shared layer of a part of a cell, made at its first use."""
         if part.name not in self.shared:
             layer = part.make(name=part.name)
-            # By its name, so that it starts alike whenever it is made.
-            build_convolutions(layer, part.channels, self._seed ^ zlib.crc32(part.name.encode()))
+            if part.kernels:
+                owner = self._layer(part._replace(name=part.kernels, kernels=None))
+                share_kernels(layer, owner)
+            else:
+                # By its name, so that it starts alike whenever it is made.
+                seed = self._seed ^ zlib.crc32(part.name.encode())
+                build_convolutions(layer, part.channels, seed)
             set_norm_momentum(layer, self._norm_momentum)
             self.shared[part.name] = layer
         return self.shared[part.name]
@@ -211,7 +232,8 @@ class SharedNetwork(tf.keras.Model):
 
     def used_variables(self) -> List[tf.Variable]:
         """Their trainable variables."""
-        return [v for layer in self.used_layers() for v in layer.trainable_variables]
+        variables = [v for layer in self.used_layers() for v in layer.trainable_variables]
+        return list({id(variable): variable for variable in variables}.values())
 
     def used_norms(self) -> List[tf.keras.layers.BatchNormalization]:
         """Their batch norms."""

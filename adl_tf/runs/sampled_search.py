@@ -62,6 +62,7 @@ def run_sampled_search(
     checkpoint_steps: int = 100,
     class_balanced_loss: bool = False,
     norm_momentum: float = 0.97,
+    share_edges: bool = True,
     weight_optimizer: Callable[..., Optimizer] = weight_optimizer,
 ) -> Dict[str, Any]:
     """Trains shared weights one genotype at a time, then ranks genotypes with them.
@@ -84,6 +85,7 @@ def run_sampled_search(
       checkpoint_steps: steps between checkpoints.
       class_balanced_loss: weigh pixels by median frequency / frequency of their class.
       norm_momentum: of the moving statistics of batch norms.
+      share_edges: see `SharedNetwork`.
       weight_optimizer: makes the weights' optimizer, given `total_steps`.
 
     Returns:
@@ -106,11 +108,14 @@ def run_sampled_search(
             **dataclasses.asdict(space),
             "num_classes": data.num_classes,
             "sizes": sizes.to_dict(),
+            "share_edges": share_edges,
         }
         claim_model_dir(model_dir, SPACE_FILE, content)
         claim_model_dir(model_dir, SCHEDULE_FILE, data.schedule(steps))
         class_weights = data.class_weights() if class_balanced_loss else None
-        network = SharedNetwork(space, data.num_classes, sizes, norm_momentum, data.seed)
+        network = SharedNetwork(
+            space, data.num_classes, sizes, norm_momentum, data.seed, share_edges
+        )
         model = SampledModel(network, class_weights, data.seed)
         model.compile(weight_optimizer(total_steps=steps))
         model.build((None, *data.crop_size, 3))

@@ -38,9 +38,11 @@ def copy_weights(shared, decoded):
             b.assign(a)
 
 
+@pytest.mark.parametrize("share_edges", [False, True])
 @pytest.mark.parametrize("training", [False, True])
-def test_computes_the_decoded_network(training):
-    shared = SharedNetwork(SPACE, 3, SIZES)
+def test_computes_the_decoded_network(training, share_edges):
+    # One op of a kind per cell, so that no two edges share kernels.
+    shared = SharedNetwork(SPACE, 3, SIZES, share_edges=share_edges)
     shared.compute(IMAGES, GENOTYPE, training=False)
     decoded = DecodedNetwork(GENOTYPE, 2, 3, SIZES)
     copy_weights(shared, decoded)
@@ -61,6 +63,24 @@ def test_only_the_layers_of_the_genotype_train():
         used = shared.used_variables()
         assert all(gradient is not None for gradient in tape.gradient(loss, used))
     assert len(used) < len(shared.trainable_variables)
+
+
+def test_edges_share_kernels_but_not_batch_norms():
+    def layers(share_edges):
+        network = SharedNetwork(SPACE, 3, SIZES, share_edges=share_edges)
+        for sources in ((0, 1), (1, 2)):
+            cell = [GENOTYPE.cell[0], [(source, "sep_conv_3x3") for source in sources]]
+            network.prepare(Genotype((0,) * 5, cell))
+        found = [
+            network.shared[f"layer_2_level_0_edge_{s}_1_sep_conv_3x3_stride_1"] for s in (0, 2)
+        ]
+        return [layer.convolutions[0] for layer in found]
+
+    one, two = layers(True)
+    assert one.kernel is two.kernel and one.depthwise_kernel is two.depthwise_kernel
+    assert one.norm.gamma is not two.norm.gamma
+    one, two = layers(False)
+    assert one.kernel is not two.kernel
 
 
 def test_recalibrated_statistics_are_the_means_over_the_batches():
