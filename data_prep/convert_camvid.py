@@ -1,7 +1,8 @@
 """CamVid in the 11-class arrangement: images in SPLIT/, label maps in SPLITannot/.
 
 The usual val split is a short clip out of a sequence of the train split. With --val_sequence one
-whole sequence of the train split is scored instead, and nothing else of it is trained on.
+whole sequence of the train split is scored instead, and nothing else of it is trained on. With
+--sequence_splits every sequence that is left for training is a split of its own as well.
 """
 
 import functools
@@ -35,7 +36,11 @@ _IDS = {**{label: label for label in range(11)}, 11: IGNORE_LABEL}
 
 
 def plan(
-    input_dir: str, *, val_sequence: Optional[str] = None, half_resolution: bool = False
+    input_dir: str,
+    *,
+    val_sequence: Optional[str] = None,
+    sequence_splits: bool = False,
+    half_resolution: bool = False,
 ) -> Conversion:
     """Lists train, val and, where there is one, test.
 
@@ -43,6 +48,7 @@ def plan(
       input_dir: the directory that the archive was unpacked into.
       val_sequence: sequence of the train split, such as "0006R0", that becomes the val split; the
         usual val split is left out.
+      sequence_splits: also a split of each sequence of the train split, under its name.
       half_resolution: store 180x240.
 
     Raises:
@@ -56,6 +62,9 @@ def plan(
         splits[split] = list_pairs(images, labels, (".png", ".jpg"))
     if val_sequence:
         splits = {**splits, **_split_by_sequence(splits["train"], val_sequence)}
+    if sequence_splits:
+        for item in splits["train"]:
+            splits.setdefault(_sequence(item), []).append(item)
     return Conversion(
         name="camvid",
         class_names=tuple(_CLASSES),
@@ -68,8 +77,12 @@ def plan(
     )
 
 
+def _sequence(item: Item) -> str:
+    return item.name.split("_")[0]  # Names are SEQUENCE_FRAME.
+
+
 def _split_by_sequence(items, val_sequence):
-    sequences = {item: item.name.split("_")[0] for item in items}  # Names are SEQUENCE_FRAME.
+    sequences = {item: _sequence(item) for item in items}
     found = sorted(set(sequences.values()))
     if val_sequence not in found or len(found) == 1:
         raise ConversionError(
@@ -94,5 +107,6 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "val_sequence", None, "Sequence of the train split to score instead of the val split."
     )
+    flags.DEFINE_bool("sequence_splits", False, "Also write each sequence of train as a split.")
     flags.DEFINE_bool("half_resolution", False, "Store 180x240.")
-    program.main(plan, options=("val_sequence", "half_resolution"))
+    program.main(plan, options=("val_sequence", "sequence_splits", "half_resolution"))

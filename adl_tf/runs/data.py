@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional, Tuple
 
 import gin
 import numpy as np
@@ -36,6 +36,9 @@ class RunData:
         everything else that is random.
       train_split: split to train on.
       val_split: split to score.
+      architecture_split: split that is trainB of a search, with all of `train_split` as trainA;
+        None for the two halves of `train_split` (the paper). One of other places or days makes a
+        search look for what carries over to them.
       validation_images: how many of them to score, rounded up to full batches; None for all.
       num_classes: for records without `dataset.json`.
       max_bad_records: bad records to skip before failing.
@@ -60,6 +63,7 @@ class RunData:
         seed: int = 0,
         train_split: str = "train",
         val_split: str = "val",
+        architecture_split: Optional[str] = None,
         validation_images: Optional[int] = None,
         num_classes: Optional[int] = None,
         max_bad_records: int = 0,
@@ -75,6 +79,7 @@ class RunData:
         self._dataset_dir = dataset_dir
         self._train_split = train_split
         self._val_split = val_split
+        self._architecture_split = architecture_split
         self._validation_images = validation_images
         self._shuffled_labels = shuffled_labels
         if shuffled_labels and batch_size < 2:
@@ -100,6 +105,16 @@ class RunData:
         """Reader of the split to score."""
         return RecordReader(self.directory, self._val_split, **self._reader_options)
 
+    def _half(self, subset: Optional[str]) -> Tuple[RecordReader, Optional[str]]:
+        """The reader of trainA or trainB, and which half of its split that is."""
+        if self._architecture_split is None:
+            return self.train_reader, subset
+        return self._architecture_reader if subset == "B" else self.train_reader, None
+
+    @functools.cached_property
+    def _architecture_reader(self) -> RecordReader:
+        return RecordReader(self.directory, self._architecture_split, **self._reader_options)
+
     @property
     def num_classes(self) -> int:
         """Number of classes, without the ignore label."""
@@ -112,7 +127,10 @@ class RunData:
         Raises:
           ValueError, FileNotFoundError: see `RecordReader`; too many bad records inside the block.
         """
-        with one_line_failures(self.train_reader, self.val_reader):
+        readers = [self.train_reader, self.val_reader]
+        if self._architecture_split is not None:
+            readers.append(self._architecture_reader)
+        with one_line_failures(*readers):
             yield
 
     def steps_per_pass(self, subset: Optional[str] = None) -> int:
@@ -121,7 +139,8 @@ class RunData:
         Raises:
           ValueError: its examples do not fill a batch.
         """
-        steps = len(self.train_reader.subset(subset, self.seed)) // self.batch_size
+        reader, half = self._half(subset)
+        steps = len(reader.subset(half, self.seed)) // self.batch_size
         if not steps:
             count = self.train_reader.num_examples
             examples = f"{count} examples of {self._train_split!r}"
@@ -155,7 +174,11 @@ class RunData:
             "examples": self.train_reader.num_examples,
             "batch_size": self.batch_size,
             "steps_per_epoch": steps_per_epoch,
+            # Left out where they are the default, as in the files of earlier versions.
             **({"shuffled_labels": True} if self._shuffled_labels else {}),
+            **(
+                {"architecture_split": self._architecture_split} if self._architecture_split else {}
+            ),
         }
 
     def training_stream(self, position: int, subset: Optional[str] = None) -> tf.data.Dataset:
@@ -165,12 +188,13 @@ class RunData:
           position: where an earlier stream stopped; 0 for the start.
           subset: "A" or "B" for one half of the split; None for all of it.
         """
+        reader, half = self._half(subset)
         stream = _configured_stream(
-            self.train_reader,
+            reader,
             batch_size=self.batch_size,
             crop_size=self.crop_size,
             seed=self.seed,
-            subset=subset,
+            subset=half,
             start_position=position,
             deterministic=self.deterministic,
         )

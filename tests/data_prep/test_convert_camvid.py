@@ -58,6 +58,14 @@ def test_split_by_sequence_at_half_resolution(tmp_path):
         convert_camvid.plan(archive, val_sequence="0002XX")
 
 
+def test_sequences_as_splits(tmp_path):
+    archive = make_archive(tmp_path / "camvid")
+    conversion = convert_camvid.plan(archive, sequence_splits=True)
+    summary = run_conversion(conversion, str(tmp_path / "out"))
+    assert summary["examples"] == {"train": 2, "val": 1, "0001TP": 1, "0016E5": 1}
+    assert [r["name"] for r in read_records(tmp_path / "out", "0001TP")] == ["0001TP_006690"]
+
+
 def test_missing_and_empty_folders_are_named(tmp_path):
     with pytest.raises(ConversionError, match="camvid/train: no such directory"):
         convert_camvid.plan(str(tmp_path / "camvid"))

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
 from adl_tf.data.reader import RecordReader
 from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData, validation_stream
-from data_prep import convert_synthetic
+from data_prep import convert_camvid, convert_synthetic
+from data_prep.run import run_conversion
 
 
 def test_numbers_that_count_something():
@@ -52,3 +54,34 @@ def test_shuffled_labels_belong_to_other_images(tmp_path):
     assert schedule != control
     with pytest.raises(ValueError, match="needs a batch_size of 2"):
         RunData(str(tmp_path), 33, 1, shuffled_labels=True)
+
+
+def test_a_split_of_its_own_for_the_architecture(tmp_path):
+    """Each image has a gray of its own, by which it is found again."""
+    for split, grays in (("train", (10, 20, 30, 40)), ("val", (200, 210))):
+        for folder in (split, f"{split}annot"):
+            (tmp_path / "camvid" / folder).mkdir(parents=True)
+        for gray in grays:
+            image = Image.new("RGB", (40, 40), (gray, gray, gray))
+            image.save(tmp_path / "camvid" / split / f"image_{gray}.png")
+            label = Image.new("L", (40, 40), 3)
+            label.save(tmp_path / "camvid" / f"{split}annot" / f"image_{gray}.png")
+    run_conversion(convert_camvid.plan(str(tmp_path / "camvid")), str(tmp_path / "records"))
+
+    def grays(subset, split):
+        data = RunData(str(tmp_path / "records"), 33, 2, architecture_split=split)
+        steps = data.steps_per_pass(subset)
+        batches = list(data.training_stream(0, subset).take(steps))
+        # Where there is a label there is no padding.
+        found = {
+            round((np.median(image[label == 3]) + 1) * 127.5)
+            for batch in batches
+            for image, label in zip(batch["image"].numpy(), batch["label"].numpy())
+        }
+        return steps, found, data.schedule(1)
+
+    (_, first, _), (_, second, halves) = grays("A", None), grays("B", None)
+    assert len(first) == len(second) == 2 and first | second == {10, 20, 30, 40}
+    (steps, train, schedule), (_, other, _) = grays("A", "val"), grays("B", "val")
+    assert steps == 2 and train == {10, 20, 30, 40} and other == {200, 210}
+    assert schedule["architecture_split"] == "val" and "architecture_split" not in halves
