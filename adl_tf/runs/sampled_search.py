@@ -69,8 +69,9 @@ def run_sampled_search(
 
     Random search with weight sharing (https://arxiv.org/abs/1902.07638), here with genotypes that
     are fair over the ops, and with candidates that evolve. Each step draws a genotype and trains
-    its layers on trainA. Then candidates are scored on trainB with the weights that they inherit,
-    see `Ranker`. The same command resumes either.
+    its layers on trainA. Then candidates are scored by their loss on trainB with the weights that
+    they inherit, see `Ranker`; the loss ranks better than mIoU does (benchmarks/RESULTS.md). The
+    same command resumes either.
 
     Args:
       model_dir: directory of everything that is written.
@@ -89,8 +90,8 @@ def run_sampled_search(
       weight_optimizer: makes the weights' optimizer, given `total_steps`.
 
     Returns:
-      genotype (path of the best one's file), path, cell, miou (its score on trainB), best (the
-      `keep` best, each with its miou), weight_steps, seconds (of this run), model_dir.
+      genotype (path of the best one's file), path, cell, loss, miou (its scores on trainB), best
+      (the `keep` best, each with its scores), weight_steps, seconds (of this run), model_dir.
 
     Raises:
       ValueError, FileNotFoundError: bad configuration or data set.
@@ -126,7 +127,7 @@ def run_sampled_search(
             allowed = budget(num_classes=data.num_classes, sizes=sizes).met_by
         scores = evolve(
             space,
-            lambda genotype: ranker.score(genotype)["miou"],
+            lambda genotype: -ranker.score(genotype)["loss"],
             np.random.default_rng([data.seed, 1]),
             candidates,
             allowed,
@@ -134,13 +135,14 @@ def run_sampled_search(
         )
     best = sorted(scores, key=lambda genotype: -scores[genotype])[:keep]
     file = os.path.join(model_dir, GENOTYPE_FILE)
-    save_genotype(best[0], file, miou=scores[best[0]])
+    lines = [{name: ranker.score(g)[name] for name in ("loss", "miou")} for g in best]
+    save_genotype(best[0], file, **lines[0])
     save_figure(draw_architecture(best[0]), os.path.join(model_dir, ARCHITECTURE_PICTURE))
     return {
         "genotype": file,
         **best[0].to_dict(),
-        "miou": scores[best[0]],
-        "best": [{**genotype.to_dict(), "miou": scores[genotype]} for genotype in best],
+        **lines[0],
+        "best": [{**genotype.to_dict(), **line} for genotype, line in zip(best, lines)],
         "weight_steps": int(model.optimizer.iterations),
         "seconds": round(time.time() - started, 1),
         "model_dir": model_dir,
@@ -223,8 +225,8 @@ class Ranker:
             line = {"key": key, "genotype": genotype.to_dict(), **scores}
             append_json_line(self._path, line)
             self._known[key] = line
-            best = max(line["miou"] for line in self._known.values())
-            say(f"candidate {len(self._known)}: mIoU {line['miou']:.4f}, best {best:.4f}")
+            best = min(line["loss"] for line in self._known.values())
+            say(f"candidate {len(self._known)}: loss {line['loss']:.4f}, best {best:.4f}")
         return self._known[key]
 
     def measure(self, genotype: Genotype) -> Dict[str, float]:

@@ -57,10 +57,10 @@ def whole(tmp_path_factory):
 def test_result(whole):
     directory, result = whole
     assert result["weight_steps"] == 4
-    scores = [line["miou"] for line in ranking(directory)]
-    assert len(scores) == 6 and len(set(scores)) > 1
-    assert [best["miou"] for best in result["best"]] == sorted(scores, reverse=True)[:3]
-    assert result["miou"] == max(scores)
+    losses = [line["loss"] for line in ranking(directory)]
+    assert len(losses) == 6 and len(set(losses)) > 1
+    assert [best["loss"] for best in result["best"]] == sorted(losses)[:3]
+    assert result["loss"] == min(losses)
     genotype = load_genotype(result["genotype"])
     assert genotype.to_dict() == {key: result[key] for key in ("path", "cell")}
     SPACE.check_path(genotype.path)
