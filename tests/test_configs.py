@@ -29,7 +29,8 @@ def test_config(config):
         assert gin.query_parameter("SEED/gin.macro.value") == 7
         length = "run_training.steps"
         if "search" in config:
-            length = "run_sampled_search.steps" if "sampled" in config else "run_search.epochs"
+            sampled = "sampled" in config or "transfer" in config
+            length = "run_sampled_search.steps" if sampled else "run_search.epochs"
         for binding in ("RunData.dataset_dir", length):
             assert gin.query_parameter(binding) is not None
     finally:

@@ -27,8 +27,12 @@ def build_convolutions(layer: Layer, channels: int, seed: int) -> None:
 
 
 def share_kernels(layer: Layer, owner: Layer) -> None:
-    """Creates the batch norms of a layer, and gives it the kernels of another one."""
+    """Creates the batch norms of a layer, and gives it the kernels of another one.
+
+    The owner only holds kernels: its own batch norms do not train.
+    """
     for conv, other in zip(conv_norms(layer), conv_norms(owner)):
+        other.norm.trainable = False
         if conv.separable:
             conv.depthwise_kernel = other.depthwise_kernel
         conv.kernel = other.kernel  # In the order of `ConvNorm.build`.

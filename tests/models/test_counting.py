@@ -80,9 +80,9 @@ def test_baseline():
     assert count_parameters(model) / 1e6 == pytest.approx(39.15, abs=0.01)
     assert model(tf.zeros([1, 33, 70, 3])).shape == (1, 33, 70, 19)
     # ResNet-26's 14.0 million, MobileNetV3's 0.9, and small heads.
-    for name, millions in (("resnet26", 17.8), ("mobilenet_v3_small", 1.7)):
+    for name, millions in (("resnet26", 17.8), ("mobilenet_v3_small", 1.08)):
         small = build_network(NetworkDescription(f"deeplab_v3_plus_{name}", 19))
-        assert count_parameters(small) / 1e6 == pytest.approx(millions, abs=0.1)
+        assert count_parameters(small) / 1e6 == pytest.approx(millions, rel=0.01)
         assert small(tf.zeros([1, 33, 70, 3])).shape == (1, 33, 70, 19)
     with pytest.raises(ValueError, match="backbone 'resnet34': choose from"):
         DeepLabV3Plus("resnet34", 19)
