@@ -8,7 +8,7 @@ import numpy as np
 from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.sampling import sample_genotype
-from adl_tf.space.search_space import CELL_INPUTS, SearchSpace
+from adl_tf.space.search_space import SearchSpace
 
 # Logits of a search start as random as this.
 _INITIAL_DEVIATION = 0.001
@@ -43,7 +43,7 @@ def _compare(a: Genotype, b: Genotype) -> Dict[str, float]:
     for block, (one, two) in enumerate(zip(a.cell, b.cell)):
         one, two = dict(one), dict(two)
         common = set(one) & set(two)
-        if block + CELL_INPUTS > 2:
+        if block:
             edges.append(len(common) / 2)
         ops += [one[source] == two[source] for source in common]
     strides = [x == y for x, y in zip(a.path[1:], b.path[1:])]

@@ -4,12 +4,12 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from adl_tf.space.costs import network_cost, op_cost
+from adl_tf.space.costs import network_cost, op_cost, sizes_of_levels
 from adl_tf.space.decoding import best_paths, op_probabilities
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 from adl_tf.space.ops import NONE
-from adl_tf.space.search_space import CELL_INPUTS, SearchSpace, halve
+from adl_tf.space.search_space import CELL_INPUTS, SearchSpace
 
 # Costs are rounded to this share of the budget while the ops of a cell are chosen.
 _RESOLUTION = 1 / 400
@@ -73,10 +73,7 @@ class Budget(NamedTuple):
         Returns:
           by op and whether the edge leaves one of the cell's inputs.
         """
-        size = halve(halve(tuple(self.image_size)))
-        level_sizes = [size]
-        for _ in range(max(path)):
-            level_sizes.append(halve(level_sizes[-1]))
+        level_sizes = sizes_of_levels(self.image_size, max(path) + 1)
         costs = {}
         for op in ops:
             for from_input in (True, False):

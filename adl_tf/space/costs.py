@@ -6,7 +6,7 @@ norm, activations, pooling and resizing do not; an atrous convolution of rate r 
 phases, its sides rounded up to multiples of r.
 """
 
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
@@ -102,6 +102,14 @@ def _area(size: Size, rate: int) -> int:
     return height * width
 
 
+def sizes_of_levels(image_size: Size, levels: int) -> List[Size]:
+    """(H, W) of the features of each level, stride 4 first."""
+    found = [halve(halve(tuple(image_size)))]
+    while len(found) < levels:
+        found.append(halve(found[-1]))
+    return found
+
+
 def op_cost(op: str, filters: int, size: Size, stride: int = 1) -> Cost:
     """One op of a decoded cell.
 
@@ -144,9 +152,7 @@ def network_cost(
       image_size: (H, W) in pixels.
       sizes: of stem, ASPP and decoder.
     """
-    level_sizes = [halve(halve(image_size))]
-    for _ in range(max(genotype.path)):
-        level_sizes.append(halve(level_sizes[-1]))
+    level_sizes = sizes_of_levels(image_size, max(genotype.path) + 1)
     blocks = len(genotype.cell)
 
     cells = Cost()

@@ -5,10 +5,10 @@ import tensorflow as tf
 
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.budget import Budget
-from adl_tf.space.costs import convolution_cost, op_cost
+from adl_tf.space.costs import convolution_cost, op_cost, sizes_of_levels
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import NONE
-from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace, halve
+from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace
 
 
 def entry_costs(space: SearchSpace, budget: Budget) -> np.ndarray:
@@ -25,9 +25,7 @@ def entry_costs(space: SearchSpace, budget: Budget) -> np.ndarray:
       float64 [levels, moves, edges, ops], by the level that is entered; 0 for moves that do not
       exist.
     """
-    sizes = [halve(halve(tuple(budget.image_size)))]
-    while len(sizes) < space.num_levels:
-        sizes.append(halve(sizes[-1]))
+    sizes = sizes_of_levels(budget.image_size, space.num_levels)
     costs = np.zeros((space.num_levels, len(MOVE_OFFSETS), *space.alpha_shape))
     for level in range(space.num_levels):
         filters = budget.filter_multiplier * 2**level
