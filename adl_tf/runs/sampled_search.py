@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space, say
-from adl_tf.evaluation.metrics import count_pixels, mean_iou
 from adl_tf.model_directory import (
     ARCHITECTURE_PICTURE,
     GENOTYPE_FILE,
@@ -22,6 +21,7 @@ from adl_tf.model_directory import (
     read_json_lines,
 )
 from adl_tf.models.shared_network import SharedNetwork, recalibrated
+from adl_tf.runs.batch_scores import score_batches
 from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import plan_phases
@@ -41,7 +41,6 @@ from adl_tf.training.devices import (
     deterministic_ops,
     seeded,
 )
-from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, weight_optimizer
 from adl_tf.training.sampled_model import SampledModel
 from adl_tf.visualization.architecture import draw_architecture
@@ -231,14 +230,13 @@ class Ranker:
 
     def measure(self, genotype: Genotype) -> Dict[str, float]:
         """miou and loss with the batch norms as they are."""
-        counts, losses = 0, []
-        for batch in self._batches:
-            logits = self._network.compute(batch["image"], genotype, training=False)
-            loss, weight = weighted_loss(batch["label"], logits, class_weights=self._class_weights)
-            losses.append(float(loss / weight))
-            predictions = tf.argmax(logits, -1, tf.int32)
-            counts = counts + count_pixels(batch["label"], predictions, self._network.num_classes)
-        return {"miou": mean_iou(counts.numpy()), "loss": float(np.mean(losses))}
+        network = self._network
+        return score_batches(
+            lambda images: network.compute(images, genotype, training=False),
+            self._batches,
+            network.num_classes,
+            self._class_weights,
+        )._asdict()
 
 
 def _first_batches(data: RunData, subset: str, count: int) -> List[Dict[str, tf.Tensor]]:

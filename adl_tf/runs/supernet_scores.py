@@ -7,25 +7,17 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from adl_tf.evaluation.metrics import count_pixels, mean_iou
 from adl_tf.model_directory import SPACE_FILE, read_versioned
 from adl_tf.models.supernet import Supernet
+from adl_tf.runs.batch_scores import Score, score_batches
 from adl_tf.runs.search_result import read_search
 from adl_tf.space.decoding import highest_paths, strongest_edges
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import NONE
 from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
-from adl_tf.training.losses import weighted_loss
 
 # A logit so far below the others is a probability of 0.
 _NEVER = -1e4
-
-
-class Score(NamedTuple):
-    """mIoU and mean cross entropy over the scored images."""
-
-    miou: float
-    loss: float
 
 
 class SupernetScores:
@@ -80,14 +72,12 @@ class SupernetScores:
         """
         self._supernet.alpha.assign(self.alpha if alpha is None else alpha)
         self._supernet.beta.assign(self.beta if beta is None else beta)
-        counts, losses = 0, []
-        for batch in self._batches:
-            logits = self._logits(batch["image"], own_statistics)
-            loss, weight = weighted_loss(batch["label"], logits, class_weights=self._class_weights)
-            losses.append(float(loss / weight))
-            predictions = tf.argmax(logits, -1, tf.int32)
-            counts = counts + count_pixels(batch["label"], predictions, self._classes)
-        return Score(mean_iou(counts.numpy()), float(np.mean(losses)))
+        return score_batches(
+            lambda images: self._logits(images, own_statistics),
+            self._batches,
+            self._classes,
+            self._class_weights,
+        )
 
     def score_genotype(self, genotype: Genotype, own_statistics: bool = True) -> Score:
         """Scores a genotype inside the supernet, where H^(l-2) is the state at the same stride.
