@@ -13,7 +13,7 @@ from adl_tf.configuration import CONFIG_DIR, parse_gin
 from adl_tf.runs.study_members import known_path_members, random_members
 
 SIZES = ("auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l")
-STUDIES = ("study.gin", "study_noise.gin", "study_fidelity.gin")
+STUDIES = ("study.gin", "study_noise.gin", "study_fidelity.gin", "study_searches.gin")
 CONFIGS = sorted(
     os.path.relpath(os.path.join(folder, name), CONFIG_DIR)
     for folder, _, names in os.walk(CONFIG_DIR)

@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from adl_tf.space.costs import network_cost, op_cost, sizes_of_levels
-from adl_tf.space.decoding import best_paths, op_probabilities
+from adl_tf.space.decoding import highest_paths, move_scores, op_probabilities, path_score
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 from adl_tf.space.ops import NONE
@@ -92,16 +92,16 @@ def decode_within(
     """The most probable genotype of the networks that meet a budget.
 
     Without a budget, decoding takes per block the two strongest edges with their strongest ops, and
-    the most probable path. Within one, the product of the probabilities of all ops and moves is
-    largest among what costs within the tolerance: the ops by dynamic programming over blocks and
-    cost, for each of the most probable paths.
+    the most probable path. Within one, the product of the probabilities of all ops and of the
+    path's score (see `best_paths`) is largest among what costs within the tolerance: the ops by
+    dynamic programming over blocks and cost, for each of the best paths.
 
     Args:
       space: the search space.
       alpha: [edges, ops], logits.
       beta: [layers - 1, levels, moves], logits.
       budget: what it may cost.
-      paths: how many paths to try, the most probable first.
+      paths: how many paths to try, the best first.
 
     Raises:
       ValueError: no genotype on these paths meets the budget.
@@ -109,14 +109,15 @@ def decode_within(
     with np.errstate(divide="ignore"):
         logs = np.log(op_probabilities(alpha))
     found: List[Tuple[float, Genotype]] = []
-    for path, probability in best_paths(space, beta, paths):
+    moves = move_scores(space, beta)
+    for path in highest_paths(space, moves, paths):
         cell = _best_cell(space, logs, budget, path)
         if cell is not None:
             score, blocks = cell
-            found.append((score + np.log(probability), Genotype(path, blocks)))
+            found.append((score + path_score(path, moves), Genotype(path, blocks)))
     if not found:
         raise ValueError(
-            f"none of the {paths} most probable paths has a cell that costs {budget.wanted:.4g} "
+            f"none of the {paths} best paths has a cell that costs {budget.wanted:.4g} "
             f"within {budget.tolerance:.0%}: change the budget, its tolerance or F."
         )
     return max(found, key=lambda pair: pair[0])[1]

@@ -52,11 +52,26 @@ def best_paths(
       (path, probability) each, best first; fewer if the space has fewer. Among equal scores,
       the path that stays finest comes first.
     """
+    scores = move_scores(space, beta)
+    return [(p, path_probability(space, beta, p)) for p in highest_paths(space, scores, count)]
+
+
+def move_scores(space: SearchSpace, beta: np.ndarray) -> np.ndarray:
+    """What each move adds to the logarithm of a path's score, by the rule of the space.
+
+    See `best_paths`. [layers - 1, levels, moves] -> float64, the same shape; -inf where illegal.
+    """
     with np.errstate(divide="ignore"):
         scores = np.log(move_probabilities(space, beta))
     if space.path_rule == RELATIVE:
         scores = scores + np.log(space.legal_moves().sum(axis=-1))[:, None]
-    return [(p, path_probability(space, beta, p)) for p in highest_paths(space, scores, count)]
+    return scores
+
+
+def path_score(path: Tuple[int, ...], scores: np.ndarray) -> float:
+    """Sum of the scores of a path's moves, [layers - 1, levels, moves]."""
+    moves = zip(path, path[1:])
+    return float(sum(scores[i, a, MOVE_OFFSETS.index(b - a)] for i, (a, b) in enumerate(moves)))
 
 
 def highest_paths(space: SearchSpace, scores: np.ndarray, count: int = 1) -> List[Tuple[int, ...]]:
@@ -117,12 +132,8 @@ def path_probability(space: SearchSpace, beta: np.ndarray, path) -> float:
       ValueError: not a path of the space.
     """
     space.check_path(path)
-    moves = move_probabilities(space, beta)
-    probability = 1.0
-    for layer in range(1, space.num_layers):
-        move = MOVE_OFFSETS.index(path[layer] - path[layer - 1])
-        probability *= moves[layer - 1, path[layer - 1], move]
-    return float(probability)
+    with np.errstate(divide="ignore"):
+        return float(np.exp(path_score(path, np.log(move_probabilities(space, beta)))))
 
 
 def strongest_cell(space: SearchSpace, alpha: np.ndarray):

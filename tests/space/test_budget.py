@@ -1,5 +1,6 @@
 """Budgets: what meets them, and the best genotype within one, against trying all."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -69,6 +70,21 @@ def test_without_need_it_decodes_as_usual():
     assert [set(block) for block in found.cell] == [set(block) for block in usual.cell]
 
 
+def test_paths_score_by_the_rule_of_the_space():
+    """Where two paths differ by the rule alone, each rule finds its own."""
+    alpha, _ = logits(5, scale=4.0)
+    beta = np.zeros(SPACE.beta_shape)
+    level_1, up = 1, 0
+    beta[:, level_1] = -0.2
+    beta[:, level_1, up] = 0.2  # A little above a third, yet less than the half of the fine node.
+    limit = budget(multi_adds=1.0, tolerance=1e6)
+    relative = dataclasses.replace(SPACE, path_rule="relative")
+    for space in (SPACE, relative):
+        usual, _ = decode(space, alpha, beta)
+        assert decode_within(space, alpha, beta, limit).path == usual.path
+    assert decode(relative, alpha, beta)[0].path != decode(SPACE, alpha, beta)[0].path
+
+
 def test_costs_add_up():
     """What `op_costs` adds to a cell of pools is the cost of the whole network."""
     random = np.random.default_rng(0)
@@ -87,7 +103,7 @@ def test_costs_add_up():
 
 
 def test_impossible_budgets():
-    with pytest.raises(ValueError, match="none of the 100 most probable paths"):
+    with pytest.raises(ValueError, match="none of the 100 best paths"):
         decode_within(SPACE, *logits(0), budget(multi_adds=5.0))
     with pytest.raises(ValueError, match="either multi_adds or parameters"):
         budget().met_by(sample_genotype(SPACE, np.random.default_rng(0)))
