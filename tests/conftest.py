@@ -19,6 +19,17 @@ tf.config.set_logical_device_configuration(
 )
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--genotypes", type=int, default=6, help="On how many random genotypes costs are checked."
+    )
+
+
+def pytest_generate_tests(metafunc):
+    if "genotype_seed" in metafunc.fixturenames:
+        metafunc.parametrize("genotype_seed", range(metafunc.config.getoption("genotypes")))
+
+
 @pytest.fixture
 def two_devices():
     """A strategy over both devices, without collective ops: those of several graphs would meet

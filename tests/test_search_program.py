@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 from processes import run, start_and_signal, tensors
 
+from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import load_genotype
+from adl_tf.space.network_sizes import NetworkSizes
 from data_prep import convert_synthetic
 
 EPOCHS, STEPS = 2, 40
@@ -72,6 +74,23 @@ def test_resumes_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
     assert 0 < decoded["probability"] <= 1
     assert load_genotype(output) == genotype
     assert [decoded["path"], decoded["cell"]] == [*genotype.to_dict().values()]
+    image_size = ["--image_size=48,64", "--filter_multiplier=4"]
+    cost = network_cost(genotype, 4, 3, (48, 64)).total.multi_adds
+    result = run([*decode, whole, f"--multi_adds={cost / 1e9}", *image_size], tmp_path)
+    assert result.returncode == 0, result.stderr
+    found = network_cost(load_genotype(output), 4, 3, (48, 64)).total.multi_adds
+    assert found == pytest.approx(cost, rel=0.1)
+    by_loss = [*decode, whole, "--selection=perturbation"]
+    images = [flag for flag in command(dataset, whole) if flag.startswith("--gin_")]
+    result = run([*by_loss, *images, "--batches=1"], tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert load_genotype(output).to_dict() == {
+        key: json.loads(result.stdout.splitlines()[-1])[key] for key in ("path", "cell")
+    }
+    result = run([*by_loss, "--multi_adds=1"], tmp_path)
+    assert result.returncode == 1 and "does not support a budget" in result.stderr
+    result = run(by_loss, tmp_path)
+    assert result.returncode == 1 and "add the search's --gin_file" in result.stderr
     result = run([*decode, str(tmp_path / "nowhere")], tmp_path)
     assert result.returncode == 1 and "no checkpoint of a search there" in result.stderr
 
@@ -114,3 +133,31 @@ def test_bad_input_is_one_line(dataset, tmp_path, parameters, message):
     assert message in line
     assert "Traceback" not in result.stderr
     assert not model_dir.exists()
+
+
+def test_cost_in_the_loss_and_a_budget(dataset, tmp_path):
+    """What is decoded meets the budget, the weight adapts, and both belong to the run."""
+    wanted = 0.05
+    bindings = (
+        "run_search.steps_per_epoch = 2",
+        "run_search.budget = @Budget",
+        "run_search.cost_weight = 1.0",
+        "Budget.image_size = (48, 64)",
+        "Budget.filter_multiplier = 4",
+        f"Budget.multi_adds = {wanted}",
+        "NetworkSizes.aspp = 16",
+        "NetworkSizes.decoder = 16",
+    )
+    model_dir = str(tmp_path / "cheap")
+    result = run(command(dataset, model_dir, *bindings), tmp_path)
+    assert result.returncode == 0, result.stderr
+    genotype = load_genotype(json.loads(result.stdout.splitlines()[-1])["genotype"])
+    sizes = NetworkSizes(aspp=16, decoder=16)
+    cost = network_cost(genotype, 4, 3, (48, 64), sizes).total.multi_adds
+    assert cost == pytest.approx(wanted * 1e9, rel=0.1)
+    with open(os.path.join(model_dir, "metrics.jsonl")) as file:
+        assert json.loads(file.readlines()[-1])["cost_weight"] in (0.5, 1.0, 2.0)
+    result = run(command(dataset, model_dir, *bindings, "run_search.cost_weight = 2.0"), tmp_path)
+    assert result.returncode == 1 and "cost_weight 1.0 -> 2.0" in result.stderr
+    result = run(command(dataset, str(tmp_path / "none"), "run_search.cost_weight = 1.0"), tmp_path)
+    assert result.returncode == 1 and "needs a budget" in result.stderr

@@ -1,6 +1,6 @@
 """The table of a study: many genotypes of one space, each trained by one recipe."""
 
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Sequence
 
 import numpy as np
 
@@ -28,8 +28,13 @@ class Table(NamedTuple):
     @property
     def seed_deviation(self) -> float:
         """Standard deviation of the scores of one genotype over the seeds, pooled."""
-        variances = [np.nanvar(row, ddof=1) for row in self.scores if np.isfinite(row).sum() > 1]
-        return float(np.sqrt(np.mean(variances))) if variances else float("nan")
+        return pooled_deviation(row[np.isfinite(row)] for row in self.scores)
+
+
+def pooled_deviation(scores: Iterable[Sequence[float]]) -> float:
+    """Standard deviation inside groups of scores; nan where none has two."""
+    variances = [np.var(group, ddof=1) for group in scores if len(group) > 1]
+    return float(np.sqrt(np.mean(variances))) if variances else float("nan")
 
 
 def read_table(path: str, prefix: str = "") -> Table:

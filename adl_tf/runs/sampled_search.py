@@ -111,7 +111,11 @@ def run_sampled_search(
             "share_edges": share_edges,
         }
         claim_model_dir(model_dir, SPACE_FILE, content)
-        claim_model_dir(model_dir, SCHEDULE_FILE, data.schedule(steps))
+        limit = budget and budget(num_classes=data.num_classes, sizes=sizes)
+        schedule = data.schedule(steps)
+        if limit:
+            schedule["budget"] = limit.to_dict()
+        claim_model_dir(model_dir, SCHEDULE_FILE, schedule)
         class_weights = data.class_weights() if class_balanced_loss else None
         network = SharedNetwork(
             space, data.num_classes, sizes, norm_momentum, data.seed, share_edges
@@ -121,9 +125,7 @@ def run_sampled_search(
         model.build((None, *data.crop_size, 3))
         _train(model_dir, model, data, steps, checkpoint_steps)
         ranker = Ranker(model_dir, network, data, class_weights)
-        allowed = lambda genotype: True  # noqa: E731
-        if budget:
-            allowed = budget(num_classes=data.num_classes, sizes=sizes).met_by
+        allowed = limit.met_by if limit else lambda genotype: True
         scores = evolve(
             space,
             lambda genotype: -ranker.score(genotype)["loss"],

@@ -99,7 +99,7 @@ def run_search(
             )
         strategy = distribution_strategy()
         _check(data, strategy, jit_compile)
-        _claim(model_dir, space, data, steps, relaxation)
+        _claim(model_dir, space, data, steps, relaxation, limit, cost_weight)
         with strategy.scope():
             penalty = CostPenalty(space, limit, cost_weight) if cost_weight else None
             model = AlternatingModel(Supernet(space, data.num_classes, relaxation), penalty=penalty)
@@ -133,14 +133,24 @@ def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -
 
 
 def _claim(
-    model_dir: str, space: SearchSpace, data: RunData, steps_per_epoch: int, relaxation: str
+    model_dir: str,
+    space: SearchSpace,
+    data: RunData,
+    steps_per_epoch: int,
+    relaxation: str,
+    budget: Optional[Budget],
+    cost_weight: float,
 ) -> None:
     """Reserves the model directory, see `claim_model_dir`."""
     content = {**dataclasses.asdict(space), "num_classes": data.num_classes}
     claim_model_dir(model_dir, SPACE_FILE, content)
     schedule = data.schedule(steps_per_epoch)
-    # Left out where it is the default, as in the files of earlier versions.
+    # Left out where they are the default, as in the files of earlier versions.
     other = {} if relaxation == SOFTMAX else {"relaxation": relaxation}
+    if budget:
+        other["budget"] = budget.to_dict()
+    if cost_weight:
+        other["cost_weight"] = cost_weight
     claim_model_dir(model_dir, SCHEDULE_FILE, {**schedule, **other})
 
 

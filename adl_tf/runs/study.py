@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set,
 import gin
 
 from adl_tf.configuration import say
+from adl_tf.evaluation.table import pooled_deviation
 from adl_tf.files import make_directory, write_text
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
@@ -103,8 +104,12 @@ def run_study(
     lines = list(read_json_lines(path, key="training").values())
     report = os.path.join(study_dir, REPORT_FILE)
     if lines:
+        scores = collections.defaultdict(list)
+        for line in lines:
+            scores[line["member"]].append(line["val_miou"])
         command = shlex.join(["python", "-m", "adl_tf.study", *sys.argv[1:]])
-        write_text(study_page(os.path.basename(study_dir), lines, command), report)
+        spread = pooled_deviation(scores.values())
+        write_text(study_page(os.path.basename(study_dir), lines, command, spread), report)
     return {"trainings": len(trainings), "failed": failed, "members": path, "report": report}
 
 

@@ -1,6 +1,7 @@
 """What a network may cost, and the best genotype that costs no more and no less."""
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+import dataclasses
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -16,7 +17,8 @@ _RESOLUTION = 1 / 400
 _POOL = "max_pool_3x3"  # Costs nothing.
 
 
-class Budget(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Budget:
     """A cost that the network of a genotype has to meet.
 
     Attributes:
@@ -28,6 +30,9 @@ class Budget(NamedTuple):
       tolerance: relative distance allowed.
       part: "total", or "cells" for what is searched alone.
       sizes: of stem, ASPP and decoder.
+
+    Raises:
+      ValueError: none or both of multi_adds and parameters are given, or another part.
     """
 
     image_size: Tuple[int, int]
@@ -39,19 +44,21 @@ class Budget(NamedTuple):
     part: str = "total"
     sizes: NetworkSizes = PAPER_SIZES
 
-    @property
-    def wanted(self) -> float:
-        """Multi-Adds or parameters wanted.
-
-        Raises:
-          ValueError: none or both are given, or another part.
-        """
+    def __post_init__(self):
         given = [n for n in (self.multi_adds, self.parameters) if n is not None]
         if len(given) != 1 or self.part not in ("total", "cells"):
             raise ValueError(
                 "Budget: give either multi_adds or parameters, and 'total' or 'cells' as part; "
                 f"found {self.multi_adds}, {self.parameters}, {self.part!r}."
             )
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The fields as JSON holds them."""
+        return dataclasses.asdict(self)
+
+    @property
+    def wanted(self) -> float:
+        """Multi-Adds or parameters wanted."""
         return self.multi_adds * 1e9 if self.parameters is None else self.parameters * 1e6
 
     def of(self, cost) -> int:

@@ -17,13 +17,16 @@ MAX_PICTURES = 12
 _DOT = "#1f5fbf"
 
 
-def study_page(title: str, lines: Sequence[Dict[str, Any]], command: str) -> str:
+def study_page(
+    title: str, lines: Sequence[Dict[str, Any]], command: str, seed_deviation: float
+) -> str:
     """Writes the page.
 
     Args:
       title: of the study.
       lines: of its `members.jsonl`.
       command: that runs the study.
+      seed_deviation: standard deviation of the mIoU between seeds of a member; may be nan.
 
     Returns:
       a whole HTML document: a table with the spread over the seeds, the scores next to the costs,
@@ -32,14 +35,12 @@ def study_page(title: str, lines: Sequence[Dict[str, Any]], command: str) -> str
     members = _by_member(lines)
     scores = {name: [line["val_miou"] for line in runs] for name, runs in members}
     best, worst = members[0][0], members[-1][0]
-    several = [values for values in scores.values() if len(values) > 1]
-    spread = np.sqrt(np.mean([np.var(values, ddof=1) for values in several])) if several else np.nan
     summary = {
         "members": str(len(members)),
         "trainings": str(len(lines)),
         f"best ({best})": percent(np.mean(scores[best])),
         f"worst ({worst})": percent(np.mean(scores[worst])),
-        "between seeds, ±": percent(spread, 2),
+        "between seeds, ±": percent(seed_deviation, 2),
         "hours": f"{sum(line['seconds'] for line in lines) / 3600:.1f}",
     }
     return page(

@@ -106,4 +106,4 @@ def test_impossible_budgets():
     with pytest.raises(ValueError, match="none of the 100 best paths"):
         decode_within(SPACE, *logits(0), budget(multi_adds=5.0))
     with pytest.raises(ValueError, match="either multi_adds or parameters"):
-        budget().met_by(sample_genotype(SPACE, np.random.default_rng(0)))
+        budget()

@@ -16,15 +16,15 @@ from adl_tf.space.search_space import SearchSpace
 SMALL_SIZES = NetworkSizes((8, 12, 16), aspp=20, low_level=6, decoder=24)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_costs_are_those_of_the_graph(seed):
-    random = np.random.default_rng(seed)
+def test_costs_are_those_of_the_graph(genotype_seed):
+    """Of 6 genotypes; all 200: pytest tests/space/test_costs.py --genotypes=200."""
+    random = np.random.default_rng(genotype_seed)
     layers, blocks = int(random.integers(1, 9)), int(random.integers(1, 4))
     genotype = sample_genotype(SearchSpace(num_layers=layers, num_blocks=blocks), random)
     filters, classes = int(random.integers(1, 9)), int(random.integers(2, 30))
     size = tuple(int(side) for side in random.integers(20, 200, 2))
     sizes = [PAPER_SIZES, SMALL_SIZES, dataclasses.replace(SMALL_SIZES, separable_head=True)][
-        seed % 3
+        genotype_seed % 3
     ]
     cost = network_cost(genotype, filters, classes, size, sizes)
     network = DecodedNetwork(genotype, filters, classes, sizes)
