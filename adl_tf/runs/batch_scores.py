@@ -1,6 +1,6 @@
 """Scores of a network over a few batches."""
 
-from typing import Callable, Dict, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,10 +10,15 @@ from adl_tf.training.losses import weighted_loss
 
 
 class Score(NamedTuple):
-    """mIoU, and the mean over the batches of their cross entropy."""
+    """mIoU, and the cross entropy of each batch."""
 
     miou: float
-    loss: float
+    losses: Tuple[float, ...]
+
+    @property
+    def loss(self) -> float:
+        """Mean over the batches."""
+        return float(np.mean(self.losses))
 
 
 def score_batches(
@@ -37,4 +42,4 @@ def score_batches(
         losses.append(float(loss / weight))
         predictions = tf.argmax(logits, -1, tf.int32)
         counts = counts + count_pixels(batch["label"], predictions, num_classes)
-    return Score(mean_iou(counts.numpy()), float(np.mean(losses)))
+    return Score(mean_iou(counts.numpy()), tuple(losses))

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space, say
+from adl_tf.evaluation.ranking_decision import measure_ranking
 from adl_tf.model_directory import (
     ARCHITECTURE_PICTURE,
     GENOTYPE_FILE,
@@ -27,8 +28,8 @@ from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import plan_phases
 from adl_tf.runs.run import fit_phases, start_or_resume
 from adl_tf.space.budget import Budget
-from adl_tf.space.evolution import evolve
-from adl_tf.space.genotype import Genotype, save_genotype
+from adl_tf.space.evolution import count_random, evolve
+from adl_tf.space.genotype import Genotype, describe_genotype, save_genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.callbacks.metrics_log import MetricsLog
@@ -89,8 +90,9 @@ def run_sampled_search(
       weight_optimizer: makes the weights' optimizer, given `total_steps`.
 
     Returns:
-      genotype (path of the best one's file), path, cell, loss, miou (its scores on trainB), best
-      (the `keep` best, each with its scores), weight_steps, seconds (of this run), model_dir.
+      genotype (path of the best one's file), path, cell, loss, miou (its scores on trainB),
+      decision (see `RankingDecision`), best (the `keep` best, each with its scores), weight_steps,
+      seconds (of this run), model_dir.
 
     Raises:
       ValueError, FileNotFoundError: bad configuration or data set.
@@ -137,12 +139,18 @@ def run_sampled_search(
     best = sorted(scores, key=lambda genotype: -scores[genotype])[:keep]
     file = os.path.join(model_dir, GENOTYPE_FILE)
     lines = [{name: ranker.score(g)[name] for name in ("loss", "miou")} for g in best]
-    save_genotype(best[0], file, **lines[0])
+    losses = [ranker.score(genotype)["losses"] for genotype in scores]
+    decision = measure_ranking(losses, count_random(candidates, random_share), best[0])
+    for line in (*describe_genotype(best[0]), decision.summary(), decision.warning()):
+        if line:
+            say(line)
+    save_genotype(best[0], file, **lines[0], decision=decision.numbers())
     save_figure(draw_architecture(best[0]), os.path.join(model_dir, ARCHITECTURE_PICTURE))
     return {
         "genotype": file,
         **best[0].to_dict(),
         **lines[0],
+        "decision": decision.numbers(),
         "best": [{**genotype.to_dict(), **line} for genotype, line in zip(best, lines)],
         "weight_steps": int(model.optimizer.iterations),
         "seconds": round(time.time() - started, 1),
@@ -217,7 +225,7 @@ class Ranker:
         self._batches = _first_batches(data, "B", batches)
 
     def score(self, genotype: Genotype) -> Dict[str, Any]:
-        """key, genotype, miou and loss of a genotype."""
+        """key, genotype, miou, loss and losses (of each batch) of a genotype."""
         key = str(genotype)
         if key not in self._known:
             images = [batch["image"] for batch in self._calibration]
@@ -230,15 +238,16 @@ class Ranker:
             say(f"candidate {len(self._known)}: loss {line['loss']:.4f}, best {best:.4f}")
         return self._known[key]
 
-    def measure(self, genotype: Genotype) -> Dict[str, float]:
-        """miou and loss with the batch norms as they are."""
+    def measure(self, genotype: Genotype) -> Dict[str, Any]:
+        """miou, loss and losses (of each batch) with the batch norms as they are."""
         network = self._network
-        return score_batches(
+        score = score_batches(
             lambda images: network.compute(images, genotype, training=False),
             self._batches,
             network.num_classes,
             self._class_weights,
-        )._asdict()
+        )
+        return {"miou": score.miou, "loss": score.loss, "losses": list(score.losses)}
 
 
 def _first_batches(data: RunData, subset: str, count: int) -> List[Dict[str, tf.Tensor]]:

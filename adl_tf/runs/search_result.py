@@ -25,8 +25,8 @@ from adl_tf.space.decoding import (
     op_probabilities,
     path_probability,
 )
-from adl_tf.space.genotype import Genotype, save_genotype
-from adl_tf.space.search_space import SearchSpace, level_stride
+from adl_tf.space.genotype import Genotype, describe_genotype, save_genotype
+from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.callbacks.architecture_log import architecture_history
 from adl_tf.visualization.alpha_map import draw_alpha
 from adl_tf.visualization.architecture import draw_architecture
@@ -86,13 +86,9 @@ def decode_search(
         (BETA_HISTORY_PICTURE, draw_beta_history(space, betas)),
     ):
         save_figure(figure, os.path.join(folder, name))
-    say("strides: " + " ".join(str(level_stride(level)) for level in genotype.path))
-    for index, block in enumerate(genotype.cell):
-        text = " + ".join(f"{op}({source})" for source, op in block)
-        say(f"block {index} (input {index + 2}): {text}")
-    say(decision.summary())
-    if decision.warning():
-        say(decision.warning())
+    for line in (*describe_genotype(genotype), decision.summary(), decision.warning()):
+        if line:
+            say(line)
     return {
         **genotype.to_dict(),
         "probability": probability,

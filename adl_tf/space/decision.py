@@ -116,6 +116,11 @@ class Decision(NamedTuple):
         return ""
 
 
+def weightless_share(cell) -> float:
+    """Share of the ops of a genotype's cell that have no parameters."""
+    return float(np.mean([not get_op(op).has_weights for block in cell for _, op in block]))
+
+
 def relative_entropy(probabilities: np.ndarray, choices: Union[int, np.ndarray]) -> np.ndarray:
     """Entropy of distributions over that of uniform ones: 1 is undecided, 0 decided.
 
@@ -159,7 +164,6 @@ def measure_decision(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) ->
     # The nodes that have a move out of them; in the last layer none has.
     visits = visit_probabilities(space, moves)[:-1] * (legal > 1)
     node_entropy = relative_entropy(moves, legal[None])
-    ops = [get_op(op) for block in strongest_cell(space, alpha) for _, op in block]
     return Decision(
         path=path,
         path_probability=probability,
@@ -168,5 +172,5 @@ def measure_decision(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) ->
         runner_up_ratio=probability / others[0][1] if others else float("inf"),
         alpha_entropy=float(relative_entropy(op_probabilities(alpha), len(space.ops)).mean()),
         beta_entropy=float((visits * node_entropy).sum() / max(visits.sum(), 1e-12)),
-        weightless_ops=float(np.mean([not op.has_weights for op in ops])),
+        weightless_ops=weightless_share(strongest_cell(space, alpha)),
     )

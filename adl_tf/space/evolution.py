@@ -1,5 +1,6 @@
 """Candidates for a score that is expensive: random genotypes, then changed copies of the best."""
 
+import math
 from typing import Callable, Dict
 
 import numpy as np
@@ -40,6 +41,11 @@ def mutate_genotype(
             return mutant
 
 
+def count_random(count: int, random_share: float) -> int:
+    """How many of `count` candidates of `evolve` are random: the first ones, at least two."""
+    return min(count, max(2, math.ceil(random_share * count)))
+
+
 def evolve(
     space: SearchSpace,
     score: Callable[[Genotype], float],
@@ -75,7 +81,7 @@ def evolve(
     while len(scores) < count:
         best = sorted(scores, key=lambda genotype: -scores[genotype])[:parents]
         for _ in range(attempts):
-            if len(scores) < random_share * count:
+            if len(scores) < count_random(count, random_share):
                 genotype = sample_genotype(space, random)
             else:
                 genotype = mutate_genotype(space, best[random.integers(len(best))], random)

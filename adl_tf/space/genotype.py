@@ -7,11 +7,11 @@ File format (JSON): `{"path": [0, 0, 1, ...], "cell": [[[1, "atrous_conv_5x5"],
 import dataclasses
 import operator
 import os
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
 from adl_tf.files import read_json, write_json
 from adl_tf.space.ops import OPS
-from adl_tf.space.search_space import CELL_INPUTS, SearchSpace
+from adl_tf.space.search_space import CELL_INPUTS, SearchSpace, level_stride
 
 Branch = Tuple[int, str]
 Block = Tuple[Branch, Branch]
@@ -107,6 +107,17 @@ KNOWN_PATHS = {
     "conv_deconv": (0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 1, 0),
     "stacked_hourglass": (0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1),
 }
+
+
+def describe_genotype(genotype: Genotype) -> List[str]:
+    """A genotype for people: a line of strides, then one of each block."""
+    strides = " ".join(str(level_stride(level)) for level in genotype.path)
+    blocks = [
+        f"block {index} (input {index + CELL_INPUTS}): "
+        + " + ".join(f"{op}({source})" for source, op in block)
+        for index, block in enumerate(genotype.cell)
+    ]
+    return [f"strides: {strides}", *blocks]
 
 
 def save_genotype(genotype: Genotype, path: str, **extra: Any) -> None:

@@ -7,8 +7,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from adl_tf.space.genotype import Genotype, load_genotype
-from adl_tf.space.search_space import level_stride
+from adl_tf.space.genotype import describe_genotype, load_genotype
 from adl_tf.visualization.architecture import draw_architecture
 from adl_tf.visualization.figure import TEXT
 from adl_tf.visualization.page import heading, inline_figure, page, percent, table
@@ -68,15 +67,6 @@ def _by_member(lines) -> List[Tuple[str, List[Dict[str, Any]]]]:
     return sorted(runs.items(), key=lambda item: -np.mean([line["val_miou"] for line in item[1]]))
 
 
-def describe_genotype(genotype: Genotype) -> str:
-    """A genotype in one line: its strides, then its blocks."""
-    strides = "-".join(str(level_stride(level)) for level in genotype.path)
-    blocks = "; ".join(
-        " + ".join(f"{op}({source})" for source, op in block) for block in genotype.cell
-    )
-    return f"{strides} · {blocks}"
-
-
 def _member_table(members) -> str:
     header = [("left", "member"), ("", "mIoU"), ("", "±"), ("", "seeds"), ("", "parameters")]
     header += [("", "Multi-Adds"), ("", "seconds"), ("left", "genotype")]
@@ -94,7 +84,7 @@ def _member_table(members) -> str:
             f"{cost['parameters'] / 1e6:.2f}M",
             f"{cost['multi_adds'] / 1e9:.3f}B",
             f"{np.mean([run['seconds'] for run in runs]):.0f}",
-            html.escape(describe_genotype(load_genotype(genotype))) if genotype else "",
+            html.escape("; ".join(describe_genotype(load_genotype(genotype)))) if genotype else "",
         ]
 
     return table(header, map(row, members))
