@@ -19,6 +19,8 @@
                                training.checkpointing -> the same, runs.search_result
     best/, last/               weights as scored
                                training.callbacks.result_weights -> models.registry
+    weights.npz                those of a preset, in float16
+                               models.registry -> the same
     metrics.jsonl              losses and scores of each epoch
                                training.callbacks.metrics_log -> runs.run
     events.out.tfevents.*      the same and pictures
@@ -62,6 +64,7 @@ SCHEDULE_FILE = "schedule.json"
 CLASSES_FILE = "classes.json"
 RUN_FILE = "run.json"
 CONFIG_FILE = "operative_config.gin"
+COMPACT_WEIGHTS_FILE = "weights.npz"
 METRICS_FILE = "metrics.jsonl"
 ARCHITECTURE_FILE = "architecture.jsonl"
 GENOTYPE_FILE = "genotype.json"

@@ -31,5 +31,7 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "genotype", None, "Genotype of the decoded network: a file, or the preset auto_deeplab."
     )
-    flags.DEFINE_string("init_from", None, "Model directory with the weights to start from.")
+    flags.DEFINE_string(
+        "init_from", None, "Model directory, or preset, with the weights to start from."
+    )
     run_program(main)

@@ -10,7 +10,9 @@ from typing import Any, Callable, Dict, List, Optional, Union
 import tensorflow as tf
 
 from adl_tf.model_directory import (
+    BEST,
     CHECKPOINTS,
+    COMPACT_WEIGHTS_FILE,
     NETWORK_FILE,
     read_versioned,
     weights_path,
@@ -18,6 +20,7 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.auto_deeplab import DecodedNetwork
 from adl_tf.models.baselines import DeepLabV3Plus
+from adl_tf.models.compact_weights import read_compact, write_compact
 from adl_tf.space.genotype import Genotype, load_genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 
@@ -231,11 +234,16 @@ def save_weights(network: tf.keras.Model, model_dir: str, name: str) -> None:
     tf.train.Checkpoint(network=network).write(weights_path(model_dir, name))
 
 
-def load_network(model_dir: str, checkpoint: str = "best") -> tf.keras.Model:
+def save_compact_weights(network: tf.keras.Model, model_dir: str) -> None:
+    """Writes the network's weights in float16, which `load_network` takes for the best ones."""
+    write_compact(_variables(network), os.path.join(model_dir, COMPACT_WEIGHTS_FILE))
+
+
+def load_network(model_dir: str, checkpoint: str = BEST) -> tf.keras.Model:
     """Builds the network of a model directory with trained weights.
 
     Args:
-      model_dir: of a training run.
+      model_dir: of a training run, or of a preset.
       checkpoint: "best" or "last", or the path of a checkpoint without its extension.
 
     Returns:
@@ -246,6 +254,11 @@ def load_network(model_dir: str, checkpoint: str = "best") -> tf.keras.Model:
       ValueError: the checkpoint is of another network.
     """
     description = read_network_description(model_dir)
+    compact = os.path.join(model_dir, COMPACT_WEIGHTS_FILE)
+    if checkpoint == BEST and os.path.exists(compact):
+        network = build_network(description)
+        read_compact(_variables(network), compact)
+        return network
     path = checkpoint
     if checkpoint in CHECKPOINTS:
         path = weights_path(model_dir, checkpoint)

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes
 from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
+from adl_tf.models.presets import find_model_dir
 from adl_tf.models.registry import (
     DECODED,
     Builder,
@@ -26,8 +27,8 @@ class RunNetwork:
     Args:
       genotype: what `load_genotype` takes: a file, a preset, a `Genotype`, or the dict that
         `run_search` returned; of the decoded network only.
-      init_from: model directory of another run whose best weights to start from; its number
-        of classes may be another, then the classifier starts anew.
+      init_from: model directory of another run, or a preset, whose best weights to start from;
+        its number of classes may be another, then the classifier starts anew.
       network: "decoded", a baseline, or a class or function of your own, see
         `NetworkDescription`.
       filter_multiplier: F of the decoded network.
@@ -50,7 +51,7 @@ class RunNetwork:
         pooled_batch_norm: bool = True,
     ):
         self._genotype = genotype
-        self._init_from = init_from and os.path.expanduser(init_from)
+        self._init_from = init_from and find_model_dir(init_from)
         self._network = network
         self._filter_multiplier = filter_multiplier
         self._width = width

@@ -1,9 +1,9 @@
-"""Segments image files with an export, without a server."""
+"""Segments image files with an export or a preset, without a server."""
 
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Union
 
 import numpy as np
 import tensorflow as tf
@@ -13,29 +13,50 @@ from tqdm import tqdm
 from adl_tf.data.description import Color, DatasetDescription
 from adl_tf.evaluation.prediction_writer import IMAGE_SUFFIXES, PredictionWriter
 from adl_tf.files import make_directory, replacing
+from adl_tf.models.classes import read_classes
+from adl_tf.models.presets import preset_dir
+from adl_tf.models.registry import load_network
+from adl_tf.serving.body import Body
+from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import find_export
 from adl_tf.visualization.predictions import colorize, overlay
 
 
-def predict_images(export_dir: str, output_dir: str, paths: Sequence[str]) -> Dict[str, Any]:
+class Segmenter(NamedTuple):
+    """What segments images.
+
+    Attributes:
+      segment: maps the content of an image file to its labels, uint8 [H, W].
+      description: the classes.
+      origin: what it is, for the result: an `export_dir` or a `preset`.
+    """
+
+    segment: Callable[[bytes], np.ndarray]
+    description: DatasetDescription
+    origin: Dict[str, str]
+
+
+def predict_images(
+    source: Union[str, Segmenter], output_dir: str, paths: Sequence[str]
+) -> Dict[str, Any]:
     """Segments images; one that cannot be read is reported on stderr and skipped.
 
     Args:
-      export_dir: an export, or a directory with versions of it.
+      source: an export, or a directory with versions of it; or `load_preset(name)`.
       output_dir: of the results: `labels`, see `PredictionWriter`, and `overlays`.
       paths: image files and folders.
 
     Returns:
-      images, how many were segmented; seconds; failed, the paths of the others; export_dir,
-      output_dir.
+      images, how many were segmented; seconds; failed, the paths of the others; export_dir or
+      preset; output_dir.
 
     Raises:
       FileNotFoundError: no export or no such image.
       ValueError: no images, or none that can be read.
     """
-    export_dir = find_export(export_dir)
+    segmenter = load_export(source) if isinstance(source, str) else source
     images = find_images(paths)
-    segment, description = _load_export(export_dir)
+    segment, description = segmenter.segment, segmenter.description
     labels = PredictionWriter(os.path.join(output_dir, "labels"), description)
     overlays = os.path.join(output_dir, "overlays")
     make_directory(overlays)
@@ -57,7 +78,7 @@ def predict_images(export_dir: str, output_dir: str, paths: Sequence[str]) -> Di
         "images": len(images) - len(failed),
         "seconds": round(time.monotonic() - start, 3),
         "failed": failed,
-        "export_dir": export_dir,
+        **segmenter.origin,
         "output_dir": output_dir,
     }
 
@@ -97,8 +118,14 @@ def find_images(paths: Sequence[str]) -> List[str]:
     return images
 
 
-def _load_export(export_dir: str) -> Tuple[Callable[[bytes], np.ndarray], DatasetDescription]:
-    """A function from an image file's content to its labels, uint8 [H, W], and the classes."""
+def load_export(export_dir: str) -> Segmenter:
+    """Segments with an export, or with the newest of a directory with versions.
+
+    Raises:
+      FileNotFoundError: no export there.
+      ValueError: another kind of SavedModel, or an export of a fixed batch.
+    """
+    export_dir = find_export(export_dir)
     try:
         served = tf.saved_model.load(export_dir)
         inputs = served.signatures["serving_default"].structured_input_signature[1]
@@ -117,13 +144,35 @@ def _load_export(export_dir: str) -> Tuple[Callable[[bytes], np.ndarray], Datase
         outputs = served.signatures["serving_default"](image_bytes=tf.constant([content]))
         return outputs["labels"].numpy()[0]
 
-    description = DatasetDescription(
-        name=export_dir,
-        class_names=tuple(name.decode() for name in classes["names"]),
-        colors=tuple(map(tuple, classes["colors"].tolist())),
-        splits={},
+    names = [name.decode() for name in classes["names"]]
+    return Segmenter(
+        segment,
+        _describe(export_dir, names, classes["colors"].tolist()),
+        {"export_dir": export_dir},
     )
-    return segment, description
+
+
+def load_preset(name: str) -> Segmenter:
+    """Segments with a network that comes with the package, without an export.
+
+    Raises:
+      ValueError: no such preset.
+    """
+    model_dir = preset_dir(name)
+    network = load_network(model_dir)
+    classes = read_classes(model_dir, network.num_classes)
+    servable = Servable(Body(network), classes)
+    return Segmenter(
+        lambda content: servable.predict(tf.constant([content]))["labels"].numpy()[0],
+        _describe(name, classes.class_names, classes.colors),
+        {"preset": name},
+    )
+
+
+def _describe(name: str, class_names: Sequence[str], colors: Sequence[Color]) -> DatasetDescription:
+    return DatasetDescription(
+        name=name, class_names=tuple(class_names), colors=tuple(map(tuple, colors)), splits={}
+    )
 
 
 def _write_overlay(

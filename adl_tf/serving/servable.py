@@ -1,6 +1,7 @@
 """A network with all that serving needs: images in, labels out, and class names."""
 
 import dataclasses
+import functools
 import os
 import tempfile
 from typing import Dict, Sequence
@@ -64,11 +65,16 @@ class Servable(tf.Module):
         write_json(dataclasses.asdict(classes), path)
         self.classes_file = tf.saved_model.Asset(path)
 
+    @functools.cached_property
+    def predict(self) -> tf.types.experimental.ConcreteFunction:
+        """The function of encoded images that `serving_default` offers."""
+        default = self._compiled if self._xla_default else self._plain
+        return self._signature(self._from_bytes, default, self.image_bytes)
+
     def signatures(self) -> Dict[str, tf.types.experimental.ConcreteFunction]:
         """The functions that a server offers, by name."""
-        default = self._compiled if self._xla_default else self._plain
         return {
-            "serving_default": self._signature(self._from_bytes, default, self.image_bytes),
+            "serving_default": self.predict,
             "serving_tensor": self._signature(self._from_tensor, self._plain, self.images),
             "serving_xla": self._signature(self._from_bytes, self._compiled, self.image_bytes),
             "serving_tensor_xla": self._signature(self._from_tensor, self._compiled, self.images),
