@@ -1,11 +1,15 @@
 """Atomic file writes: into a temporary file beside the target, then renamed."""
 
 import contextlib
+import errno
+import fcntl
 import glob
 import json
 import os
 import tempfile
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator, Optional
+
+_LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -49,6 +53,65 @@ def replacing(path: str) -> Iterator[str]:
         raise
 
 
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """In the block, an error that says that there is no room becomes one line with the file's name.
+
+    Python's errors do not always have the name, and TensorFlow's are of no common type.
+
+    Args:
+      path: what the block writes.
+
+    Raises:
+      OSError: no room on the device, or a quota that is used up.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not _no_room(error):
+            raise
+        raise OSError(
+            f"{path}: no room left on the device; make room, then run the same command again."
+        ) from error
+
+
+def _no_room(error: Exception) -> bool:
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    texts = map(os.strerror, codes)
+    return getattr(error, "errno", None) in codes or any(text in str(error) for text in texts)
+
+
+@contextlib.contextmanager
+def exclusive(directory: str, waiting: Optional[Callable[[], None]] = None) -> Iterator[None]:
+    """In the block, no other process is in a block of the same directory.
+
+    The end of the process ends the block, however it ends. Temporary files that killed ones left
+    are removed first.
+
+    Args:
+      directory: created if missing.
+      waiting: called before it waits for another process; None does not wait.
+
+    Raises:
+      OSError: the directory cannot be created or written to.
+      ValueError: another process is in it.
+    """
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, _LOCK), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if waiting is None:
+                raise ValueError(
+                    f"{directory}: another process writes there; wait for its end, or use another "
+                    "directory."
+                ) from error
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        remove_temporaries(directory)
+        yield
+
+
 def remove_temporaries(directory: str) -> None:
     """Removes the temporary files that killed processes left in a directory.
 
@@ -61,8 +124,9 @@ def remove_temporaries(directory: str) -> None:
 
 def write_text(text: str, path: str) -> None:
     """Writes a UTF-8 text file atomically."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
+    with writing(path), replacing(path) as temporary:  # noqa: SIM117
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
 
 
 def write_json(content: Any, path: str) -> None:

@@ -80,15 +80,11 @@ ALPHA_HISTORY_PICTURE = "alpha_history.png"
 BETA_HISTORY_PICTURE = "beta_history.png"
 EVALUATION_FOLDER = "evaluation"
 BEST, LAST = CHECKPOINTS = ("best", "last")
+WEIGHTS = "weights"  # Name of the checkpoints in these folders.
 
 # Incremented when checkpoints, or what a network computes from them, change.
 FORMAT = 2
 _FORMAT_KEY = "format"
-
-
-def weights_path(model_dir: str, checkpoint: str) -> str:
-    """Path, without extension, of the weights that were scored best or last."""
-    return os.path.join(model_dir, checkpoint, "weights")
 
 
 def read_object(path: str) -> Dict[str, Any]:
@@ -132,19 +128,21 @@ def write_versioned(content: Dict[str, Any], path: str) -> None:
     write_json({_FORMAT_KEY: FORMAT, **content}, path)
 
 
-def claim_model_dir(model_dir: str, file: str, content: Dict[str, Any]) -> None:
+def claim_model_dir(model_dir: str, file: str, content: Dict[str, Any], begun: bool) -> None:
     """Creates the model directory and records its content, or checks that it is the same.
 
     Args:
       model_dir: the directory.
       file: JSON file in it that records the content.
       content: what the run will store there.
+      begun: whether the directory holds anything to lose; otherwise a run that never began claimed
+        it, and its content is replaced.
 
     Raises:
       ValueError: it holds something else, of another version, or the file is damaged.
     """
     path = os.path.join(model_dir, file)
-    if not os.path.exists(path):
+    if not begun or not os.path.exists(path):
         os.makedirs(model_dir, exist_ok=True)
         write_versioned(content, path)
         return

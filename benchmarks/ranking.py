@@ -74,6 +74,7 @@ def predict_by_sampled(directory, genotypes, done, name):
     import tensorflow as tf
 
     from adl_tf.model_directory import SPACE_FILE, read_versioned
+    from adl_tf.models.checkpoint_files import newest_checkpoint
     from adl_tf.models.shared_network import SharedNetwork
     from adl_tf.runs.data import RunData
     from adl_tf.runs.sampled_search import Ranker
@@ -92,7 +93,7 @@ def predict_by_sampled(directory, genotypes, done, name):
         )
         network.build((None, *data.crop_size, 3))
         checkpoint = tf.train.Checkpoint(network=network)
-        checkpoint.restore(tf.train.latest_checkpoint(directory)).expect_partial()
+        checkpoint.read(newest_checkpoint(directory)).expect_partial()
         ranker = Ranker(directory, network, data, data.class_weights())
         before = [ranker.measure(genotype) for genotype in genotypes]
         after = [ranker.score(genotype) for genotype in genotypes]

@@ -1,7 +1,6 @@
 """The directory that a conversion writes: one conversion at a time, of one set of inputs."""
 
 import contextlib
-import fcntl
 import glob
 import hashlib
 import os
@@ -9,6 +8,7 @@ from typing import Iterator, Sequence
 
 from absl import logging
 
+from adl_tf.files import exclusive as exclusive_directory
 from adl_tf.files import remove_temporaries, write_text
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
@@ -25,16 +25,12 @@ def exclusive(output_dir: str) -> Iterator[None]:
     Raises:
       OSError: it cannot be created or written to.
     """
-    state_dir = os.path.join(output_dir, STATE_DIR)
-    os.makedirs(state_dir, exist_ok=True)
-    with open(os.path.join(state_dir, "lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            logging.info("%s: waiting for another conversion to finish.", output_dir)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        for directory in (output_dir, state_dir):
-            remove_temporaries(directory)
+
+    def waiting():
+        logging.info("%s: waiting for another conversion to finish.", output_dir)
+
+    with exclusive_directory(os.path.join(output_dir, STATE_DIR), waiting):
+        remove_temporaries(output_dir)
         yield
 
 

@@ -34,10 +34,12 @@ def test_json_lines_survive_a_kill_and_a_repeat(tmp_path):
 
 def test_a_model_directory_keeps_its_space(tmp_path):
     directory = str(tmp_path / "run")
-    claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()))
-    claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()))
+    claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()), True)
+    claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()), True)
     with pytest.raises(ValueError, match=r"different space.json \(num_layers 12 -> 10\)"):
-        claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace(num_layers=10)))
+        claim_model_dir(
+            directory, "space.json", dataclasses.asdict(SearchSpace(num_layers=10)), True
+        )
 
 
 def test_lines_of_something_else_are_named(tmp_path):
@@ -65,7 +67,7 @@ def test_files_of_other_versions_and_damaged_ones_are_named(tmp_path, content, m
     path.write_text(content)
     for use in (
         lambda: read_versioned(str(path)),
-        lambda: claim_model_dir(str(tmp_path), "space.json", {"num_layers": 12}),
+        lambda: claim_model_dir(str(tmp_path), "space.json", {"num_layers": 12}, True),
     ):
         with pytest.raises(ValueError, match=f"space.json: {message}") as error:
             use()
@@ -73,7 +75,7 @@ def test_files_of_other_versions_and_damaged_ones_are_named(tmp_path, content, m
 
 
 def test_the_version_is_written_and_kept_to_itself(tmp_path):
-    claim_model_dir(str(tmp_path), "space.json", {"ops": ("none", "conv")})
+    claim_model_dir(str(tmp_path), "space.json", {"ops": ("none", "conv")}, True)
     path = str(tmp_path / "space.json")
     assert json.loads((tmp_path / "space.json").read_text())["format"] == 2
     assert read_versioned(path) == {"ops": ["none", "conv"]}

@@ -9,17 +9,25 @@ from typing import Any, Callable, Dict, List, Optional, Union
 
 import tensorflow as tf
 
+from adl_tf.files import writing
 from adl_tf.model_directory import (
     BEST,
     CHECKPOINTS,
     COMPACT_WEIGHTS_FILE,
     NETWORK_FILE,
+    WEIGHTS,
     read_versioned,
-    weights_path,
     write_versioned,
 )
 from adl_tf.models.auto_deeplab import DecodedNetwork
 from adl_tf.models.baselines import DeepLabV3Plus
+from adl_tf.models.checkpoint_files import (
+    find_damage,
+    list_checkpoints,
+    newest_checkpoint,
+    remove_checkpoint,
+    remove_partial,
+)
 from adl_tf.models.compact_weights import read_compact, write_compact
 from adl_tf.space.genotype import Genotype, load_genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
@@ -230,8 +238,45 @@ def read_network_description(model_dir: str) -> NetworkDescription:
 
 
 def save_weights(network: tf.keras.Model, model_dir: str, name: str) -> None:
-    """Writes the network's weights as checkpoint "best" or "last"."""
-    tf.train.Checkpoint(network=network).write(weights_path(model_dir, name))
+    """Writes the network's weights as checkpoint "best" or "last".
+
+    Beside those before, which are removed afterwards, so that a kill leaves one of the two whole.
+    """
+    folder = os.path.join(model_dir, name)
+    remove_partial(folder, WEIGHTS)
+    before = list_checkpoints(folder, WEIGHTS)
+    number = 1 + max([int(path.rpartition("-")[2]) for path in before], default=0)
+    path = os.path.join(folder, f"{WEIGHTS}-{number}")
+    with writing(path):
+        tf.train.Checkpoint(network=network).write(path)
+    for other in before:
+        remove_checkpoint(other)
+
+
+def find_weights(model_dir: str, checkpoint: str) -> str:
+    """Path, without extension, of a checkpoint.
+
+    Args:
+      model_dir: of a training run.
+      checkpoint: "best" or "last", or the path itself.
+
+    Raises:
+      FileNotFoundError: no such checkpoint.
+      ValueError: it is damaged.
+    """
+    path = checkpoint
+    if checkpoint in CHECKPOINTS:
+        folder = os.path.join(model_dir, checkpoint)
+        path = newest_checkpoint(folder, WEIGHTS) or os.path.join(folder, WEIGHTS)
+    if not os.path.exists(f"{path}.index"):
+        raise FileNotFoundError(
+            f"{path}: no such checkpoint; a training run writes {' and '.join(CHECKPOINTS)} "
+            "when it scores the validation images."
+        )
+    damage = find_damage(path)
+    if damage:
+        raise ValueError(f"{path} is damaged ({damage}): restore its files, or use another.")
+    return path
 
 
 def save_compact_weights(network: tf.keras.Model, model_dir: str) -> None:
@@ -259,14 +304,7 @@ def load_network(model_dir: str, checkpoint: str = BEST) -> tf.keras.Model:
         network = build_network(description)
         read_compact(_variables(network), compact)
         return network
-    path = checkpoint
-    if checkpoint in CHECKPOINTS:
-        path = weights_path(model_dir, checkpoint)
-    if not os.path.exists(f"{path}.index"):
-        raise FileNotFoundError(
-            f"{path}: no such checkpoint; a training run writes {' and '.join(CHECKPOINTS)} "
-            "when it scores the validation images."
-        )
+    path = find_weights(model_dir, checkpoint)
     network = build_network(description)
     try:
         # `restore` would want a save counter, which `write` leaves out.

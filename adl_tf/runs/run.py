@@ -2,16 +2,33 @@
 
 import gc
 import os
-from typing import Callable, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import gin
 import tensorflow as tf
 
 from adl_tf.configuration import say
 from adl_tf.files import write_text
-from adl_tf.model_directory import CONFIG_FILE, METRICS_FILE, read_json_lines
+from adl_tf.model_directory import CONFIG_FILE, METRICS_FILE, claim_model_dir, read_json_lines
+from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.runs.phases import Phase
 from adl_tf.training.checkpointing import Checkpointing
+
+
+def claim(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
+    """Reserves a model directory for a run, see `claim_model_dir`.
+
+    Args:
+      model_dir: the directory.
+      files: by the names of JSON files, what the run will store there.
+
+    Raises:
+      ValueError: it holds another run.
+    """
+    metrics = os.path.join(model_dir, METRICS_FILE)
+    begun = bool(list_checkpoints(model_dir)) or os.path.exists(metrics)
+    for file, content in files.items():
+        claim_model_dir(model_dir, file, content, begun)
 
 
 def start_or_resume(model_dir: str, checkpointing: Checkpointing, place: Callable[[], str]) -> bool:

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space, say
 from adl_tf.evaluation.ranking_decision import measure_ranking
+from adl_tf.files import exclusive
 from adl_tf.model_directory import (
     ARCHITECTURE_PICTURE,
     GENOTYPE_FILE,
@@ -18,7 +19,6 @@ from adl_tf.model_directory import (
     SCHEDULE_FILE,
     SPACE_FILE,
     append_json_line,
-    claim_model_dir,
     read_json_lines,
 )
 from adl_tf.models.shared_network import SharedNetwork, recalibrated
@@ -26,7 +26,7 @@ from adl_tf.runs.batch_scores import score_batches
 from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import plan_phases
-from adl_tf.runs.run import fit_phases, start_or_resume
+from adl_tf.runs.run import claim, fit_phases, start_or_resume
 from adl_tf.space.budget import Budget
 from adl_tf.space.evolution import count_random, evolve
 from adl_tf.space.genotype import Genotype, describe_genotype, save_genotype
@@ -34,7 +34,6 @@ from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.progress_bar import ProgressBar
-from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
 from adl_tf.training.checkpointing import Checkpointing
 from adl_tf.training.devices import (
     check_single_device,
@@ -106,18 +105,7 @@ def run_sampled_search(
     configure_runtime()
     check_single_device()
     with seeded(data.seed), deterministic_ops(data.deterministic), data.open():
-        content = {
-            **dataclasses.asdict(space),
-            "num_classes": data.num_classes,
-            "sizes": sizes.to_dict(),
-            "share_edges": share_edges,
-        }
-        claim_model_dir(model_dir, SPACE_FILE, content)
         limit = budget and budget(num_classes=data.num_classes, sizes=sizes)
-        schedule = data.schedule(steps)
-        if limit:
-            schedule["budget"] = limit.to_dict()
-        claim_model_dir(model_dir, SCHEDULE_FILE, schedule)
         class_weights = data.class_weights() if class_balanced_loss else None
         network = SharedNetwork(
             space, data.num_classes, sizes, norm_momentum, data.seed, share_edges
@@ -125,17 +113,26 @@ def run_sampled_search(
         model = SampledModel(network, class_weights, data.seed)
         model.compile(weight_optimizer(total_steps=steps))
         model.build((None, *data.crop_size, 3))
-        _train(model_dir, model, data, steps, checkpoint_steps)
-        ranker = Ranker(model_dir, network, data, class_weights)
-        allowed = limit.met_by if limit else lambda genotype: True
-        scores = evolve(
-            space,
-            lambda genotype: -ranker.score(genotype)["loss"],
-            np.random.default_rng([data.seed, 1]),
-            candidates,
-            allowed,
-            random_share,
-        )
+        with exclusive(model_dir):
+            space_fields = {
+                **dataclasses.asdict(space),
+                "num_classes": data.num_classes,
+                "sizes": sizes.to_dict(),
+                "share_edges": share_edges,
+            }
+            settings = {"budget": limit.to_dict()} if limit else {}
+            schedule = {**data.schedule(steps), **settings}
+            claim(model_dir, {SPACE_FILE: space_fields, SCHEDULE_FILE: schedule})
+            _train(model_dir, model, data, steps, checkpoint_steps)
+            ranker = Ranker(model_dir, network, data, class_weights)
+            scores = evolve(
+                space,
+                lambda genotype: -ranker.score(genotype)["loss"],
+                np.random.default_rng([data.seed, 1]),
+                candidates,
+                limit.met_by if limit else lambda genotype: True,
+                random_share,
+            )
     best = sorted(scores, key=lambda genotype: -scores[genotype])[:keep]
     file = os.path.join(model_dir, GENOTYPE_FILE)
     lines = [{name: ranker.score(g)[name] for name in ("loss", "miou")} for g in best]
@@ -167,6 +164,8 @@ def _train(
         model_dir,
         epoch_steps,
         epoch_steps,
+        rates="weight_optimizer.initial_rate",
+        metrics=model.metrics,
         network=model.network,
         optimizer=model.optimizer,
         positions=model.positions,
@@ -175,10 +174,6 @@ def _train(
         model_dir, checkpointing, lambda: f"step {int(model.optimizer.iterations)} of {steps}"
     )
     model.catch_up()
-    watchers = [
-        StopWhenNotFinite(model_dir, model.optimizer, "weight_optimizer.initial_rate"),
-        ProgressBar(),
-    ]
     log = MetricsLog(model_dir, model.network, model.optimizer, data.val_reader.description, [])
     with checkpointing:
         fit_phases(
@@ -187,7 +182,7 @@ def _train(
             plan_phases(steps, epoch_steps, checkpointing.epoch, checkpointing.step),
             lambda _: data.training_stream(int(model.positions[0].numpy()), "A"),
             None,
-            watchers,
+            [ProgressBar()],
             [log, checkpointing],
         )
 

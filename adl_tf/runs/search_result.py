@@ -17,6 +17,7 @@ from adl_tf.model_directory import (
     SPACE_FILE,
     read_versioned,
 )
+from adl_tf.models.checkpoint_files import newest_checkpoint
 from adl_tf.space.budget import Budget, decode_within
 from adl_tf.space.decision import measure_decision
 from adl_tf.space.decoding import (
@@ -111,7 +112,7 @@ def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:
       FileNotFoundError: no search there.
       ValueError: a search of another version, or a damaged file.
     """
-    checkpoint = tf.train.latest_checkpoint(model_dir)
+    checkpoint = newest_checkpoint(model_dir)
     path = os.path.join(model_dir, SPACE_FILE)
     if checkpoint is None or not os.path.exists(path):
         raise FileNotFoundError(f"{model_dir}: no checkpoint of a search there.")

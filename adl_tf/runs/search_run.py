@@ -8,12 +8,13 @@ import gin
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space
-from adl_tf.model_directory import SCHEDULE_FILE, SPACE_FILE, claim_model_dir
+from adl_tf.files import exclusive
+from adl_tf.model_directory import SCHEDULE_FILE, SPACE_FILE
 from adl_tf.models.supernet import SOFTMAX, Supernet
 from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
-from adl_tf.runs.run import fit_phases, last_val_miou, start_or_resume
+from adl_tf.runs.run import claim, fit_phases, last_val_miou, start_or_resume
 from adl_tf.runs.search_result import decode_search, most_probable, within
 from adl_tf.space.budget import Budget
 from adl_tf.space.genotype import Genotype
@@ -21,9 +22,8 @@ from adl_tf.space.search_space import SearchSpace, level_stride
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.callbacks.architecture_log import ArchitectureLog, record_architecture
 from adl_tf.training.callbacks.progress_bar import ProgressBar
-from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
 from adl_tf.training.callbacks.temperature import TemperatureSchedule
-from adl_tf.training.checkpointing import Checkpointing
+from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
 from adl_tf.training.cost_penalty import CostPenalty, CostSchedule
 from adl_tf.training.devices import (
     check_devices,
@@ -99,7 +99,6 @@ def run_search(
             )
         strategy = distribution_strategy()
         _check(data, strategy, jit_compile)
-        _claim(model_dir, space, data, steps, relaxation, limit, cost_weight)
         with strategy.scope():
             penalty = CostPenalty(space, limit, cost_weight) if cost_weight else None
             model = AlternatingModel(Supernet(space, data.num_classes, relaxation), penalty=penalty)
@@ -110,14 +109,23 @@ def run_search(
                 jit_compile=jit_compile,
             )
             model.build((None, *data.crop_size, 3))
-        checkpointing = _start(model_dir, model, epochs, steps, checkpoint_steps)
-        place = checkpointing.epoch, checkpointing.step
-        phases = plan_phases(epochs * steps, steps, *place, alternating_from=alternating_from)
-        temperature = TemperatureSchedule(
-            model.supernet, model.architecture_optimizer, architecture_steps
-        )
-        validation = data.validation_stream(strategy.num_replicas_in_sync)
-        _fit(model_dir, model, data, phases, validation, temperature, checkpointing)
+        with exclusive(model_dir):
+            settings = _settings(relaxation, limit, cost_weight)
+            claim(
+                model_dir,
+                {
+                    SPACE_FILE: {**dataclasses.asdict(space), "num_classes": data.num_classes},
+                    SCHEDULE_FILE: {**data.schedule(steps), **settings},
+                },
+            )
+            checkpointing = _start(model_dir, model, epochs, steps, checkpoint_steps)
+            place = checkpointing.epoch, checkpointing.step
+            phases = plan_phases(epochs * steps, steps, *place, alternating_from=alternating_from)
+            temperature = TemperatureSchedule(
+                model.supernet, model.architecture_optimizer, architecture_steps
+            )
+            validation = data.validation_stream(strategy.num_replicas_in_sync)
+            _fit(model_dir, model, data, phases, validation, temperature, checkpointing)
     return _report(model_dir, model, started, within(limit) if limit else most_probable)
 
 
@@ -132,26 +140,15 @@ def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -
         )
 
 
-def _claim(
-    model_dir: str,
-    space: SearchSpace,
-    data: RunData,
-    steps_per_epoch: int,
-    relaxation: str,
-    budget: Optional[Budget],
-    cost_weight: float,
-) -> None:
-    """Reserves the model directory, see `claim_model_dir`."""
-    content = {**dataclasses.asdict(space), "num_classes": data.num_classes}
-    claim_model_dir(model_dir, SPACE_FILE, content)
-    schedule = data.schedule(steps_per_epoch)
-    # Left out where they are the default, as in the files of earlier versions.
-    other = {} if relaxation == SOFTMAX else {"relaxation": relaxation}
+def _settings(relaxation: str, budget: Optional[Budget], cost_weight: float) -> Dict[str, Any]:
+    """What `schedule.json` records of a search beyond its data; defaults are left out, as in the
+    files of earlier versions."""
+    settings = {} if relaxation == SOFTMAX else {"relaxation": relaxation}
     if budget:
-        other["budget"] = budget.to_dict()
+        settings["budget"] = budget.to_dict()
     if cost_weight:
-        other["cost_weight"] = cost_weight
-    claim_model_dir(model_dir, SCHEDULE_FILE, {**schedule, **other})
+        settings["cost_weight"] = cost_weight
+    return settings
 
 
 def _start(
@@ -167,6 +164,8 @@ def _start(
         model_dir,
         steps_per_epoch,
         checkpoint_steps,
+        rates="weight_optimizer.initial_rate or architecture_optimizer.rate",
+        metrics=model.metrics,
         supernet=supernet,
         weight_optimizer=model.weight_optimizer,
         architecture_optimizer=model.architecture_optimizer,
@@ -206,9 +205,7 @@ def _fit(
         genotype, _ = model.supernet.decode()
         return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
 
-    rates = "weight_optimizer.initial_rate or architecture_optimizer.rate"
     watchers = [
-        StopWhenNotFinite(model_dir, model.weight_optimizer, rates),
         temperature,
         ProgressBar(note=best_path),
     ]
@@ -223,7 +220,7 @@ def _fit(
         validation.take(2),
     )
     with checkpointing:
-        records = [log, checkpointing]
+        records = [StopWhenNotFinite(checkpointing), log, checkpointing]
         fit_phases(model_dir, model, phases, training_data, validation, watchers, records)
 
 

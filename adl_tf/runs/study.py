@@ -78,8 +78,9 @@ def run_study(
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"run_study: more than one member is called {repeated[0]!r}.")
-    claim_model_dir(study_dir, STUDY_FILE, {"training": list(training)})
     path = os.path.join(study_dir, MEMBERS_FILE)
+    begun = os.path.exists(path)
+    claim_model_dir(study_dir, STUDY_FILE, {"training": list(training)}, begun)
     trainings = [(member, seed) for seed in seeds for member in listed]
     done = read_json_lines(path, key="training")
     left = [(m, seed) for m, seed in trainings if training_name(m, seed) not in done]

@@ -8,6 +8,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from adl_tf.model_directory import SPACE_FILE, read_versioned
+from adl_tf.models.checkpoint_files import newest_checkpoint
 from adl_tf.models.supernet import Supernet
 from adl_tf.runs.batch_scores import Score, score_batches
 from adl_tf.runs.search_result import read_search
@@ -48,7 +49,7 @@ class SupernetScores:
         self._supernet = Supernet(self.space, self._classes)
         self._supernet.build((None, *batches[0]["image"].shape[1:]))
         checkpoint = tf.train.Checkpoint(supernet=self._supernet)
-        checkpoint.restore(tf.train.latest_checkpoint(model_dir)).expect_partial()
+        checkpoint.read(newest_checkpoint(model_dir)).expect_partial()
         self._supernet.temperature.assign(1.0)  # `alpha` and `beta` are over the temperature.
         self._batches = batches
         self._class_weights = class_weights

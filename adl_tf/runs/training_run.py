@@ -6,20 +6,20 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import gin
 import tensorflow as tf
 
-from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE, claim_model_dir
-from adl_tf.models.registry import NetworkDescription
+from adl_tf.files import exclusive
+from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE
+from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.trained_on import write_run
 from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.phases import Phase, plan_phases
-from adl_tf.runs.run import fit_phases, last_val_miou, start_or_resume
+from adl_tf.runs.run import claim, fit_phases, last_val_miou, start_or_resume
 from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout
 from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.progress_bar import ProgressBar
 from adl_tf.training.callbacks.result_weights import ResultWeights
-from adl_tf.training.callbacks.stop_when_not_finite import StopWhenNotFinite
-from adl_tf.training.checkpointing import Checkpointing
+from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
 from adl_tf.training.devices import (
     check_devices,
     configure_runtime,
@@ -79,18 +79,20 @@ def run_training(
         class_weights = data.class_weights() if class_balanced_loss else None
         strategy = distribution_strategy()
         with strategy.scope():
-            built = network.build(description, resumed=bool(tf.train.latest_checkpoint(model_dir)))
+            built = network.build(description, resumed=bool(list_checkpoints(model_dir)))
             model = TrainingModel(built, class_weights)
             check_devices(strategy, data.batch_size, model.accumulation_steps, jit_compile)
             model.compile(optimizer(total_steps=steps), loss, jit_compile=jit_compile)
             model.build((None, *data.crop_size, 3))
-        _claim(model_dir, description, data, epoch_steps)
-        best = ResultWeights(model_dir, model)
-        checkpointing = _start(model_dir, model, best, steps, epoch_steps, checkpoint_steps)
-        write_run(model_dir, data.directory, data.train_reader.description)
-        phases = plan_phases(steps, epoch_steps, checkpointing.epoch, checkpointing.step)
-        validation = data.validation_stream(strategy.num_replicas_in_sync)
-        _fit(model_dir, model, data, phases, validation, best, checkpointing, steps)
+        with exclusive(model_dir):
+            schedule = data.schedule(epoch_steps)
+            claim(model_dir, {NETWORK_FILE: description.to_dict(), SCHEDULE_FILE: schedule})
+            best = ResultWeights(model_dir, model)
+            checkpointing = _start(model_dir, model, best, steps, epoch_steps, checkpoint_steps)
+            write_run(model_dir, data.directory, data.train_reader.description)
+            phases = plan_phases(steps, epoch_steps, checkpointing.epoch, checkpointing.step)
+            validation = data.validation_stream(strategy.num_replicas_in_sync)
+            _fit(model_dir, model, data, phases, validation, best, checkpointing, steps)
     return _report(model_dir, model, best, started)
 
 
@@ -98,14 +100,6 @@ def _steps_per_epoch(data: RunData, steps: int, validate_every: Optional[int]) -
     """Steps between validations."""
     one_pass = data.steps_per_pass()  # This also checks that there is at least one batch.
     return min(steps, validate_every or one_pass)
-
-
-def _claim(
-    model_dir: str, description: NetworkDescription, data: RunData, steps_per_epoch: int
-) -> None:
-    """Reserves the model directory, see `claim_model_dir`."""
-    claim_model_dir(model_dir, NETWORK_FILE, description.to_dict())
-    claim_model_dir(model_dir, SCHEDULE_FILE, data.schedule(steps_per_epoch))
 
 
 def _start(
@@ -121,6 +115,8 @@ def _start(
         model_dir,
         steps_per_epoch,
         checkpoint_steps,
+        rates="training_optimizer.initial_rate",
+        metrics=model.metrics,
         network=model.network,
         optimizer=model.optimizer,
         positions=model.positions,
@@ -148,9 +144,7 @@ def _fit(
     steps: int,
 ) -> None:
     """Trains the network, and keeps its weights after each validation."""
-    rates = "training_optimizer.initial_rate"
     watchers = [
-        StopWhenNotFinite(model_dir, model.optimizer, rates),
         DropPathSchedule(model.network, model.optimizer, steps),
         HeadDropout(model.network, model.optimizer),
         ProgressBar(note=best.describe),
@@ -170,7 +164,7 @@ def _fit(
             lambda _: data.training_stream(int(model.positions[0].numpy())),
             validation,
             watchers,
-            [log, best, checkpointing],
+            [StopWhenNotFinite(checkpointing), log, best, checkpointing],
         )
 
 

@@ -1,12 +1,27 @@
 """Checkpoints with everything that a run resumes from, also written when a signal ends it."""
 
+import math
+import os
 import signal
 import threading
+from typing import Iterator, List, Sequence
 
+import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from adl_tf.configuration import Interrupted
+from adl_tf.files import writing
+from adl_tf.models.checkpoint_files import (
+    list_checkpoints,
+    newest_checkpoint,
+    remove_checkpoint,
+    remove_partial,
+)
+
+# A checkpoint that was written so few steps before a loss that is not finite was too late.
+TOO_LATE = 20
+_NAME = "ckpt"
 
 
 class Checkpointing(tf.keras.callbacks.Callback):
@@ -16,10 +31,16 @@ class Checkpointing(tf.keras.callbacks.Callback):
     the run is interrupted (SIGINT, SIGTERM), which then ends with `Interrupted`. Outside the main
     thread, where Python sets no signal handlers, signals are left alone.
 
+    A state that is not finite is never saved: the run ends with an error instead. The model's
+    metrics are saved too, so that an epoch that was interrupted ends with those of all
+    its steps.
+
     Args:
       model_dir: directory of the checkpoints.
       steps_per_epoch: training steps in an epoch.
       every_steps: steps between checkpoints inside an epoch.
+      rates: the bindings to lower when the run diverges, for the message.
+      metrics: of the model that `fit` trains.
       **tracked: what a checkpoint holds besides the counters.
 
     Attributes:
@@ -27,15 +48,27 @@ class Checkpointing(tf.keras.callbacks.Callback):
       step: steps of the next epoch that are done.
     """
 
-    def __init__(self, model_dir: str, steps_per_epoch: int, every_steps: int, **tracked):
+    def __init__(
+        self,
+        model_dir: str,
+        steps_per_epoch: int,
+        every_steps: int,
+        rates: str = "the learning rate",
+        metrics: Sequence[tf.keras.metrics.Metric] = (),
+        **tracked,
+    ):
         super().__init__()
+        self._model_dir = model_dir
         self._steps_per_epoch = steps_per_epoch
         self._every_steps = every_steps
         self._counters = {
             name: tf.Variable(0, dtype=tf.int64, trainable=False) for name in ("epoch", "step")
         }
-        self._checkpoint = tf.train.Checkpoint(**tracked, **self._counters)
-        self._manager = tf.train.CheckpointManager(self._checkpoint, model_dir, max_to_keep=2)
+        self._rates = rates
+        self._tracked = tracked
+        self._metrics = [v for metric in metrics for v in metric.variables]
+        self._restored_metrics: List[np.ndarray] = []
+        self._checkpoint = tf.train.Checkpoint(**tracked, metrics=self._metrics, **self._counters)
         self._stop = False
         self._handlers = {}
 
@@ -47,28 +80,78 @@ class Checkpointing(tf.keras.callbacks.Callback):
     def step(self) -> int:
         return int(self._counters["step"])
 
+    @property
+    def _done(self) -> int:
+        """Steps of the whole run that are done."""
+        return self.epoch * self._steps_per_epoch + self.step
+
     def restore(self) -> bool:
-        """Restores the last checkpoint. Returns whether there was one.
+        """Restores the newest checkpoint that can be read. Returns whether there was one.
 
         Raises:
-          ValueError: it does not fit what is tracked.
+          ValueError: it does not fit what is tracked, or none of them can be read.
         """
-        latest = self._manager.latest_checkpoint
-        if latest is None:
+        remove_partial(self._model_dir)
+        newest = newest_checkpoint(self._model_dir)
+        if newest is None:
             return False
         try:
-            self._checkpoint.restore(latest).assert_existing_objects_matched()
+            self._checkpoint.read(newest).assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
-                f"checkpoint {latest} does not fit this configuration "
+                f"checkpoint {newest} does not fit this configuration "
                 f"({str(error).splitlines()[0]}): use another --model_dir, or the "
                 "configuration that it was written with."
             ) from error
+        self._restored_metrics = [variable.numpy() for variable in self._metrics]
         return True
 
     def save(self) -> None:
-        """Writes a checkpoint of the current state."""
-        self._manager.save(checkpoint_number=self.epoch * self._steps_per_epoch + self.step)
+        """Writes a checkpoint of the current state, and removes those that are no longer needed.
+
+        Raises:
+          ValueError: the state has values that are not finite; nothing is written.
+          OSError: no room on the device.
+        """
+        if not all(np.isfinite(v.read_value().numpy()).all() for v in self._float_variables()):
+            raise self.diverged("a weight, or a state of an optimizer,")
+        path = os.path.join(self._model_dir, f"{_NAME}-{self._done}")
+        with writing(path):
+            self._checkpoint.write(path)
+            # For TensorFlow's own tools.
+            tf.compat.v1.train.update_checkpoint_state(self._model_dir, path)
+        paths = list_checkpoints(self._model_dir)
+        paths = paths[paths.index(path) :]  # Any newer ones are damaged.
+        for number in superfluous([_number(path) for path in paths]):
+            remove_checkpoint(os.path.join(self._model_dir, f"{_NAME}-{number}"))
+
+    def diverged(self, what: str) -> ValueError:
+        """The error that ends a run when something is not finite.
+
+        Removes checkpoints that were written so few steps before that they lead there again, even
+        at a lower rate; not the last one, unless the run has only begun.
+        """
+        numbers = [_number(path) for path in list_checkpoints(self._model_dir)]
+        late = [number for number in numbers if self._done - number <= TOO_LATE]
+        if late == numbers and numbers and numbers[-1] > TOO_LATE:
+            late = late[:-1]
+        for number in late:
+            remove_checkpoint(os.path.join(self._model_dir, f"{_NAME}-{number}"))
+        kept = [number for number in numbers if number not in late]
+        place = f"resumes from step {kept[0]}" if kept else "starts again"
+        return ValueError(
+            f"{what} is not finite after step {self._done}; nothing of it is saved. Lower "
+            f"{self._rates}, or look for broken images: the same command {place}."
+        )
+
+    def _float_variables(self) -> Iterator[tf.Variable]:
+        for tracked in (*self._tracked.values(), self._metrics):
+            for item in tracked if isinstance(tracked, (list, tuple)) else [tracked]:
+                if isinstance(item, tf.Variable):
+                    variables = [item]
+                else:  # Those of an optimizer are a method.
+                    variables = item.variables() if callable(item.variables) else item.variables
+                yield from (v for v in variables if v.dtype.is_floating)
 
     def __enter__(self):
         if threading.current_thread() is not threading.main_thread():
@@ -89,7 +172,18 @@ class Checkpointing(tf.keras.callbacks.Callback):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
+    def on_epoch_begin(self, epoch, logs=None):
+        # `fit` has just reset them.
+        if self.step:
+            for variable, value in zip(self._metrics, self._restored_metrics):
+                variable.assign(value)
+        self._restored_metrics = []
+
     def on_train_batch_end(self, batch, logs=None):
+        # A search has a second loss while it alternates.
+        losses = [logs[name] for name in ("loss", "arch_loss") if name in (logs or {})]
+        if not all(map(math.isfinite, losses)):
+            raise self.diverged("the loss")
         self._counters["step"].assign_add(1)
         if batch + 1 < self.params["steps"]:  # Otherwise the end of the epoch saves it.
             self._save_if(self._stop or self.step % self._every_steps == 0)
@@ -104,3 +198,40 @@ class Checkpointing(tf.keras.callbacks.Callback):
             self.save()
         if self._stop:
             raise Interrupted("The same command resumes from here.")
+
+
+class StopWhenNotFinite(tf.keras.callbacks.Callback):
+    """Ends a run that diverged before anything of an epoch is written.
+
+    Must come before all callbacks that write.
+
+    Args:
+      checkpointing: of the run.
+    """
+
+    def __init__(self, checkpointing: Checkpointing):
+        super().__init__()
+        self._checkpointing = checkpointing
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite((logs or {}).get("val_loss", 0.0)):
+            raise self._checkpointing.diverged("the loss of the validation images")
+
+
+def superfluous(numbers: Sequence[int]) -> List[int]:
+    """Which checkpoints are no longer needed.
+
+    Needed are the newest; the newest that is old enough to resume from when the run diverges now;
+    and the one that will be that next.
+
+    Args:
+      numbers: steps at which they were written, the newest first.
+    """
+    newest, *others = numbers
+    old = [number for number in others if newest - number > TOO_LATE]
+    young = [number for number in others if newest - number <= TOO_LATE]
+    return old[1:] + young[:-1]
+
+
+def _number(path: str) -> int:
+    return int(path.rpartition("-")[2])
