@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from typing import Any, Callable, Dict, Sequence
 
@@ -74,10 +75,11 @@ def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False)
     none.
 
     Bad input (ValueError, OSError) prints one line to stderr and exits with status 1;
-    `--verbosity=1` adds the traceback.
+    `--verbosity=1` adds the traceback. SIGINT and SIGTERM print one line and exit with status 130.
     """
 
     def main(argv):
+        signal.signal(signal.SIGTERM, _terminate)
         if len(argv) > 1 and not arguments:
             raise app.UsageError(f"unexpected argument {argv[1]!r}")
         try:
@@ -96,6 +98,11 @@ def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False)
         print(json.dumps(result), flush=True)
 
     app.run(main)
+
+
+def _terminate(number, frame):
+    """Ends a program as Ctrl-C does, where nothing handles the signal in a better way."""
+    raise KeyboardInterrupt("Terminated.")
 
 
 def _one_line(error: BaseException) -> str:

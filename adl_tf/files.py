@@ -6,10 +6,42 @@ import fcntl
 import glob
 import json
 import os
+import shutil
 import tempfile
 from typing import Any, Callable, Iterator, Optional
 
 _LOCK = ".lock"
+
+
+class NoRoomError(OSError):
+    """A file for which there is no room: the device is full, or a quota used up."""
+
+    def __init__(self, path: str):
+        super().__init__(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    def __str__(self):
+        return (
+            f"{self.filename}: no room left on the device; make room, then run the same command "
+            "again."
+        )
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """In the block, an error that says that there is no room becomes a `NoRoomError` of the path.
+
+    Python's errors do not always have the file's name, and TensorFlow's are of no common type.
+    """
+    try:
+        yield
+    except NoRoomError:
+        raise
+    except Exception as error:
+        codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        texts = map(os.strerror, codes)
+        if getattr(error, "errno", None) in codes or any(text in str(error) for text in texts):
+            raise NoRoomError(path) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -34,17 +66,20 @@ def replacing(path: str) -> Iterator[str]:
       path of an empty file in the same directory.
 
     Raises:
+      NoRoomError: no room on the device.
       OSError: the directory cannot be written to.
     """
     directory, name = os.path.split(path)
     try:
-        handle, temporary = tempfile.mkstemp(".tmp", f".{name}-", directory or ".")
+        with writing(path):
+            handle, temporary = tempfile.mkstemp(".tmp", f".{name}-", directory or ".")
     except OSError as error:
         error.filename = path  # The user does not know the temporary file's name.
         raise
     os.close(handle)
     try:
-        yield temporary
+        with writing(path):
+            yield temporary
         os.chmod(temporary, 0o644)  # mkstemp makes it private.
         os.replace(temporary, path)
     except BaseException:
@@ -54,31 +89,25 @@ def replacing(path: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def writing(path: str) -> Iterator[None]:
-    """In the block, an error that says that there is no room becomes one line with the file's name.
+def replacing_all(directory: str) -> Iterator[str]:
+    """Yields a temporary folder whose files replace those of a directory if the block succeeds.
 
-    Python's errors do not always have the name, and TensorFlow's are of no common type.
+    If it raises, for want of room for example, the directory is left as it was.
 
     Args:
-      path: what the block writes.
+      directory: an existing one.
 
     Raises:
-      OSError: no room on the device, or a quota that is used up.
+      NoRoomError: no room on the device.
     """
-    try:
-        yield
-    except Exception as error:
-        if not _no_room(error):
-            raise
-        raise OSError(
-            f"{path}: no room left on the device; make room, then run the same command again."
-        ) from error
-
-
-def _no_room(error: Exception) -> bool:
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    texts = map(os.strerror, codes)
-    return getattr(error, "errno", None) in codes or any(text in str(error) for text in texts)
+    with writing(directory):
+        staging = tempfile.mkdtemp(".tmp", ".set-", directory)
+        try:
+            yield staging
+            for name in sorted(os.listdir(staging)):
+                os.replace(os.path.join(staging, name), os.path.join(directory, name))
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -119,14 +148,16 @@ def remove_temporaries(directory: str) -> None:
     are none.
     """
     for path in glob.glob(os.path.join(glob.escape(directory), ".*-????????.tmp")):
-        os.remove(path)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
 
 
 def write_text(text: str, path: str) -> None:
     """Writes a UTF-8 text file atomically."""
-    with writing(path), replacing(path) as temporary:  # noqa: SIM117
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def write_json(content: Any, path: str) -> None:

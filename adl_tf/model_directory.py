@@ -56,7 +56,7 @@ import json
 import os
 from typing import Any, Dict
 
-from adl_tf.files import read_json, write_json
+from adl_tf.files import read_json, write_json, writing
 
 SPACE_FILE = "space.json"
 NETWORK_FILE = "network.json"
@@ -162,7 +162,7 @@ def claim_model_dir(model_dir: str, file: str, content: Dict[str, Any], begun: b
 
 def append_json_line(path: str, value: Any) -> None:
     """Appends a line to a JSON Lines file, after any half line left by a kill."""
-    with open(path, "ab+") as file:
+    with writing(path), open(path, "ab+") as file:
         cut = False
         if file.tell():
             file.seek(-1, os.SEEK_END)

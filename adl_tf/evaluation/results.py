@@ -9,11 +9,12 @@ import numpy as np
 from adl_tf.data.description import DatasetDescription
 from adl_tf.evaluation.metrics import class_ious, class_scores, mean_iou, pixel_accuracy
 from adl_tf.evaluation.scoreboard import Scoreboard
-from adl_tf.files import write_json, write_text
+from adl_tf.files import replacing_all, write_json, write_text
 from adl_tf.visualization.confusion import draw_confusion
 from adl_tf.visualization.evaluation_page import draw_images, evaluation_page
 from adl_tf.visualization.figure import save_figure
 
+_JSON, _PAGE = "evaluation.json", "index.html"
 _HEADLINES = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy", "average": "average"}
 
 
@@ -83,28 +84,17 @@ def write_results(
       evaluation and page: the paths of the two.
     """
     counts = scoreboard.counts
-    json_file, page_file = (
-        os.path.join(output_dir, name) for name in ("evaluation.json", "index.html")
-    )
     content = {
         **result,
         "class_names": description.class_names,
         "confusion_matrix": counts.tolist(),
         "image_miou": scoreboard.image_scores,
     }
-    write_json(content, json_file)
-
     figures = {"confusion": draw_confusion(counts, description)}
     worst, best = scoreboard.pictures.lowest, scoreboard.pictures.highest
     for name, images in (("worst", worst), ("best", best)):
         if images:
             figures[name] = draw_images(images, description)
-        else:  # One left by an earlier evaluation would look like this one's.
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(os.path.join(output_dir, f"{name}.png"))
-    for name, figure in figures.items():
-        save_figure(figure, os.path.join(output_dir, f"{name}.png"))
-
     summary = {text: f"{100 * result[key]:.2f} %" for key, text in _HEADLINES.items()}
     page = evaluation_page(
         title,
@@ -115,5 +105,14 @@ def write_results(
         description,
         {"Worst images": worst, "Best images": best},
     )
-    write_text(page, page_file)
-    return {"evaluation": json_file, "page": page_file}
+    with replacing_all(output_dir) as folder:
+        write_json(content, os.path.join(folder, _JSON))
+        for name, figure in figures.items():
+            save_figure(figure, os.path.join(folder, f"{name}.png"))
+        write_text(page, os.path.join(folder, _PAGE))
+    for name in {"worst", "best"} - set(figures):
+        # One left by an earlier evaluation would look like this one's.
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(output_dir, f"{name}.png"))
+    paths = {"evaluation": _JSON, "page": _PAGE}
+    return {key: os.path.join(output_dir, name) for key, name in paths.items()}

@@ -161,7 +161,13 @@ class _Processes:
         with open(log, "a") as messages:
             with self._lock:
                 process = subprocess.Popen(
-                    command, stdout=subprocess.PIPE, stderr=messages, text=True
+                    command,
+                    stdout=subprocess.PIPE,
+                    stderr=messages,
+                    text=True,
+                    # Ctrl-C ends the study, which then asks them; a second signal would end them
+                    # before they have saved anything.
+                    start_new_session=True,
                 )
                 self._running.add(process)
             output, _ = process.communicate()

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from adl_tf.configuration import say
 from adl_tf.data.description import Size
-from adl_tf.files import make_directory
+from adl_tf.files import make_directory, writing
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
 from adl_tf.serving.body import Body, precision
@@ -127,7 +127,7 @@ def _write_version(
     signatures = servable.signatures()
     temporary = tempfile.mkdtemp(dir=output_dir, prefix=".export-")
     try:
-        with _stderr_closed():
+        with writing(output_dir), _stderr_closed():
             tf.saved_model.save(servable, temporary, signatures=signatures)
             lite_result = {"lite_labels_equal": write_lite(body, temporary)} if lite else {}
         warmup = write_warmup(temporary, servable.image_bytes, servable.images, max_pixels)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from adl_tf.data.description import DatasetDescription
 from adl_tf.data.normalization import denormalize
+from adl_tf.files import writing
 from adl_tf.model_directory import METRICS_FILE, append_json_line
 from adl_tf.training.optimizers import current_rate
 from adl_tf.visualization.figure import figure_to_image
@@ -49,6 +50,10 @@ class MetricsLog(tf.keras.callbacks.Callback):
         values = {name: float(value) for name, value in (logs or {}).items()}
         values["learning_rate"] = current_rate(self._optimizer)
         append_json_line(os.path.join(self.model_dir, METRICS_FILE), {"epoch": done, **values})
+        with writing(os.path.join(self.model_dir, "events.out.tfevents")):
+            self._write_events(done, values)
+
+    def _write_events(self, done: int, values: Dict[str, float]) -> None:
         with self._writer.as_default(done):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
