@@ -53,6 +53,7 @@ setup(
         "numpy>=1.23,<2",
         "matplotlib>=3.7,<4",
         "pillow>=9.5",
+        "pydantic>=2.5,<3",
         "scipy>=1.9,<2",
         "tqdm>=4.64,<5",
     ],

@@ -1,10 +1,12 @@
 """Gin configuration of the programs, and what they share on the command line."""
 
+import difflib
 import json
 import os
+import re
 import signal
 import sys
-from typing import Any, Callable, Dict, Sequence
+from typing import Any, Callable, Dict, Iterator, Sequence
 
 # Set before TensorFlow is imported: its start-up log would bury the progress bar.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -12,6 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import gin  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
+from adl_tf.settings import external_configurable  # noqa: E402
 from adl_tf.space.budget import Budget  # noqa: E402
 from adl_tf.space.network_sizes import NetworkSizes  # noqa: E402
 from adl_tf.space.search_space import SearchSpace  # noqa: E402
@@ -22,9 +25,9 @@ CONFIG_DIR = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gin_confi
 _INVALID = (OSError, ValueError, SyntaxError, RuntimeError, NameError, AttributeError, ImportError)
 
 # The space itself does not depend on gin.
-configured_space = gin.external_configurable(SearchSpace)
-configured_sizes = gin.external_configurable(NetworkSizes)
-configured_budget = gin.external_configurable(Budget)
+configured_space = external_configurable(SearchSpace)
+configured_sizes = external_configurable(NetworkSizes)
+configured_budget = external_configurable(Budget)
 
 
 class Interrupted(Exception):
@@ -61,6 +64,29 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
         raise ValueError(f"gin: {' '.join(str(error).split())}") from error
     finally:
         logging.set_verbosity(verbosity)
+    _check_macros("\n".join([*_texts(gin_files), *gin_params]))
+
+
+def _texts(gin_files: Sequence[str]) -> Iterator[str]:
+    """The contents of gin files and of those that they include."""
+    for name in gin_files:
+        path = name if os.path.exists(name) else os.path.join(CONFIG_DIR, name)
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        yield text
+        yield from _texts(re.findall(r"^include ['\"](.*)['\"]", text, re.MULTILINE))
+
+
+def _check_macros(text: str) -> None:
+    """Raises ValueError for a macro that is set but never used, as one that is misspelt."""
+    used = sorted(set(re.findall(r"%([A-Za-z_]\w*)", text)))
+    for name in re.findall(r"^([A-Za-z_]\w*)\s*=", text, re.MULTILINE):
+        if name not in used:
+            near = difflib.get_close_matches(name, used, 1)
+            raise ValueError(
+                f"gin: {name} is set but not used by these configs; "
+                + (f"did you mean {near[0]}?" if near else f"they use {', '.join(used) or 'none'}.")
+            )
 
 
 def say(text: str) -> None:

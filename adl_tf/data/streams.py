@@ -5,6 +5,7 @@ augmentation, can be computed without those before it. So a stream resumes exact
 stopped, and skipped elements are not read.
 """
 
+import socket
 from typing import Optional, Tuple
 
 import tensorflow as tf
@@ -14,23 +15,24 @@ from adl_tf.data.description import IGNORE_LABEL
 from adl_tf.data.normalization import MEAN_COLOR, normalize
 from adl_tf.data.order import shuffled_records
 from adl_tf.data.reader import SUBSETS, RecordReader
+from adl_tf.settings import Count, Name, NotNegative, Positive, Share
 
 
 def train_stream(
     reader: RecordReader,
     *,
-    batch_size: int,
+    batch_size: Count,
     crop_size: Tuple[int, int],
     seed: int,
     subset: Optional[str] = None,
-    min_scale: float = 0.5,
-    max_scale: float = 2.0,
-    scale_step: float = 0.25,
+    min_scale: Positive = 0.5,
+    max_scale: Positive = 2.0,
+    scale_step: NotNegative = 0.25,
     flip: bool = True,
-    class_balance: float = 0.0,
+    class_balance: Share = 0.0,
     start_position: int = 0,
     deterministic: bool = False,
-    service: Optional[str] = None,
+    service: Optional[Name] = None,
 ) -> tf.data.Dataset:
     """Infinite stream of shuffled, augmented batches.
 
@@ -62,7 +64,7 @@ def train_stream(
 
     Raises:
       ValueError: see `RecordReader.subset` and `records_by_class`; an unlabelled split; scales
-        out of order; a deterministic service.
+        out of order; a deterministic service, or one that does not answer.
       tf.errors.InvalidArgumentError: while iterating, at too many bad records.
     """
     if not reader.labelled:
@@ -166,6 +168,14 @@ def _crop_loader(reader, stream_seed, *, crop_size, **options):
 
 
 def _run_in_service(dataset, address, job):
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:  # TensorFlow would wait for it without a word.
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"train_stream.service = {address!r}: no tf.data service answers there ({error}); "
+            "start one, or leave it out."
+        ) from error
     service = tf.data.experimental.service
     return dataset.apply(service.distribute(service.ShardingPolicy.DYNAMIC, address, job_name=job))
 

@@ -3,9 +3,8 @@
 import os
 import sys
 import time
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
-import gin
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -23,26 +22,27 @@ from adl_tf.model_directory import CLASSES_FILE, EVALUATION_FOLDER
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
 from adl_tf.models.trained_on import read_run
+from adl_tf.settings import Count, Name, Number, Positive, Sides, configurable
 from adl_tf.sizes import crop_sides
 from data_prep.dataset_dir import find_dataset
 
 
-@gin.configurable
+@configurable
 def evaluate_network(
     model_dir: str,
-    dataset_dir: Optional[str] = None,
-    split: str = "val",
-    checkpoint: str = "best",
-    scales: Sequence[float] = (1.0,),
+    dataset_dir: Optional[Name] = None,
+    split: Name = "val",
+    checkpoint: Name = "best",
+    scales: Sequence[Positive] = (1.0,),
     flip: bool = False,
-    crop_size: Optional[Size] = None,
-    stride: Optional[Size] = None,
-    batch_size: int = 1,
-    save_predictions: Optional[str] = None,
-    output_dir: Optional[str] = None,
-    max_images: Optional[int] = None,
-    num_pictures: int = 4,
-    max_bad_records: int = 0,
+    crop_size: Union[Count, Sides, None] = None,
+    stride: Union[Count, Sides, None] = None,
+    batch_size: Count = 1,
+    save_predictions: Optional[Name] = None,
+    output_dir: Optional[Name] = None,
+    max_images: Optional[Count] = None,
+    num_pictures: Number = 4,
+    max_bad_records: Number = 0,
 ) -> Dict[str, Any]:
     """Predicts every image of a split, and scores it if there are labels.
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Tuple, Union
 
 import gin
 import numpy as np
@@ -13,16 +13,16 @@ from adl_tf.data.description import IGNORE_LABEL
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream, train_stream
-from adl_tf.runs.checks import require_positive
+from adl_tf.settings import Count, Name, Number, Sides, configurable, external_configurable
 from adl_tf.sizes import crop_sides
 from adl_tf.training.losses import median_frequency_weights
 from data_prep.dataset_dir import find_dataset
 
 # The module of the streams does not depend on gin.
-_configured_stream = gin.external_configurable(train_stream)
+_configured_stream = external_configurable(train_stream)
 
 
-@gin.configurable
+@configurable
 class RunData:
     """The data set of a run, and how it is read.
 
@@ -57,21 +57,20 @@ class RunData:
 
     def __init__(
         self,
-        dataset_dir: str = gin.REQUIRED,
-        crop_size: Any = gin.REQUIRED,
-        batch_size: int = gin.REQUIRED,
-        seed: int = 0,
-        train_split: str = "train",
-        val_split: str = "val",
-        architecture_split: Optional[str] = None,
-        validation_images: Optional[int] = None,
-        num_classes: Optional[int] = None,
-        max_bad_records: int = 0,
-        cache_dir: Optional[str] = None,
+        dataset_dir: Name = gin.REQUIRED,
+        crop_size: Union[Count, Sides] = gin.REQUIRED,
+        batch_size: Count = gin.REQUIRED,
+        seed: Number = 0,
+        train_split: Name = "train",
+        val_split: Name = "val",
+        architecture_split: Optional[Name] = None,
+        validation_images: Optional[Count] = None,
+        num_classes: Optional[Count] = None,
+        max_bad_records: Number = 0,
+        cache_dir: Optional[Name] = None,
         deterministic: bool = False,
         shuffled_labels: bool = False,
     ):
-        require_positive(batch_size=batch_size, validation_images=validation_images)
         self.crop_size = crop_sides(crop_size)
         self.batch_size = batch_size
         self.seed = seed

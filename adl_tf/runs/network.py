@@ -3,7 +3,6 @@
 import os
 from typing import Any, Dict, Optional, Union
 
-import gin
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes
@@ -16,11 +15,12 @@ from adl_tf.models.registry import (
     build_network,
     initialize_from,
 )
+from adl_tf.settings import Count, Name, PartialShare, Positive, configurable
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
 
 
-@gin.configurable
+@configurable
 class RunNetwork:
     """A network to train, of as many classes as the data has.
 
@@ -42,12 +42,12 @@ class RunNetwork:
     def __init__(
         self,
         genotype: Union[str, os.PathLike, Genotype, Dict[str, Any], None] = None,
-        init_from: Optional[str] = None,
-        network: Union[str, Builder] = DECODED,
-        filter_multiplier: int = 20,
-        width: float = 1.0,
+        init_from: Optional[Name] = None,
+        network: Union[Name, Builder] = DECODED,
+        filter_multiplier: Count = 20,
+        width: Positive = 1.0,
         sizes: Optional[NetworkSizes] = None,
-        batch_norm_momentum: float = 0.99,
+        batch_norm_momentum: PartialShare = 0.99,
         pooled_batch_norm: bool = True,
     ):
         self._genotype = genotype

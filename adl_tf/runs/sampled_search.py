@@ -23,10 +23,10 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.shared_network import SharedNetwork, recalibrated
 from adl_tf.runs.batch_scores import score_batches
-from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import plan_phases
 from adl_tf.runs.run import claim, fit_phases, start_or_resume
+from adl_tf.settings import Count, PartialShare, Share, configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.evolution import count_random, evolve
 from adl_tf.space.genotype import Genotype, describe_genotype, save_genotype
@@ -47,20 +47,20 @@ from adl_tf.visualization.architecture import draw_architecture
 from adl_tf.visualization.figure import save_figure
 
 
-@gin.configurable
+@configurable
 def run_sampled_search(
     model_dir: str,
     data: Optional[RunData] = None,
     space: Optional[SearchSpace] = None,
     sizes: Optional[NetworkSizes] = None,
     budget: Optional[Callable[..., Budget]] = None,
-    steps: int = gin.REQUIRED,
-    candidates: int = 100,
-    random_share: float = 0.5,
-    keep: int = 5,
-    checkpoint_steps: int = 100,
+    steps: Count = gin.REQUIRED,
+    candidates: Count = 100,
+    random_share: Share = 0.5,
+    keep: Count = 5,
+    checkpoint_steps: Count = 100,
     class_balanced_loss: bool = False,
-    norm_momentum: float = 0.97,
+    norm_momentum: PartialShare = 0.97,
     share_edges: bool = True,
     weight_optimizer: Callable[..., Optimizer] = weight_optimizer,
 ) -> Dict[str, Any]:
@@ -99,9 +99,6 @@ def run_sampled_search(
     started = time.time()
     data, space = data or RunData(), space or configured_space()
     sizes = sizes or configured_sizes()
-    require_positive(
-        steps=steps, candidates=candidates, keep=keep, checkpoint_steps=checkpoint_steps
-    )
     configure_runtime()
     check_single_device()
     with seeded(data.seed), deterministic_ops(data.deterministic), data.open():
@@ -187,7 +184,7 @@ def _train(
         )
 
 
-@gin.configurable
+@configurable
 class Ranker:
     """Scores genotypes with the weights that they inherit, on trainB.
 
@@ -209,8 +206,8 @@ class Ranker:
         network: SharedNetwork,
         data: RunData,
         class_weights: Optional[np.ndarray] = None,
-        calibration_batches: int = 4,
-        batches: int = 12,
+        calibration_batches: Count = 4,
+        batches: Count = 12,
     ):
         self._path = os.path.join(model_dir, RANKING_FILE)
         self._network = network

@@ -2,13 +2,12 @@
 
 from typing import Any, Callable, Dict
 
-import gin
-
 from adl_tf.runs.sampled_search import run_sampled_search  # noqa: F401  Gin files refer to it.
 from adl_tf.runs.search_run import run_search
+from adl_tf.settings import configurable
 
 
-@gin.configurable
+@configurable
 def search(model_dir: str, method: Callable[..., Dict[str, Any]] = run_search) -> Dict[str, Any]:
     """Searches.
 

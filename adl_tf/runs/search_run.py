@@ -4,18 +4,17 @@ import dataclasses
 import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
-import gin
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.files import exclusive
 from adl_tf.model_directory import SCHEDULE_FILE, SPACE_FILE
 from adl_tf.models.supernet import SOFTMAX, Supernet
-from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.run import claim, fit_phases, last_val_miou, start_or_resume
 from adl_tf.runs.search_result import decode_search, most_probable, within
+from adl_tf.settings import Count, NotNegative, Number, configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import SearchSpace, level_stride
@@ -36,21 +35,21 @@ from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import Optimizer, architecture_optimizer, weight_optimizer
 
 
-@gin.configurable
+@configurable
 def run_search(
     model_dir: str,
     data: Optional[RunData] = None,
     space: Optional[SearchSpace] = None,
-    epochs: int = 40,
-    arch_start_epoch: Optional[int] = None,
+    epochs: Count = 40,
+    arch_start_epoch: Optional[Number] = None,
     relaxation: str = SOFTMAX,
-    steps_per_epoch: Optional[int] = None,
-    checkpoint_steps: int = 200,
+    steps_per_epoch: Optional[Count] = None,
+    checkpoint_steps: Count = 200,
     weight_optimizer: Callable[..., Optimizer] = weight_optimizer,
     architecture_optimizer: Callable[..., Optimizer] = architecture_optimizer,
     loss: Callable[..., tf.Tensor] = segmentation_loss,
     budget: Optional[Callable[..., Budget]] = None,
-    cost_weight: float = 0.0,
+    cost_weight: NotNegative = 0.0,
     jit_compile: bool = False,
 ) -> Dict[str, Any]:
     """Runs a search, or resumes one where it stopped.
@@ -83,9 +82,8 @@ def run_search(
     """
     started = time.time()
     data, space = data or RunData(), space or configured_space()
-    require_positive(
-        epochs=epochs, steps_per_epoch=steps_per_epoch, checkpoint_steps=checkpoint_steps
-    )
+    if space.num_layers < 2:
+        raise ValueError("SearchSpace.num_layers = 1: without a move there is no path to search.")
     configure_runtime(small_kernels=True)
     with seeded(data.seed), deterministic_ops(data.deterministic), data.open():
         steps = steps_per_epoch or data.steps_per_pass("A")

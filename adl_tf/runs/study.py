@@ -30,8 +30,8 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, build_network, read_network_description
-from adl_tf.runs.checks import require_positive
 from adl_tf.runs.study_members import Member
+from adl_tf.settings import Count, Name, Number, Sides, configurable
 from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import Genotype, load_genotype, save_genotype
 from adl_tf.visualization.study_page import study_page
@@ -41,14 +41,14 @@ class MemberFailure(Exception):
     """A search or a training of a study ended without a result."""
 
 
-@gin.configurable
+@configurable
 def run_study(
     study_dir: str,
-    training: Sequence[str] = gin.REQUIRED,
+    training: Sequence[Name] = gin.REQUIRED,
     members: Sequence[Callable[[], List[Member]]] = gin.REQUIRED,
-    image_size: Tuple[int, int] = gin.REQUIRED,
-    seeds: Sequence[int] = (0,),
-    workers: int = 1,
+    image_size: Sides = gin.REQUIRED,
+    seeds: Sequence[Number] = (0,),
+    workers: Count = 1,
 ) -> Dict[str, Any]:
     """Runs the members that are not done yet, each in a process of its own.
 
@@ -72,7 +72,6 @@ def run_study(
     Raises:
       ValueError: two members of one name, or a study of other settings in the directory.
     """
-    require_positive(workers=workers)
     listed = [member for list_members in members for member in list_members()]
     names = [member.name for member in listed]
     repeated = sorted({name for name in names if names.count(name) > 1})

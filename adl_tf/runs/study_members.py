@@ -2,11 +2,11 @@
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-import gin
 import numpy as np
 
 from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.models.registry import DECODED
+from adl_tf.settings import Count, Name, NotNegative, Number, Positive, Sides, configurable
 from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype, load_genotype
 from adl_tf.space.sampling import sample_genotype, sample_within
@@ -42,15 +42,15 @@ class Member(NamedTuple):
         return {key: value for key, value in fields.items() if value not in (None, [])}
 
 
-@gin.configurable
+@configurable
 def random_members(
-    count: int,
-    filter_multiplier: int,
-    num_classes: int,
-    image_size: Sequence[int],
-    seed: int = 0,
-    tolerance: float = 0.03,
-    name: str = "random",
+    count: Count,
+    filter_multiplier: Count,
+    num_classes: Count,
+    image_size: Sides,
+    seed: Number = 0,
+    tolerance: NotNegative = 0.03,
+    name: Name = "random",
     space: Optional[SearchSpace] = None,
 ) -> List[Member]:
     """Random genotypes whose cells cost about the same.
@@ -80,9 +80,9 @@ def random_members(
     return [Member(f"{name}_{index:02d}", next(draws)) for index in range(count)]
 
 
-@gin.configurable
+@configurable
 def default_path_members(
-    count: int, seed: int = 0, space: Optional[SearchSpace] = None
+    count: Count, seed: Number = 0, space: Optional[SearchSpace] = None
 ) -> List[Member]:
     """Random cells on the path that the paper's rule decodes untrained betas to: stride 4."""
     space = space or configured_space()
@@ -94,8 +94,8 @@ def default_path_members(
     ]
 
 
-@gin.configurable
-def known_path_members(filter_multipliers: Dict[str, int]) -> List[Member]:
+@configurable
+def known_path_members(filter_multipliers: Dict[Name, Count]) -> List[Member]:
     """The paper's cell on its own path and on those of known networks (paper, figures 2 and 3).
 
     Args:
@@ -113,19 +113,19 @@ def known_path_members(filter_multipliers: Dict[str, int]) -> List[Member]:
     ]
 
 
-@gin.configurable
-def genotype_members(files: Dict[str, str]) -> List[Member]:
+@configurable
+def genotype_members(files: Dict[Name, Name]) -> List[Member]:
     """Genotypes from files or presets, by the names of the members."""
     return [Member(name, load_genotype(file)) for name, file in files.items()]
 
 
-@gin.configurable
-def baseline_members(widths: Dict[str, float]) -> List[Member]:
+@configurable
+def baseline_members(widths: Dict[Name, Positive]) -> List[Member]:
     """Baselines, by their names in the registry, with a factor of their backbone's filters."""
     return [Member(name, network=name, width=width) for name, width in widths.items()]
 
 
-@gin.configurable
-def search_members(name: str, gin_files: Sequence[str], seeds: Sequence[int]) -> List[Member]:
+@configurable
+def search_members(name: Name, gin_files: Sequence[Name], seeds: Sequence[Number]) -> List[Member]:
     """Searches, each followed by the training of what it found."""
     return [Member(f"{name}_{seed}", search=tuple(gin_files), search_seed=seed) for seed in seeds]

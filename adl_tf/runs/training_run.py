@@ -10,11 +10,11 @@ from adl_tf.files import exclusive
 from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.trained_on import write_run
-from adl_tf.runs.checks import require_positive
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.run import claim, fit_phases, last_val_miou, start_or_resume
+from adl_tf.settings import Count, configurable
 from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout
 from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.progress_bar import ProgressBar
@@ -33,14 +33,14 @@ from adl_tf.training.optimizers import Optimizer, training_optimizer
 from adl_tf.training.training_model import TrainingModel
 
 
-@gin.configurable
+@configurable
 def run_training(
     model_dir: str,
     data: Optional[RunData] = None,
     network: Optional[RunNetwork] = None,
-    steps: int = gin.REQUIRED,
-    validate_every: Optional[int] = None,
-    checkpoint_steps: int = 200,
+    steps: Count = gin.REQUIRED,
+    validate_every: Optional[Count] = None,
+    checkpoint_steps: Count = 200,
     class_balanced_loss: bool = False,
     precision: str = "float32",
     optimizer: Callable[..., Optimizer] = training_optimizer,
@@ -70,7 +70,6 @@ def run_training(
     """
     started = time.time()
     data, network = data or RunData(), network or RunNetwork()
-    require_positive(steps=steps, validate_every=validate_every, checkpoint_steps=checkpoint_steps)
     configure_runtime()
     deterministic = deterministic_ops(data.deterministic)
     with seeded(data.seed), precision_policy(precision), deterministic, data.open():
@@ -92,7 +91,17 @@ def run_training(
             write_run(model_dir, data.directory, data.train_reader.description)
             phases = plan_phases(steps, epoch_steps, checkpointing.epoch, checkpointing.step)
             validation = data.validation_stream(strategy.num_replicas_in_sync)
-            _fit(model_dir, model, data, phases, validation, best, checkpointing, steps)
+            _fit(
+                model_dir,
+                model,
+                data,
+                phases,
+                validation,
+                best,
+                checkpointing,
+                steps,
+                StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16"),
+            )
     return _report(model_dir, model, best, started)
 
 
@@ -142,6 +151,7 @@ def _fit(
     best: ResultWeights,
     checkpointing: Checkpointing,
     steps: int,
+    stop: StopWhenNotFinite,
 ) -> None:
     """Trains the network, and keeps its weights after each validation."""
     watchers = [
@@ -164,7 +174,7 @@ def _fit(
             lambda _: data.training_stream(int(model.positions[0].numpy())),
             validation,
             watchers,
-            [StopWhenNotFinite(checkpointing), log, best, checkpointing],
+            [stop, log, best, checkpointing],
         )
 
 

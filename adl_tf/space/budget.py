@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from adl_tf.settings import Count, NotNegative, Positive, Sides
 from adl_tf.space.costs import network_cost, op_cost, sizes_of_levels
 from adl_tf.space.decoding import highest_paths, move_scores, op_probabilities, path_score
 from adl_tf.space.genotype import Genotype
@@ -35,12 +36,12 @@ class Budget:
       ValueError: none or both of multi_adds and parameters are given, or another part.
     """
 
-    image_size: Tuple[int, int]
-    num_classes: int
-    filter_multiplier: int
-    multi_adds: Optional[float] = None
-    parameters: Optional[float] = None
-    tolerance: float = 0.1
+    image_size: Sides
+    num_classes: Count
+    filter_multiplier: Count
+    multi_adds: Optional[Positive] = None
+    parameters: Optional[Positive] = None
+    tolerance: NotNegative = 0.1
     part: str = "total"
     sizes: NetworkSizes = PAPER_SIZES
 

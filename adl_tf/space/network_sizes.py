@@ -1,7 +1,9 @@
 """Sizes of what surrounds the cells of a decoded network."""
 
 import dataclasses
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Sequence
+
+from adl_tf.settings import Count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +27,10 @@ class NetworkSizes:
       ValueError: a size is not a positive integer.
     """
 
-    stem: Tuple[int, int, int] = (64, 64, 128)
-    aspp: int = 256
-    low_level: int = 48
-    decoder: int = 256
+    stem: Sequence[Count] = (64, 64, 128)
+    aspp: Count = 256
+    low_level: Count = 48
+    decoder: Count = 256
     separable_head: bool = False
 
     def __post_init__(self):

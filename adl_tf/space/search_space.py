@@ -10,6 +10,7 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
+from adl_tf.settings import Count, Name
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 from adl_tf.space.ops import NONE, OPS
 
@@ -103,13 +104,13 @@ class SearchSpace:
       ValueError: a size is below 1, or an op is unknown or given twice.
     """
 
-    num_layers: int = 12
-    num_blocks: int = 5
-    filter_multiplier: int = 8
-    num_levels: int = 4
-    ops: Tuple[str, ...] = OPS
+    num_layers: Count = 12
+    num_blocks: Count = 5
+    filter_multiplier: Count = 8
+    num_levels: Count = 4
+    ops: Sequence[Name] = OPS
     separable_atrous: bool = False
-    stem: Tuple[int, int, int] = PAPER_SIZES.stem
+    stem: Sequence[Count] = PAPER_SIZES.stem
     path_rule: str = PROBABILITY
 
     def __post_init__(self):

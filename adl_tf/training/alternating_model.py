@@ -2,18 +2,18 @@
 
 from typing import Callable, List, Optional
 
-import gin
 import tensorflow as tf
 
 from adl_tf.layers.shared_function import Wanted
 from adl_tf.models.supernet import Supernet
+from adl_tf.settings import NotNegative, configurable
 from adl_tf.training.cost_penalty import CostPenalty
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import Optimizer, create_variables
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
-@gin.configurable
+@configurable
 class AlternatingModel(SegmentationModel):
     """Trains a supernet with `fit`.
 
@@ -53,8 +53,8 @@ class AlternatingModel(SegmentationModel):
     def __init__(
         self,
         supernet: Supernet,
-        weight_decay: float = 0.0003,
-        architecture_decay: float = 0.001,
+        weight_decay: NotNegative = 0.0003,
+        architecture_decay: NotNegative = 0.001,
         batch_norm_training: bool = True,
         ignore_label: int = 255,
         penalty: Optional[CostPenalty] = None,

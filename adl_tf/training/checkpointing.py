@@ -113,8 +113,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
           ValueError: the state has values that are not finite; nothing is written.
           OSError: no room on the device.
         """
-        if not all(np.isfinite(v.read_value().numpy()).all() for v in self._float_variables()):
-            raise self.diverged("a weight, or a state of an optimizer,")
+        self.check_finite()
         path = os.path.join(self._model_dir, f"{_NAME}-{self._done}")
         with writing(path):
             self._checkpoint.write(path)
@@ -124,6 +123,12 @@ class Checkpointing(tf.keras.callbacks.Callback):
         paths = paths[paths.index(path) :]  # Any newer ones are damaged.
         for number in superfluous([_number(path) for path in paths]):
             remove_checkpoint(os.path.join(self._model_dir, f"{_NAME}-{number}"))
+
+    def check_finite(self) -> None:
+        """Raises ValueError if the state has values that are not finite, see `diverged`."""
+        for variable in self._float_variables():
+            if not np.isfinite(variable.read_value().numpy()).all():
+                raise self.diverged(variable.name)
 
     def diverged(self, what: str) -> ValueError:
         """The error that ends a run when something is not finite.
@@ -145,7 +150,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
         )
 
     def _float_variables(self) -> Iterator[tf.Variable]:
-        for tracked in (*self._tracked.values(), self._metrics):
+        for tracked in self._tracked.values():
             for item in tracked if isinstance(tracked, (list, tuple)) else [tracked]:
                 if isinstance(item, tf.Variable):
                     variables = [item]
@@ -207,14 +212,18 @@ class StopWhenNotFinite(tf.keras.callbacks.Callback):
 
     Args:
       checkpointing: of the run.
+      validation: whether the validation's loss counts. In float16 it may overflow before the
+        moving statistics are any good, with weights that are.
     """
 
-    def __init__(self, checkpointing: Checkpointing):
+    def __init__(self, checkpointing: Checkpointing, validation: bool = True):
         super().__init__()
         self._checkpointing = checkpointing
+        self._validation = validation
 
     def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite((logs or {}).get("val_loss", 0.0)):
+        self._checkpointing.check_finite()
+        if self._validation and not math.isfinite((logs or {}).get("val_loss", 0.0)):
             raise self._checkpointing.diverged("the loss of the validation images")
 
 

@@ -5,7 +5,6 @@ import os
 import random
 from typing import Iterator, Optional, Sequence
 
-import gin
 import numpy as np
 import tensorflow as tf
 
@@ -13,15 +12,16 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
 from adl_tf.configuration import say
+from adl_tf.settings import Count, Name, configurable
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-@gin.configurable
+@configurable
 def configure_runtime(
     small_kernels: bool = False,
-    intra_op_threads: Optional[int] = None,
-    inter_op_threads: Optional[int] = None,
+    intra_op_threads: Optional[Count] = None,
+    inter_op_threads: Optional[Count] = None,
 ) -> None:
     """Sets TensorFlow's threads, where no op ran yet; later they cannot be changed.
 
@@ -104,9 +104,20 @@ def precision_policy(precision: str) -> Iterator[None]:
         tf.keras.mixed_precision.set_global_policy(before)
 
 
-@gin.configurable
-def distribution_strategy(devices: Optional[Sequence[str]] = None) -> tf.distribute.Strategy:
-    """MirroredStrategy over the given devices, or over all GPUs; otherwise the default one."""
+@configurable
+def distribution_strategy(devices: Optional[Sequence[Name]] = None) -> tf.distribute.Strategy:
+    """MirroredStrategy over the given devices, or over all GPUs; otherwise the default one.
+
+    Raises:
+      ValueError: there is no such device.
+    """
+    present = [device.name for device in tf.config.list_logical_devices()]
+    for device in devices or ():
+        if not any(name.upper().endswith(device.upper().lstrip("/")) for name in present):
+            raise ValueError(
+                f"distribution_strategy.devices: there is no {device!r} here, only "
+                f"{', '.join(name.rpartition('device:')[2] for name in present)}."
+            )
     if devices or len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy(devices and list(devices))
     return tf.distribute.get_strategy()

@@ -2,9 +2,9 @@
 
 from typing import Optional, Sequence, Union
 
-import gin
 import tensorflow as tf
 
+from adl_tf.settings import Count, NotNegative, Number, PartialShare, Positive, configurable
 from adl_tf.training.addons import MovingAverage
 
 # The legacy optimizers update a variable with one fused kernel; the newer ones take
@@ -15,12 +15,12 @@ _Adam = tf.keras.optimizers.legacy.Adam
 Optimizer = Union[tf.keras.optimizers.legacy.Optimizer, tf.keras.optimizers.Optimizer]
 
 
-@gin.configurable
+@configurable
 def weight_optimizer(
-    total_steps: int,
-    initial_rate: float = 0.025,
-    final_rate: float = 0.001,
-    momentum: float = 0.9,
+    total_steps: Count,
+    initial_rate: Positive = 0.025,
+    final_rate: NotNegative = 0.001,
+    momentum: PartialShare = 0.9,
 ) -> Optimizer:
     """SGD with momentum and cosine decay of the rate over all steps of a search."""
     schedule = tf.keras.optimizers.schedules.CosineDecay(
@@ -29,9 +29,9 @@ def weight_optimizer(
     return _SGD(schedule, momentum=momentum)
 
 
-@gin.configurable
+@configurable
 def architecture_optimizer(
-    total_steps: int, rate: Optional[float] = None, reach: float = 10.0
+    total_steps: Number, rate: Optional[Positive] = None, reach: Positive = 10.0
 ) -> Optimizer:
     """Adam for alpha and beta.
 
@@ -47,13 +47,13 @@ def architecture_optimizer(
     return _Adam(reach / max(1, total_steps) if rate is None else rate)
 
 
-@gin.configurable
+@configurable
 def training_optimizer(
-    total_steps: int,
-    initial_rate: float = 0.05,
-    power: float = 0.9,
-    momentum: float = 0.9,
-    average_decay: Optional[float] = None,
+    total_steps: Count,
+    initial_rate: Positive = 0.05,
+    power: NotNegative = 0.9,
+    momentum: PartialShare = 0.9,
+    average_decay: Optional[PartialShare] = None,
 ) -> Optimizer:
     """SGD with momentum; its rate falls to 0 as (1 - step / total_steps) ** power.
 

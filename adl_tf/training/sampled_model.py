@@ -2,17 +2,17 @@
 
 from typing import Optional, Sequence
 
-import gin
 import tensorflow as tf
 
 from adl_tf.models.shared_network import SharedNetwork
+from adl_tf.settings import NotNegative, Number, configurable
 from adl_tf.space.fair_sampling import FairSampler
 from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, create_variables
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
-@gin.configurable
+@configurable
 class SampledModel(SegmentationModel):
     """Trains a `SharedNetwork` with `fit`; each step draws a genotype and trains its layers.
 
@@ -33,8 +33,8 @@ class SampledModel(SegmentationModel):
         self,
         network: SharedNetwork,
         class_weights: Optional[Sequence[float]] = None,
-        seed: int = 0,
-        weight_decay: float = 4e-5,
+        seed: Number = 0,
+        weight_decay: NotNegative = 4e-5,
         ignore_label: int = 255,
         **kwargs,
     ):

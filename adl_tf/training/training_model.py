@@ -3,18 +3,18 @@
 import contextlib
 from typing import Callable, Optional, Sequence, Tuple
 
-import gin
 import tensorflow as tf
 
 from adl_tf.layers.convolution import require_cpu_kernels
 from adl_tf.models.image_network import ImageNetwork
+from adl_tf.settings import Count, NotNegative, SomeShare, configurable
 from adl_tf.training.addons import MovingAverage
 from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, create_variables
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
-@gin.configurable
+@configurable
 class TrainingModel(SegmentationModel):
     """Trains a network with `fit`, on batches `(image, label)` or dicts with these names.
 
@@ -52,9 +52,9 @@ class TrainingModel(SegmentationModel):
         self,
         network,
         class_weights: Optional[Sequence[float]] = None,
-        weight_decay: float = 4e-5,
-        accumulation_steps: int = 1,
-        hard_fraction: float = 1.0,
+        weight_decay: NotNegative = 4e-5,
+        accumulation_steps: Count = 1,
+        hard_fraction: SomeShare = 1.0,
         ignore_label: int = 255,
         **kwargs,
     ):
@@ -63,10 +63,6 @@ class TrainingModel(SegmentationModel):
         self.weight_decay = weight_decay
         self.accumulation_steps = accumulation_steps
         self.hard_fraction = hard_fraction
-        if not 0 < hard_fraction <= 1:
-            raise ValueError(f"hard_fraction {hard_fraction}: it must be above 0 and at most 1.")
-        if accumulation_steps < 1:
-            raise ValueError(f"accumulation_steps {accumulation_steps}: it must be 1 or more.")
 
     def compile(
         self,

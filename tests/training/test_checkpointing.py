@@ -81,20 +81,17 @@ def test_signals_are_left_alone_outside_the_main_thread(tmp_path):
 
 
 def test_nothing_that_is_not_finite_is_saved(tmp_path):
-    """Neither weights nor metrics; what was saved before stays."""
-    value, metric = tf.Variable([1.0, 2.0]), tf.keras.metrics.Mean()
-    checkpointing = make_checkpointing(tmp_path, values=[value], metrics=[metric])
+    """What was saved before stays."""
+    value = tf.Variable([1.0, 2.0])
+    checkpointing = make_checkpointing(tmp_path, values=[value])
     checkpointing.on_epoch_end(4)
-    for broken in (value, metric.total):
-        before = broken.numpy()
-        broken.assign(tf.fill(broken.shape, float("nan")))
-        checkpointing.on_train_batch_end(0)
-        with pytest.raises(ValueError, match="not finite after step 27; nothing of it is saved"):
-            checkpointing.on_train_batch_end(1)
-        broken.assign(before)
-        again = make_checkpointing(tmp_path, values=[tf.Variable([0.0, 0.0])])
-        assert again.restore() and again.epoch == 5
-        checkpointing.restore()
+    value.assign([1.0, float("nan")])
+    checkpointing.on_train_batch_end(0)
+    with pytest.raises(ValueError, match="not finite after step 27; nothing of it is saved"):
+        checkpointing.on_train_batch_end(1)
+    again = make_checkpointing(tmp_path, values=[value])
+    assert again.restore() and again.epoch == 5
+    assert value.numpy().tolist() == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(

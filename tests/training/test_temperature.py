@@ -26,5 +26,5 @@ def test_follows_the_architecture_steps():
 
 @pytest.mark.parametrize("final", [0, -1, 2])
 def test_bad_end(final):
-    with pytest.raises(ValueError, match=rf"TemperatureSchedule.final = {final}: above 0"):
+    with pytest.raises(ValueError, match=f"TemperatureSchedule.final = {final}: input should be"):
         TemperatureSchedule(None, None, 1, final=final)

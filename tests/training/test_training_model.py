@@ -177,7 +177,7 @@ def test_dropout_of_the_head_gets_rate_and_step():
     optimizer.iterations.assign(7)
     HeadDropout(network, optimizer, rate=0.1).on_train_batch_begin(0)
     np.testing.assert_allclose(network.get_layer("dropout").schedule, [0.1, 7])
-    with pytest.raises(ValueError, match="HeadDropout.rate 1.0: it must be at least 0 and below 1"):
+    with pytest.raises(ValueError, match="HeadDropout.rate = 1.0: input should be less than 1"):
         HeadDropout(network, optimizer, rate=1.0)
 
 

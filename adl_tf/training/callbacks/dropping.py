@@ -1,10 +1,10 @@
 """What is dropped at random in training: paths of cells, values after the ASPP."""
 
-import gin
 import tensorflow as tf
 
 from adl_tf.layers.cell import Cell
 from adl_tf.layers.drop import Drop
+from adl_tf.settings import Count, PartialShare, SomeShare, configurable
 
 
 def drop_rate(final_keep: float, depth: float, progress: float) -> float:
@@ -18,7 +18,7 @@ def drop_rate(final_keep: float, depth: float, progress: float) -> float:
     return (1.0 - final_keep) * depth * progress
 
 
-@gin.configurable
+@configurable
 class DropPathSchedule(tf.keras.callbacks.Callback):
     """Sets the drop rate of all cells of a network before each step.
 
@@ -29,10 +29,8 @@ class DropPathSchedule(tf.keras.callbacks.Callback):
       final_keep: share of paths that the last cell keeps at the end of the run.
     """
 
-    def __init__(self, network, optimizer, total_steps: int, final_keep: float = 0.8):
+    def __init__(self, network, optimizer, total_steps: Count, final_keep: SomeShare = 0.8):
         super().__init__()
-        if not 0 < final_keep <= 1:
-            raise ValueError(f"final_keep {final_keep}: it must be above 0 and at most 1.")
         self._cells = [layer for layer in network.layers if isinstance(layer, Cell)]
         self._optimizer = optimizer
         self._total_steps = total_steps
@@ -46,7 +44,7 @@ class DropPathSchedule(tf.keras.callbacks.Callback):
             cell.drop.schedule.assign([rate, step])
 
 
-@gin.configurable
+@configurable
 class HeadDropout(tf.keras.callbacks.Callback):
     """Sets rate and step of the dropout after the projection of the ASPP.
 
@@ -59,10 +57,8 @@ class HeadDropout(tf.keras.callbacks.Callback):
       ValueError: a rate outside [0, 1).
     """
 
-    def __init__(self, network, optimizer, rate: float = 0.0):
+    def __init__(self, network, optimizer, rate: PartialShare = 0.0):
         super().__init__()
-        if not 0 <= rate < 1:
-            raise ValueError(f"HeadDropout.rate {rate}: it must be at least 0 and below 1.")
         self._layers = [layer for layer in network.layers if isinstance(layer, Drop)]
         self._optimizer = optimizer
         self._rate = rate

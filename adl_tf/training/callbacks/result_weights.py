@@ -1,5 +1,7 @@
 """The weights that a training keeps as its result."""
 
+import math
+
 import tensorflow as tf
 
 from adl_tf.model_directory import BEST, LAST
@@ -32,6 +34,7 @@ class ResultWeights(tf.keras.callbacks.Callback):
         with self._training_model.averaged_weights():
             network = self._training_model.network
             save_weights(network, self._model_dir, LAST)
-            if logs["val_miou"] > float(self.best):
+            finite = math.isfinite(logs.get("val_loss", 0.0))
+            if finite and logs["val_miou"] > float(self.best):
                 self.best.assign(logs["val_miou"])
                 save_weights(network, self._model_dir, BEST)

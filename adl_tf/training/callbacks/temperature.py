@@ -1,9 +1,9 @@
 """Annealing of the softmaxes of alpha and beta."""
 
-import gin
 import tensorflow as tf
 
 from adl_tf.models.supernet import Supernet
+from adl_tf.settings import Number, SomeShare, configurable
 
 
 def annealed_temperature(final: float, progress: float) -> float:
@@ -16,7 +16,7 @@ def annealed_temperature(final: float, progress: float) -> float:
     return final ** min(1.0, progress)
 
 
-@gin.configurable
+@configurable
 class TemperatureSchedule(tf.keras.callbacks.Callback):
     """Sets the temperature of a supernet before each step.
 
@@ -34,10 +34,8 @@ class TemperatureSchedule(tf.keras.callbacks.Callback):
       ValueError: `final` is not above 0 and at most 1.
     """
 
-    def __init__(self, supernet: Supernet, optimizer, total_steps: int, final: float = 1.0):
+    def __init__(self, supernet: Supernet, optimizer, total_steps: Number, final: SomeShare = 1.0):
         super().__init__()
-        if not 0 < final <= 1:
-            raise ValueError(f"TemperatureSchedule.final = {final}: above 0 and at most 1.")
         self._supernet = supernet
         self._optimizer = optimizer
         self._total_steps = total_steps

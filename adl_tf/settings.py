@@ -1,0 +1,108 @@
+"""Settings: their types, with the range of their values, and where both are checked.
+
+A signature states the types of what gin binds. Where gin hands the values over they are compared
+with it, once: a text for a number, or a share above 1, ends in one line with its name.
+"""
+
+import contextlib
+import functools
+import inspect
+from typing import Any, Callable, Dict, Tuple, get_type_hints
+
+import gin
+import pydantic
+from pydantic import Field
+from pydantic.types import Strict
+from typing_extensions import Annotated
+
+# How many of something; at least one.
+Count = Annotated[int, Field(ge=1)]
+# A number of things that may be missing altogether, or a seed.
+Number = Annotated[int, Field(ge=0)]
+# A rate, a weight or a size that must not be 0; and one that may.
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# A part of something: from 0 to 1, above 0, and below 1.
+Share = Annotated[float, Field(ge=0, le=1)]
+SomeShare = Annotated[float, Field(gt=0, le=1)]
+PartialShare = Annotated[float, Field(ge=0, lt=1)]
+# A name or a path.
+Name = Annotated[str, Field(min_length=1)]
+# (height, width) in pixels, or other pairs; a list will do.
+Sides = Annotated[Tuple[Count, Count], Strict(False)]
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_CONFIG = pydantic.ConfigDict(strict=True)
+
+
+def configurable(target):
+    """gin.configurable, with arguments that are compared with their annotations at each call.
+
+    Args:
+      target: a function, or a class, whose constructor is meant.
+    """
+    if inspect.isclass(target):
+        target.__init__ = checked(target.__init__, target.__name__)
+        return gin.configurable(target)
+    return gin.configurable(checked(target))
+
+
+def external_configurable(target):
+    """`configurable` of what lies below this module: a function, or a dataclass."""
+    make = functools.wraps(target)(lambda *args, **kwargs: target(*args, **kwargs))
+    return gin.external_configurable(
+        checked(make, target.__name__), name=target.__name__, module=target.__module__
+    )
+
+
+def checked(function: Callable, name: str = "") -> Callable:
+    """A function that compares its arguments with its annotations before it runs.
+
+    Args:
+      function: some of its arguments have annotations.
+      name: for the messages; the function's by default.
+
+    Raises:
+      ValueError: by the function that is returned, an argument of another type or out of range.
+    """
+    name = name or function.__name__
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def run(*args, **kwargs):
+        for argument, value in signature.bind_partial(*args, **kwargs).arguments.items():
+            parameter = signature.parameters[argument]
+            if parameter.kind in _VARIADIC or value is gin.REQUIRED or value is parameter.default:
+                continue
+            if argument in types(function):
+                check(f"{name}.{argument}", value, types(function)[argument])
+        return function(*args, **kwargs)
+
+    return run
+
+
+@functools.cache
+def types(function: Callable) -> Dict[str, pydantic.TypeAdapter]:
+    """What compares a value with the annotation of each of a function's arguments."""
+    hints = get_type_hints(function, include_extras=True)
+    hints.pop("return", None)
+    adapters = {}
+    for name, hint in hints.items():
+        # Networks, optimizers and other objects, which no gin file can write, are left alone.
+        with contextlib.suppress(pydantic.errors.PydanticSchemaGenerationError):
+            adapters[name] = pydantic.TypeAdapter(hint, config=_CONFIG)
+    return adapters
+
+
+def check(name: str, value: Any, adapter: pydantic.TypeAdapter) -> None:
+    """Compares one value with its type.
+
+    Raises:
+      ValueError: another type, or out of range.
+    """
+    try:
+        adapter.validate_python(value)
+    except pydantic.ValidationError as error:
+        reasons = dict.fromkeys(part["msg"] for part in error.errors())
+        text = "; or ".join(reason[0].lower() + reason[1:] for reason in reasons)
+        raise ValueError(f"{name} = {value!r}: {text}.") from error
