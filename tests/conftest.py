@@ -23,6 +23,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--genotypes", type=int, default=6, help="On how many random genotypes costs are checked."
     )
+    parser.addoption(
+        "--all-faults", action="store_true", help="All of tests/faults, not the short part."
+    )
 
 
 def pytest_generate_tests(metafunc):

@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import logging
 
 from adl_tf.configuration import Interrupted
-from adl_tf.files import writing
+from adl_tf.files import write_text, writing
 from adl_tf.models.checkpoint_files import (
     list_checkpoints,
     newest_checkpoint,
@@ -117,11 +117,14 @@ class Checkpointing(tf.keras.callbacks.Callback):
         path = os.path.join(self._model_dir, f"{_NAME}-{self._done}")
         with writing(path):
             self._checkpoint.write(path)
-            # For TensorFlow's own tools.
-            tf.compat.v1.train.update_checkpoint_state(self._model_dir, path)
         paths = list_checkpoints(self._model_dir)
         paths = paths[paths.index(path) :]  # Any newer ones are damaged.
-        for number in superfluous([_number(path) for path in paths]):
+        removed = superfluous([_number(path) for path in paths])
+        kept = [path for path in reversed(paths) if _number(path) not in removed]
+        # For TensorFlow's own tools; their function to write it is deprecated.
+        state = tf.compat.v1.train.generate_checkpoint_state_proto(self._model_dir, path, kept)
+        write_text(str(state), os.path.join(self._model_dir, "checkpoint"))
+        for number in removed:
             remove_checkpoint(os.path.join(self._model_dir, f"{_NAME}-{number}"))
 
     def check_finite(self) -> None:

@@ -1,0 +1,55 @@
+"""The commands that the fault suite runs, on records that a fixture made."""
+
+from typing import List
+
+
+def _flags(bindings) -> List[str]:
+    return [f"--gin_param={binding}" for binding in bindings]
+
+
+def train(streets: str, model_dir: str, *bindings: str) -> List[str]:
+    """Arguments of a training of the tiny network: 6 steps, 3 validations."""
+    return [
+        "--gin_file=train.gin",
+        f"--model_dir={model_dir}",
+        *_flags(
+            (
+                f"DATASET_DIR = {streets!r}",
+                "CROP_SIZE = 33",
+                "BATCH_SIZE = 2",
+                "STEPS = 6",
+                "RunNetwork.network = 'tiny:tiny_network'",
+                "RunData.deterministic = True",
+                "run_training.validate_every = 2",
+                "run_training.checkpoint_steps = 1",
+                *bindings,
+            )
+        ),
+    ]
+
+
+def search(streets: str, model_dir: str, *bindings: str) -> List[str]:
+    """Arguments of a search in a tiny supernet: 2 epochs of 2 steps."""
+    return [
+        "--gin_file=camvid_search.gin",
+        f"--model_dir={model_dir}",
+        *_flags(
+            (
+                f"DATASET_DIR = {streets!r}",
+                "CROP_SIZE = 33",
+                "BATCH_SIZE = 2",
+                "EPOCHS = 2",
+                "ARCH_START_EPOCH = 1",
+                "NUM_LAYERS = 2",
+                "NUM_BLOCKS = 1",
+                "FILTER_MULTIPLIER = 2",
+                "SearchSpace.ops = ('none', 'skip_connect', 'max_pool_3x3')",
+                "SearchSpace.num_levels = 2",
+                "SearchSpace.stem = (4, 4, 4)",
+                "RunData.deterministic = True",
+                "run_search.steps_per_epoch = 2",
+                "run_search.checkpoint_steps = 1",
+                *bindings,
+            )
+        ),
+    ]

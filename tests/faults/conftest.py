@@ -1,0 +1,31 @@
+"""Data and commands of the fault suite."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, FOLDER)
+# For forked programs and for those of their own.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (FOLDER, os.environ.get("PYTHONPATH", ""))))
+
+
+@pytest.fixture(scope="session")
+def streets(tmp_path_factory):
+    """Records of a few tiny street scenes; drawn in another process."""
+    directory = str(tmp_path_factory.mktemp("records") / "streets")
+    program = (
+        "from data_prep import convert_synthetic as c; "
+        f"c.build({directory!r}, num_train=8, num_val=2, height=32, width=48)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+    return directory
+
+
+def pytest_terminal_summary(terminalreporter):
+    import counts
+
+    for line in counts.lines():
+        terminalreporter.write_line(f"faults, {line}")

@@ -1,0 +1,164 @@
+"""Programs as forked processes, which break where a test says.
+
+TensorFlow is imported once; each case forks from there, so that it costs a second or two. The
+parent must not run an op of TensorFlow: its threads would be missing in the children.
+"""
+
+import json
+import os
+import resource
+import runpy
+import signal
+import sys
+import tempfile
+import traceback
+from typing import List, NamedTuple, Optional, Sequence
+
+import adl_tf.runs.search_method  # noqa: F401  Import once what the programs need.
+import adl_tf.runs.training_run  # noqa: F401
+
+# isort: split
+import builtins
+import shutil
+
+import tensorflow as tf
+
+import adl_tf.evaluation.network_evaluation  # noqa: F401
+import adl_tf.serving.export  # noqa: F401
+import adl_tf.serving.prediction  # noqa: F401
+
+TIME_LIMIT = 120  # Seconds; none of the cases needs a tenth of it.
+
+
+class Outcome(NamedTuple):
+    """How a program ended.
+
+    Attributes:
+      status: exit status; -9 if it was killed.
+      stdout, stderr: what it printed.
+      operations: the changes to files that it made, in their order.
+    """
+
+    status: int
+    stdout: str
+    stderr: str
+    operations: List[str]
+
+    @property
+    def result(self):
+        """The JSON of the last line of stdout."""
+        return json.loads(self.stdout.splitlines()[-1])
+
+    @property
+    def error(self) -> str:
+        """The only error line.
+
+        Raises:
+          AssertionError: there is none or another one, or a traceback.
+        """
+        lines = [line for line in self.stderr.splitlines() if line.startswith("error: ")]
+        assert self.status == 1, f"status {self.status}\n{self.stderr[-3000:]}"
+        assert len(lines) == 1 and "Traceback" not in self.stderr, self.stderr[-3000:]
+        return lines[0]
+
+
+def run(
+    module: str,
+    arguments: Sequence[str],
+    kill_at: Optional[int] = None,
+    largest_file: Optional[int] = None,
+    cwd: Optional[str] = None,
+) -> Outcome:
+    """Runs python -m module to its end.
+
+    Args:
+      module: of the program.
+      arguments: its flags.
+      kill_at: the change to files, counted from 0, at which it gets SIGKILL: even numbers before
+        an operation, odd ones after it, see `operations`.
+      largest_file: in bytes; larger ones fail as on a full device.
+      cwd: where it starts.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        out, err, log = (os.path.join(folder, name) for name in ("out", "err", "log"))
+        child = os.fork()
+        if not child:
+            _run_child(module, arguments, kill_at, largest_file, cwd, out, err, log)
+        _, status = os.waitpid(child, 0)
+        texts = []
+        for path in (out, err, log):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                texts.append(file.read())
+        return Outcome(os.waitstatus_to_exitcode(status), *texts[:2], texts[2].splitlines())
+
+
+def _run_child(module, arguments, kill_at, largest_file, cwd, out, err, log):
+    """Never returns."""
+    status = 70
+    try:
+        for number, path in ((1, out), (2, err)):
+            os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+        with open(log, "w"):
+            pass
+        signal.alarm(TIME_LIMIT)
+        if cwd:
+            os.chdir(cwd)
+        if largest_file is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        _watch(kill_at, log)
+        sys.argv = [module, *arguments]
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+            status = 0
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else int(bool(error.code))
+            if isinstance(error.code, str):
+                print(error.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status or 0)
+
+
+def _watch(kill_at: Optional[int], log: str) -> None:
+    """Logs every change to files, and kills the process at one of them."""
+    handle = os.open(log, os.O_WRONLY | os.O_APPEND)
+    count = [0]
+
+    def point(text):
+        os.write(handle, f"{text}\n".encode())
+        if count[0] == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count[0] += 1
+
+    def watched(owner, name):
+        function = getattr(owner, name)
+
+        def wrapper(*args, **kwargs):
+            place = next((str(a) for a in args if isinstance(a, (str, os.PathLike))), "")
+            text = f"{name} {os.path.basename(place)}"
+            point(f"before {text}")
+            result = function(*args, **kwargs)
+            point(f"after {text}")
+            return result
+
+        setattr(owner, name, wrapper)
+
+    for name in ("replace", "rename", "remove", "unlink", "mkdir"):
+        watched(os, name)
+    watched(shutil, "rmtree")
+    watched(tf.train.Checkpoint, "write")
+    watched(tf.saved_model, "save")
+    original = builtins.open
+
+    def watched_open(file, mode="r", *args, **kwargs):
+        if isinstance(file, (str, os.PathLike)) and set(mode) & set("wax"):
+            point(f"before open {os.path.basename(file)}")
+        return original(file, mode, *args, **kwargs)
+
+    builtins.open = watched_open

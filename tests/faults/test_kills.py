@@ -1,0 +1,98 @@
+"""Programs killed at each change that they make to files: nothing is lost.
+
+Each kill is followed by the same command again, which must end as if nothing had happened.
+"""
+
+import json
+import os
+import shutil
+
+import commands
+import counts
+import forked
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from adl_tf.models.checkpoint_files import newest_checkpoint
+
+# Every how many of the changes of a program it is killed in the short suite, and in the whole one.
+SHORT, WHOLE = 12, 2
+
+
+def step(config):
+    return WHOLE if config.getoption("all_faults") else SHORT
+
+
+def values(model_dir):
+    """All that a run leaves that must be the same, by name."""
+    found = {}
+    folders = {
+        "state": (model_dir, "ckpt"),
+        "best": (os.path.join(model_dir, "best"), "weights"),
+        "last": (os.path.join(model_dir, "last"), "weights"),
+    }
+    for part, (folder, name) in folders.items():
+        path = newest_checkpoint(folder, name)
+        if path is None:
+            continue
+        reader = tf.train.load_checkpoint(path)
+        for variable in reader.get_variable_to_shape_map():
+            if variable.endswith("VARIABLE_VALUE"):
+                found[part, variable] = reader.get_tensor(variable)
+    for file in ("genotype.json", "network.json"):
+        path = os.path.join(model_dir, file)
+        if os.path.exists(path):
+            with open(path) as stream:
+                found[file] = json.load(stream)
+    return found
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_array_equal(found[name], value, str(name))
+        else:
+            assert found[name] == value, name
+
+
+def kill_everywhere(module, arguments, model_dir, every, check):
+    """Kills a program at every nth change, runs it again, and checks the result."""
+    whole = forked.run(module, arguments(model_dir("whole")))
+    assert whole.status == 0, whole.stderr[-3000:]
+    expected = check(model_dir("whole"), whole)
+    points = range(0, len(whole.operations), every)
+    for point in points:
+        directory = model_dir(f"killed_{point}")
+        killed = forked.run(module, arguments(directory), kill_at=point)
+        place = f"killed at {point}: {whole.operations[point]}"
+        assert killed.status == -9, f"{place}\n{killed.stderr[-2000:]}"
+        again = forked.run(module, arguments(directory))
+        assert again.status == 0, f"{place}\n{again.stderr[-3000:]}"
+        try:
+            assert_same(check(directory, again), expected)
+        except AssertionError as error:
+            raise AssertionError(place) from error
+        left = [name for name in os.listdir(directory) if name.endswith((".tmp", "_temp"))]
+        assert not left, f"{place}: {left}"
+        shutil.rmtree(directory)
+    counts.add("kill points", module, len(points))
+
+
+@pytest.mark.parametrize(
+    "module, command", [("adl_tf.train", commands.train), ("adl_tf.search", commands.search)]
+)
+def test_runs_end_with_the_same_bits(module, command, streets, tmp_path, request):
+    def result(directory, outcome):
+        summary = {k: v for k, v in outcome.result.items() if k not in ("seconds", "model_dir")}
+        summary.pop("genotype", None)
+        return {**values(directory), "summary": summary}
+
+    kill_everywhere(
+        module,
+        lambda directory: command(streets, directory),
+        lambda name: str(tmp_path / name),
+        step(request.config),
+        result,
+    )
