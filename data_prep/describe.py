@@ -1,12 +1,15 @@
 """The description of a converted data set, compiled from the notes about its shards."""
 
-from typing import Sequence
+from typing import List, Sequence
 
 import numpy as np
 
-from adl_tf.data.description import DatasetDescription, Shard, Split
+from adl_tf.data.description import IGNORE_LABEL, DatasetDescription, Shard, Split
 from data_prep.conversion import Conversion
 from data_prep.shards import ShardPlan, read_state
+
+# A split with more of its pixels ignored than this is worth a warning.
+MOSTLY = 0.5
 
 
 def describe(
@@ -37,6 +40,35 @@ def describe(
         source=conversion.source,
         official_ids=tuple(conversion.official_ids),
     )
+
+
+def find_oddities(description: DatasetDescription) -> List[str]:
+    """What a data set can hardly be meant to be, a line each."""
+    labelled = {name: split for name, split in description.splits.items() if split.labelled}
+    if not labelled:
+        return []
+    names = description.class_names
+    pixels = {name: np.array(split.class_pixels) for name, split in labelled.items()}
+    ignored = {name: split.ignored_pixels for name, split in labelled.items()}
+    everywhere = sum(pixels.values())
+    if len(names) > 1 and not everywhere[1:].any() and sum(ignored.values()):
+        return [
+            f"the masks hold nothing but 0 ({names[0]}) and {IGNORE_LABEL}, which is ignored. If "
+            f"{IGNORE_LABEL} is a class of yours: --mask_values=0,{IGNORE_LABEL} of "
+            "convert_folder."
+        ]
+    lines = [f"no pixels of class {n}." for n, count in zip(names, everywhere) if not count]
+    if "train" in pixels:
+        lines += [
+            f"class {name} is in other splits, but not in train."
+            for name, count, trained in zip(names, everywhere, pixels["train"])
+            if count and not trained
+        ]
+    for name in labelled:
+        share = ignored[name] / max(1, ignored[name] + pixels[name].sum())
+        if share > MOSTLY:
+            lines.append(f"{share:.0%} of the pixels of {name} are ignored.")
+    return lines
 
 
 def _describe_split(output_dir, plans, labelled):

@@ -4,6 +4,8 @@ import sys
 
 from tqdm import tqdm
 
+_MOST = 10  # Bad examples beyond those allowed that are named.
+
 
 class ConversionError(ValueError):
     """Why a conversion cannot continue, in one line."""
@@ -27,7 +29,8 @@ class BadExample(Exception):
 
 
 class ErrorCount:
-    """Names each bad example on stderr and fails if there are too many.
+    """Names each bad example on stderr and fails if there are too many: after ten more than
+    allowed, or at the end, so that they need not be found one by one.
 
     Attributes:
       count: bad examples so far.
@@ -36,6 +39,7 @@ class ErrorCount:
     def __init__(self, allowed: int):
         self.count = 0
         self._allowed = allowed
+        self._last = ""
 
     def add(self, message: str) -> None:
         """Counts one bad example.
@@ -44,12 +48,19 @@ class ErrorCount:
           message: which one, and what is wrong with it; one line.
 
         Raises:
-          ConversionError: more than allowed.
+          ConversionError: ten more than allowed.
         """
         self.count += 1
-        if self.count > self._allowed:
-            raise ConversionError(
-                f"{message} {self.count} bad examples, {self._allowed} allowed: fix "
-                "them or raise --max_errors."
-            )
+        self._last = message
         tqdm.write(f"skipped: {message}", file=sys.stderr)
+        if self.count >= self._allowed + _MOST:
+            self.check()
+
+    def check(self) -> None:
+        """Raises ConversionError if there are more than allowed."""
+        if self.count > self._allowed:
+            more = " or more" if self.count >= self._allowed + _MOST else ""
+            raise ConversionError(
+                f"{self._last} {self.count}{more} bad examples, {self._allowed} allowed: fix those "
+                "named above or raise --max_errors."
+            )

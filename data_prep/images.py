@@ -7,15 +7,34 @@ import io
 from typing import Dict, Tuple
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from data_prep.errors import BadExample
 
 _STORED_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 
 
+def is_turned(image: Image.Image) -> bool:
+    """Whether the Exif data of a photo say that it is shown turned or mirrored."""
+    return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+
+
+def upright(content: bytes) -> bytes:
+    """An image file as it is shown: itself, or its pixels turned as its Exif data say, as PNG.
+
+    TensorFlow decodes pixels as they are stored. What is no image is left to whoever decodes it.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if is_turned(image):
+                content = encode_png(np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        pass
+    return content
+
+
 def read_image(path: str) -> Tuple[bytes, str, Tuple[int, int]]:
-    """Reads an image file: JPEG and PNG unchanged, others as PNG.
+    """Reads an image file: JPEG and PNG unchanged, others, and those that are turned, as PNG.
 
     Returns:
       bytes, "jpeg" or "png", (height, width).
@@ -26,12 +45,13 @@ def read_image(path: str) -> Tuple[bytes, str, Tuple[int, int]]:
     content = _read(path, "image")
     with _open(content, path) as image:
         size = image.height, image.width
-        if image.format in _STORED_FORMATS:
+        if image.format in _STORED_FORMATS and not is_turned(image):
             image.draft("RGB", (1, 1))  # Still reads a JPEG to its end, but far faster.
             _decode(image, path)
             return content, _STORED_FORMATS[image.format], size
         _decode(image, path)
-        return encode_png(np.asarray(image.convert("RGB"))), "png", size
+        pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        return encode_png(pixels), "png", pixels.shape[:2]
 
 
 def read_pixels(path: str) -> np.ndarray:
@@ -42,7 +62,7 @@ def read_pixels(path: str) -> np.ndarray:
     """
     with _open(_read(path, "image"), path) as image:
         _decode(image, path)
-        return np.asarray(image.convert("RGB"))
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def read_label(path: str) -> np.ndarray:
@@ -62,7 +82,7 @@ def read_label(path: str) -> np.ndarray:
                 f"a label map of mode {image.mode}",
                 "store class ids in an 8-bit gray or palette PNG",
             )
-        return np.array(image)
+        return np.array(ImageOps.exif_transpose(image))
 
 
 def map_ids(label: np.ndarray, mapping: Dict[int, int], path: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Iterator, Sequence
 
 from absl import logging
 
+from adl_tf.data.description import DESCRIPTION_FILE
 from adl_tf.files import exclusive as exclusive_directory
 from adl_tf.files import remove_temporaries, write_text
 from data_prep.conversion import Conversion
@@ -42,8 +43,11 @@ def claim(output_dir: str, conversion: Conversion, plans: Sequence[ShardPlan]) -
       conversion: what is to be converted.
       plans: all shards of it.
 
+    What a conversion left that never came to its end, because inputs were bad and are mended since,
+    is removed.
+
     Raises:
-      ConversionError: the directory holds shards of another conversion.
+      ConversionError: the directory holds the data set of another conversion.
     """
     digest = hashlib.sha256()
     options = sorted(conversion.options.items())
@@ -55,7 +59,12 @@ def claim(output_dir: str, conversion: Conversion, plans: Sequence[ShardPlan]) -
         with open(file) as stream:
             if stream.read() == fingerprint:
                 return
-    if os.path.exists(file) or glob.glob(os.path.join(glob.escape(output_dir), "*.tfrecord")):
+    shards = glob.glob(os.path.join(glob.escape(output_dir), "*.tfrecord"))
+    complete = os.path.exists(os.path.join(output_dir, DESCRIPTION_FILE))
+    if os.path.exists(file) and not complete:
+        for shard in shards:
+            os.remove(shard)
+    elif os.path.exists(file) or shards:
         raise ConversionError(
             f"{output_dir}: holds shards of other inputs or options; delete the directory or "
             "choose another."

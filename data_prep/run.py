@@ -6,12 +6,13 @@ is written last: a directory that has one is complete.
 
 import contextlib
 import os
+import sys
 from typing import Callable, Dict, Sequence
 
 from adl_tf.data.description import DESCRIPTION_FILE, write_dataset_description
 from data_prep import output_directory, processes
 from data_prep.conversion import Conversion, drop_duplicates
-from data_prep.describe import describe
+from data_prep.describe import describe, find_oddities
 from data_prep.errors import ConversionError, ErrorCount
 from data_prep.shards import ShardPlan, is_finished, plan_shards
 
@@ -57,6 +58,7 @@ def run_conversion(
             for fault in (*conversion.faults, *duplicates):
                 errors.add(str(fault))
             write(conversion, output_dir, unfinished, errors)
+            errors.check()
             description = describe(conversion, output_dir, plans)
             write_dataset_description(description, output_dir)
     except OSError as error:
@@ -65,6 +67,8 @@ def run_conversion(
             "make room or choose another output directory, then run the same command again: it "
             "resumes where it stopped."
         ) from error
+    for warning in find_oddities(description):
+        print(f"warning: {warning}", file=sys.stderr)
     return {
         "examples": {name: split.examples for name, split in description.splits.items()},
         "shards": len(plans),

@@ -6,13 +6,14 @@ It needs tensorflow-serving-api and Pillow but not adl_tf: copy it to where you 
 """
 
 import argparse
+import io
 import sys
 from typing import Dict, Sequence
 
 import grpc
 import numpy as np
 import tensorflow as tf
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 # gRPC's own limit of 4 MiB is less than the logits of one image.
@@ -70,6 +71,19 @@ def predict(address: str, request: predict_pb2.PredictRequest, timeout: float = 
         return parse_response(service.Predict(request, timeout))
 
 
+def upright(content: bytes) -> bytes:
+    """A photo as it is shown: turned as its Exif data say, which the server does not look at."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                buffer = io.BytesIO()
+                ImageOps.exif_transpose(image).convert("RGB").save(buffer, "PNG")
+                return buffer.getvalue()
+    except (OSError, SyntaxError, ValueError):
+        pass  # Not an image: the server says so.
+    return content
+
+
 def main() -> None:
     """Writes IMAGE.labels.png beside each image."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -80,7 +94,7 @@ def main() -> None:
     for path in options.images:
         try:
             with open(path, "rb") as file:
-                request = bytes_request([file.read()], options.model)
+                request = bytes_request([upright(file.read())], options.model)
             labels = predict(options.address, request)["labels"]
         except OSError as error:
             sys.exit(f"error: {error}")

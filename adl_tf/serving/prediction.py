@@ -20,6 +20,7 @@ from adl_tf.serving.body import Body
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import find_export
 from adl_tf.visualization.predictions import colorize, overlay
+from data_prep.images import upright
 
 
 class Segmenter(NamedTuple):
@@ -64,7 +65,7 @@ def predict_images(
     for path in tqdm(images, unit="image", file=sys.stderr):
         try:
             with open(path, "rb") as file:
-                content = file.read()
+                content = upright(file.read())
             prediction = segment(content)
         except (OSError, tf.errors.InvalidArgumentError) as error:
             failed.append(path)

@@ -8,6 +8,7 @@ which takes longer than most networks; the gRPC client avoids that.
 
 import argparse
 import base64
+import io
 import json
 import sys
 import urllib.error
@@ -15,7 +16,7 @@ import urllib.request
 from typing import Dict, List, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 INPUT = "image_bytes"
 
@@ -75,6 +76,19 @@ def predict(
         return parse_response(error.read())
 
 
+def upright(content: bytes) -> bytes:
+    """A photo as it is shown: turned as its Exif data say, which the server does not look at."""
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                buffer = io.BytesIO()
+                ImageOps.exif_transpose(image).convert("RGB").save(buffer, "PNG")
+                return buffer.getvalue()
+    except (OSError, SyntaxError, ValueError):
+        pass  # Not an image: the server says so.
+    return content
+
+
 def main() -> None:
     """Writes IMAGE.labels.png beside each image."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -84,7 +98,7 @@ def main() -> None:
     for path in options.images:
         try:
             with open(path, "rb") as file:
-                (result,) = predict(options.url, [file.read()])
+                (result,) = predict(options.url, [upright(file.read())])
         except (OSError, ValueError) as error:
             sys.exit(f"error: {path} at {options.url}: {error}")
         Image.fromarray(result["labels"]).save(f"{path}.labels.png")

@@ -1,14 +1,17 @@
 """Figures without pyplot: no global state, so they work in threads and without a display."""
 
+import contextlib
 import os
-from typing import Optional
+from typing import Iterator, Optional
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, PowerNorm, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from adl_tf.files import replacing
 
@@ -106,14 +109,25 @@ def check_shape(name: str, values, shape) -> np.ndarray:
     return values
 
 
+@contextlib.contextmanager
+def plain_text(figure: Figure) -> Iterator[None]:
+    """In the block, a figure is drawn with its texts as they are: a $ in the name of a class or of
+    a file is no formula."""
+    with matplotlib.rc_context({"text.parse_math": False}):  # For those made while drawing.
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)
+        yield
+
+
 def figure_to_image(figure: Figure) -> np.ndarray:
     """Renders a figure. Returns uint8 [H, W, 3]."""
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    with plain_text(figure):
+        canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def save_figure(figure: Figure, path) -> None:
     """Writes a PNG file atomically."""
-    with replacing(os.fspath(path)) as temporary:
+    with replacing(os.fspath(path)) as temporary, plain_text(figure):
         figure.savefig(temporary, format="png")

@@ -8,6 +8,8 @@ from typing import Dict, Iterable, Sequence, Tuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from adl_tf.visualization.figure import plain_text
+
 _STYLE = """
 :root {
   --ink: #24292f; --soft: #667080; --line: #e2e6eb; --accent: #1f5fbf; --panel: #f6f8fa;
@@ -106,7 +108,8 @@ def inline_figure(figure: Figure, text: str) -> str:
       text: says what it shows.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    with plain_text(figure):
+        figure.savefig(buffer, format="png", dpi=150)
     width = figure.get_size_inches()[0] * 100
     source = data_url(buffer, "png")
     return f'<img alt="{html.escape(text)}" style="width: {width:.0f}px" src="{source}">'

@@ -1,0 +1,168 @@
+"""Photos and masks as people have them: turned, two-valued, damaged, misnamed."""
+
+import io
+import json
+import os
+
+import counts
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageOps
+
+from adl_tf.data.description import DatasetDescription
+from adl_tf.serving import rest_client
+from adl_tf.visualization.confusion import draw_confusion
+from adl_tf.visualization.figure import figure_to_image
+from data_prep import convert_folder
+from data_prep.errors import ConversionError
+from data_prep.images import read_image, read_label, read_pixels, upright
+from data_prep.run import run_conversion
+
+RANDOM = np.random.default_rng(0)
+
+
+def photo(orientation, size=(12, 20), form="JPEG", mode="RGB"):
+    """A file whose Exif data turn it."""
+    channels = {"RGB": (3,), "L": (), "RGBA": (4,), "P": ()}[mode]
+    pixels = RANDOM.integers(0, 256, (*size, *channels), dtype=np.uint8)
+    image = Image.fromarray(pixels, mode)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    buffer = io.BytesIO()
+    image.save(buffer, form, exif=exif)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form, mode", [("JPEG", "RGB"), ("PNG", "RGB"), ("PNG", "RGBA")])
+def test_photos_are_read_as_they_are_shown(tmp_path, orientation, form, mode):
+    content = photo(orientation, form=form, mode=mode)
+    path = tmp_path / f"photo.{form.lower()}"
+    path.write_bytes(content)
+    with Image.open(path) as image:
+        shown = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    stored, kind, size = read_image(str(path))
+    assert size == shown.shape[:2] and kind == ("png" if orientation > 1 else form.lower())
+    for found in (stored, upright(content), rest_client.upright(content)):
+        with Image.open(io.BytesIO(found)) as image:
+            assert image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), shown)
+    np.testing.assert_array_equal(read_pixels(str(path)), shown)
+    counts.add("photos and inputs", "orientation", 1)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_masks_are_turned_like_photos(tmp_path, orientation):
+    path = tmp_path / "mask.png"
+    path.write_bytes(photo(orientation, form="PNG", mode="L"))
+    with Image.open(path) as image:
+        shown = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(read_label(str(path)), shown)
+    counts.add("photos and inputs", "mask orientation", 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", photo(6)[:60]])
+def test_what_is_no_image_is_left_alone(content):
+    assert upright(content) == rest_client.upright(content) == content
+    counts.add("photos and inputs", "no image", 1)
+
+
+def make_folder(path, masks, classes="back\nobject\n", suffix=".png"):
+    """A folder of images with these masks."""
+    for part in ("images", "masks"):
+        os.makedirs(path / part)
+    for index, mask in enumerate(masks):
+        mask = np.asarray(mask, np.uint8)
+        Image.new("RGB", mask.shape[::-1]).save(path / "images" / f"{index}.jpg")
+        Image.fromarray(mask).save(path / "masks" / f"{index}{suffix}")
+    (path / "classes.txt").write_bytes(classes if isinstance(classes, bytes) else classes.encode())
+    return str(path)
+
+
+def convert(folder, output, **options):
+    return run_conversion(convert_folder.plan(folder, **options), str(output))
+
+
+def test_masks_of_0_and_255(tmp_path, capsys):
+    """What was seen is said, and the option makes classes of them."""
+    folder = make_folder(tmp_path / "in", [[[0, 255, 0]]] * 5)
+    convert(folder, tmp_path / "lost")
+    assert "nothing but 0 (back) and 255, which is ignored" in capsys.readouterr().err
+    convert(folder, tmp_path / "kept", mask_values=[0, 255])
+    with open(tmp_path / "kept" / "dataset.json") as file:
+        splits = json.load(file)["splits"].values()
+    assert [sum(s["class_pixels"][i] for s in splits) for i in (0, 1)] == [10, 5]
+    assert "warning" not in capsys.readouterr().err
+    for wrong in ([0], [0, 0], [0, 1, 2]):
+        with pytest.raises(ConversionError, match="one value for each of the 2 classes"):
+            convert_folder.plan(folder, mask_values=wrong)
+    other = make_folder(tmp_path / "other", [[[0, 9]]] * 5)
+    with pytest.raises(ConversionError, match="unknown label id 9"):
+        convert(other, tmp_path / "out", mask_values=[0, 255])
+    counts.add("photos and inputs", "mask values", 5)
+
+
+@pytest.mark.parametrize(
+    "masks, message",
+    [
+        ([[[0, 0]]] * 5, "no pixels of class object"),
+        ([[[0, 1, 255, 255, 255]]] * 5, "60% of the pixels of train are ignored"),
+    ],
+)
+def test_odd_data_sets_are_warned_of(tmp_path, capsys, masks, message):
+    convert(make_folder(tmp_path / "in", masks), tmp_path / "out")
+    assert f"warning: {message}" in capsys.readouterr().err
+    counts.add("photos and inputs", "odd data sets", 1)
+
+
+def test_a_class_in_val_alone_is_warned_of(tmp_path, capsys):
+    root = tmp_path / "in"
+    for split, value in (("train", 0), ("val", 1)):
+        for part in ("images", "masks"):
+            os.makedirs(root / part / split)
+        Image.new("RGB", (4, 3)).save(root / "images" / split / "a.jpg")
+        Image.new("L", (4, 3), value).save(root / "masks" / split / "a.png")
+    (root / "classes.txt").write_text("back\nobject\n")
+    convert(str(root), tmp_path / "out")
+    assert "class object is in other splits, but not in train" in capsys.readouterr().err
+    counts.add("photos and inputs", "odd data sets", 1)
+
+
+def test_names_with_a_mark_at_the_start_or_in_another_encoding(tmp_path):
+    plan = convert_folder.plan(make_folder(tmp_path / "a", [[[0]]], classes="\ufeffback\nobject\n"))
+    assert plan.class_names == ("back", "object")
+    folder = make_folder(tmp_path / "b", [[[0]]], classes="Stra\xdfe\n".encode("latin-1"))
+    with pytest.raises(ConversionError, match="classes.txt: not UTF-8"):
+        convert_folder.plan(folder)
+    counts.add("photos and inputs", "classes.txt", 2)
+
+
+def test_bad_files_are_listed_and_mended_inputs_go_on(tmp_path, capsys):
+    folder = make_folder(tmp_path / "in", [[[0, 1]]] * 30)
+    broken = [tmp_path / "in" / "images" / f"{index}.jpg" for index in range(14)]
+    good = broken[0].read_bytes()
+    for path in broken:
+        path.write_bytes(b"broken")
+    with pytest.raises(ConversionError, match="10 or more bad examples, 0 allowed"):
+        convert(folder, tmp_path / "out")
+    assert capsys.readouterr().err.count("not an image file") == 10
+    for path in broken[1:]:
+        path.write_bytes(good)
+    with pytest.raises(ConversionError, match=r"0.jpg: .* 1 bad examples, 0 allowed"):
+        convert(folder, tmp_path / "out")
+    broken[0].unlink()  # The list of inputs is another one now.
+    (tmp_path / "in" / "masks" / "0.png").unlink()
+    assert sum(convert(folder, tmp_path / "out")["examples"].values()) == 29
+    with pytest.raises(ConversionError, match="holds shards of other inputs"):
+        convert(folder, tmp_path / "out", mask_values=[0, 1])
+    counts.add("photos and inputs", "bad files", 14)
+
+
+@pytest.mark.parametrize("name", ["$x", "a$b$c", "$\\frac{", "100$", "_^{}", "$$"])
+def test_names_are_no_formulas(name):
+    description = DatasetDescription(
+        name=name, class_names=(name, "other"), colors=((0, 0, 0), (9, 9, 9)), splits={}
+    )
+    pixels = figure_to_image(draw_confusion(np.array([[3, 1], [2, 4]]), description))
+    assert pixels.std() > 0
+    counts.add("photos and inputs", "names", 1)
