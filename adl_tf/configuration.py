@@ -42,14 +42,27 @@ def define_gin_flags() -> None:
     flags.DEFINE_multi_string(
         "gin_param", [], "Gin binding such as 'EPOCHS = 10'; wins over the files."
     )
+    flags.DEFINE_bool(
+        "gin_imports", True, "Whether gin files may import modules; off for files of others."
+    )
 
 
-def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
+def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str], imports: bool = True) -> None:
     """Reads gin files, then single bindings.
 
+    Args:
+      gin_files: by path, or by name in gin_configs/.
+      gin_params: bindings.
+      imports: whether they may import modules, which runs their code.
+
     Raises:
-      ValueError: a missing file or module, or a binding that matches no parameter.
+      ValueError: a missing file or module, a binding that matches no parameter, a macro that is
+        set but not used, or an import that is not allowed.
     """
+    text = "\n".join([*_texts(gin_files), *gin_params])
+    found = re.search(r"^[ \t]*(?:import|from)[ \t].*", text, re.MULTILINE)
+    if found and not imports:
+        raise ValueError(f"gin: {found[0].strip()!r} is not allowed with --nogin_imports.")
     gin.clear_config()
     gin.add_config_file_search_path(CONFIG_DIR)
     verbosity = logging.get_verbosity()
@@ -64,17 +77,18 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
         raise ValueError(f"gin: {' '.join(str(error).split())}") from error
     finally:
         logging.set_verbosity(verbosity)
-    _check_macros("\n".join([*_texts(gin_files), *gin_params]))
+    _check_macros(text)
 
 
 def _texts(gin_files: Sequence[str]) -> Iterator[str]:
     """The contents of gin files and of those that they include."""
     for name in gin_files:
         path = name if os.path.exists(name) else os.path.join(CONFIG_DIR, name)
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        yield text
-        yield from _texts(re.findall(r"^include ['\"](.*)['\"]", text, re.MULTILINE))
+        if os.path.isfile(path):  # Otherwise gin says what is wrong with it.
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text = file.read()
+            yield text
+            yield from _texts(re.findall(r"^[ \t]*include ['\"](.*)['\"]", text, re.MULTILINE))
 
 
 def _check_macros(text: str) -> None:

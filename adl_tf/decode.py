@@ -29,7 +29,7 @@ def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     options = flags.FLAGS
     model_dir = os.path.expanduser(options.model_dir)
-    parse_gin(options.gin_file, options.gin_param)
+    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
     limited = options.multi_adds is not None or options.parameters is not None
     choose = most_probable
     if options.selection == PERTURBATION:

@@ -21,7 +21,7 @@ _OPTIONS = ("dataset_dir", "split", "scales", "flip", "batch_size", "max_images"
 def main() -> Dict[str, Any]:
     """Runs the program on its flags; those not given are left to gin."""
     values = flags.FLAGS.flag_values_dict()
-    parse_gin(values["gin_file"], values["gin_param"])
+    parse_gin(values["gin_file"], values["gin_param"], values["gin_imports"])
     given = {name: values[name] for name in _OPTIONS if values[name] is not None}
     if "scales" in given:
         given["scales"] = parse_numbers("scales", given["scales"], float)

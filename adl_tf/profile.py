@@ -31,7 +31,7 @@ SUPERNET = "supernet"
 def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     options = flags.FLAGS
-    parse_gin(options.gin_file, options.gin_param)
+    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
     image_size = parse_image_size(options.image_size)
     if options.network == SUPERNET:
         network = Supernet(configured_space(), options.num_classes)

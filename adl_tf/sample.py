@@ -29,7 +29,7 @@ from adl_tf.space.sampling import sample_genotype, sample_within
 def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     options = flags.FLAGS
-    parse_gin(options.gin_file, options.gin_param)
+    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
     space, sizes = configured_space(), configured_sizes()
     image_size = parse_image_size(options.image_size)
 

@@ -16,8 +16,9 @@ from adl_tf.runs.search_method import search
 
 def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
-    parse_gin(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
-    return search(os.path.expanduser(flags.FLAGS.model_dir))
+    options = flags.FLAGS
+    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
+    return search(os.path.expanduser(options.model_dir))
 
 
 if __name__ == "__main__":

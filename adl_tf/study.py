@@ -17,8 +17,9 @@ from adl_tf.runs.study import run_study
 
 def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
-    parse_gin(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
-    return run_study(os.path.expanduser(flags.FLAGS.study_dir))
+    options = flags.FLAGS
+    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
+    return run_study(os.path.expanduser(options.study_dir))
 
 
 if __name__ == "__main__":

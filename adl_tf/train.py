@@ -19,7 +19,7 @@ from adl_tf.runs.training_run import run_training
 def main() -> Dict[str, Any]:
     """Runs the program on its flags; those not given are left to gin."""
     options = flags.FLAGS
-    parse_gin(options.gin_file, options.gin_param)
+    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
     given = {"genotype": options.genotype, "init_from": options.init_from}
     network = RunNetwork(**{name: value for name, value in given.items() if value is not None})
     return run_training(os.path.expanduser(options.model_dir), network=network)

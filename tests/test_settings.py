@@ -108,3 +108,17 @@ def test_misspelt_macros_are_refused(tmp_path):
         parse_gin([str(own)], [])
     own.write_text("include 'camvid_search.gin'\nMINE = 65\nCROP_SIZE = %MINE\n")
     parse_gin([str(own)], ["SearchSpace.num_layers = 3"])  # Its macro is not needed any more.
+
+
+def test_imports_of_gin_files_can_be_refused(tmp_path):
+    """Of included files too, and before anything is run."""
+    inner, outer, mark = (tmp_path / name for name in ("inner.gin", "outer.gin", "ran"))
+    (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
+    for line in ("import evil", "  import evil", "from evil import x"):
+        inner.write_text(line + "\n")
+        outer.write_text(f"include '{inner}'\n")
+        for files, params in (([str(outer)], []), ([], [line])):
+            with pytest.raises(ValueError, match="is not allowed with --nogin_imports"):
+                parse_gin(files, params, imports=False)
+    assert not mark.exists()
+    parse_gin(["camvid_search.gin"], [], imports=False)
