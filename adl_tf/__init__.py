@@ -12,6 +12,7 @@ Example:
 
 import importlib
 import os
+import sys
 
 __version__ = "0.2.0"
 
@@ -19,6 +20,11 @@ __version__ = "0.2.0"
 # of grouped and of atrous convolutions. TensorFlow reads the variable when it is imported, so this
 # package must be imported first.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+if sys.argv[:1] == ["-m"]:  # What is started is a program of this package.
+    from adl_tf.interrupts import end_quietly
+
+    end_quietly()
 
 _HOMES = {
     "SearchSpace": "space.search_space",

@@ -4,7 +4,6 @@ import difflib
 import json
 import os
 import re
-import signal
 import sys
 from typing import Any, Callable, Dict, Iterator, Sequence
 
@@ -14,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import gin  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
+from adl_tf.interrupts import raise_interrupts  # noqa: E402
 from adl_tf.settings import external_configurable  # noqa: E402
 from adl_tf.space.budget import Budget  # noqa: E402
 from adl_tf.space.network_sizes import NetworkSizes  # noqa: E402
@@ -115,11 +115,12 @@ def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False)
     none.
 
     Bad input (ValueError, OSError) prints one line to stderr and exits with status 1;
-    `--verbosity=1` adds the traceback. SIGINT and SIGTERM print one line and exit with status 130.
+    `--verbosity=1` adds the traceback. A result in which something has "failed" is printed, and the
+    status is 1. SIGINT and SIGTERM print one line and exit with status 130.
     """
 
     def main(argv):
-        signal.signal(signal.SIGTERM, _terminate)
+        raise_interrupts()
         if len(argv) > 1 and not arguments:
             raise app.UsageError(f"unexpected argument {argv[1]!r}")
         try:
@@ -136,13 +137,10 @@ def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False)
             print(f"interrupted. {_one_line(error)}", file=sys.stderr)
             sys.exit(130)
         print(json.dumps(result), flush=True)
+        if result.get("failed"):
+            sys.exit(1)
 
     app.run(main)
-
-
-def _terminate(number, frame):
-    """Ends a program as Ctrl-C does, where nothing handles the signal in a better way."""
-    raise KeyboardInterrupt("Terminated.")
 
 
 def _one_line(error: BaseException) -> str:

@@ -4,3 +4,10 @@ Each `convert_NAME.py` lists one data set as a `conversion.Conversion` and hands
 `program.main`, its command line. `run.py` runs a conversion; `shards.py`, `processes.py` and
 `beam.py` are how. `verify.py` checks what was written.
 """
+
+import sys
+
+from adl_tf.interrupts import end_quietly
+
+if sys.argv[:1] == ["-m"]:  # What is started is a program of this package.
+    end_quietly()

@@ -8,6 +8,7 @@ from typing import Callable, Sequence
 
 from absl import app, flags
 
+from adl_tf.interrupts import raise_interrupts
 from data_prep import processes
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
@@ -46,6 +47,7 @@ def _define_flags(input_dir):
 
 def _convert(plan, options, argv):
     """Returns the exit status."""
+    raise_interrupts()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
     values = flags.FLAGS.flag_values_dict()

@@ -1,7 +1,8 @@
 """Shared weights, trained one sampled genotype at a time."""
 
-from typing import Optional, Sequence
+from typing import Optional
 
+import numpy as np
 import tensorflow as tf
 
 from adl_tf.models.shared_network import SharedNetwork
@@ -32,7 +33,7 @@ class SampledModel(SegmentationModel):
     def __init__(
         self,
         network: SharedNetwork,
-        class_weights: Optional[Sequence[float]] = None,
+        class_weights: Optional[np.ndarray] = None,
         seed: Number = 0,
         weight_decay: NotNegative = 4e-5,
         ignore_label: int = 255,

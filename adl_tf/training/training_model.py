@@ -1,8 +1,9 @@
 """Training from scratch: gradient steps of one network (paper, section 4.2)."""
 
 import contextlib
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, Optional, Tuple
 
+import numpy as np
 import tensorflow as tf
 
 from adl_tf.layers.convolution import require_cpu_kernels
@@ -51,7 +52,7 @@ class TrainingModel(SegmentationModel):
     def __init__(
         self,
         network,
-        class_weights: Optional[Sequence[float]] = None,
+        class_weights: Optional[np.ndarray] = None,
         weight_decay: NotNegative = 4e-5,
         accumulation_steps: Count = 1,
         hard_fraction: SomeShare = 1.0,

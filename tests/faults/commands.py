@@ -53,3 +53,36 @@ def search(streets: str, model_dir: str, *bindings: str) -> List[str]:
             )
         ),
     ]
+
+
+def sampled_search(streets: str, model_dir: str, *bindings: str) -> List[str]:
+    """Arguments of a search by sampled paths: 4 steps, 4 candidates."""
+    return [
+        "--gin_file=study_sampled_search.gin",
+        f"--model_dir={model_dir}",
+        *_flags(
+            (
+                f"DATASET_DIR = {streets!r}",
+                "CROP_SIZE = 33",
+                "BATCH_SIZE = 2",
+                "STEPS = 4",
+                "CANDIDATES = 4",
+                "NUM_LAYERS = 2",
+                "NUM_BLOCKS = 1",
+                "FILTER_MULTIPLIER = 2",
+                "SearchSpace.ops = ('skip_connect', 'max_pool_3x3')",
+                "SearchSpace.num_levels = 2",
+                "RunData.deterministic = True",
+                "run_sampled_search.budget = None",
+                "run_sampled_search.checkpoint_steps = 2",
+                "Ranker.batches = 2",
+                "Ranker.calibration_batches = 1",
+                *bindings,
+            )
+        ),
+    ]
+
+
+def evaluate(model_dir: str, *bindings: str) -> List[str]:
+    """Arguments of an evaluation."""
+    return [f"--model_dir={model_dir}", *_flags(bindings)]

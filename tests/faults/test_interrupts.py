@@ -1,0 +1,56 @@
+"""Signals at any time: one line, status 130, nothing left running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import counts
+import pytest
+
+
+def start(arguments, cwd):
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what it puts into the background with SIGINT ignored, pytest included.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def wait_for(condition, process):
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def is_importing(process, library="libtensorflow_framework"):
+    with open(f"/proc/{process.pid}/maps") as file:
+        return library in file.read()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/maps"), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-m", "adl_tf.search", "--gin_file=search.gin"),
+        ("-m", "adl_tf.evaluate", "--model_dir=nowhere"),
+        ("-m", "data_prep.convert_synthetic", "--output_dir=streets"),
+    ],
+    ids=lambda arguments: arguments[1],
+)
+def test_while_importing(arguments, number, tmp_path):
+    process = start(arguments, tmp_path)
+    # The converter imports TensorFlow late, numpy early.
+    library = "libtensorflow_framework" if "adl_tf" in arguments[1] else "_multiarray_umath"
+    wait_for(lambda: is_importing(process, library), process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.count("interrupted") == 1 and "Traceback" not in errors
+    counts.add("signals", arguments[1], 1)

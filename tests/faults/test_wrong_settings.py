@@ -1,0 +1,92 @@
+"""Every binding of every program, with values of other types and out of range.
+
+The bindings are those of the operative configuration of a good run, the wrong values those that the
+signatures refuse: a new binding is tested by itself.
+"""
+
+import re
+
+import commands
+import counts
+import forked
+import gin
+import pydantic
+import pytest
+
+from adl_tf.settings import types
+
+VALUES = ("x", 5, -1, 0, 2.5, 1e9, None, (1, 2, 3), "", float("nan"))
+# Of each binding, in the whole suite.
+EACH = 3
+# Every how many of the cases the short suite runs.
+SHORT = 25
+
+
+def operative_bindings(config):
+    """(configurable, parameter) of every binding in an operative configuration."""
+    return re.findall(r"^#?\s*([A-Za-z_]\w*)\.(\w+) = ", config, re.MULTILINE)
+
+
+def wrong_values(name, parameter):
+    """Values that the signature of a configurable refuses, few of a kind."""
+    target = gin.get_configurable(name)
+    wrapped = getattr(target, "__wrapped__", target)
+    function = wrapped.__init__ if isinstance(wrapped, type) else wrapped
+    adapter = types(getattr(function, "__wrapped__", function)).get(parameter)
+    found = []
+    for value in VALUES if adapter else ():
+        try:
+            adapter.validate_python(value)
+        except pydantic.ValidationError:
+            found.append(value)
+    return found[:EACH]
+
+
+@pytest.fixture(scope="module")
+def trained(streets, tmp_path_factory):
+    directory = str(tmp_path_factory.mktemp("trained"))
+    assert forked.run("adl_tf.train", commands.train(streets, directory)).status == 0
+    return directory
+
+
+@pytest.mark.parametrize("program", ["train", "search", "sampled_search", "evaluate"])
+def test_wrong_settings(program, streets, trained, tmp_path, request):
+    def arguments(directory, *bindings):
+        if program == "evaluate":
+            return commands.evaluate(trained, *bindings)
+        return getattr(commands, program)(streets, directory, *bindings)
+
+    module = "adl_tf.search" if program == "sampled_search" else f"adl_tf.{program}"
+    if program == "evaluate":
+        bindings = [
+            ("evaluate_network", name)
+            for name in types_of("evaluate_network")
+            if name != "model_dir"  # A flag.
+        ]
+    else:
+        good = forked.run(module, arguments(str(tmp_path / "good")))
+        assert good.status == 0, good.stderr[-3000:]
+        with open(tmp_path / "good" / "operative_config.gin") as file:
+            bindings = operative_bindings(file.read())
+    cases = [(n, p, value) for n, p in bindings for value in wrong_values(n, p)]
+    if not request.config.getoption("all_faults"):
+        cases = cases[::SHORT]
+    assert cases
+    for name, parameter, value in cases:
+        text = (
+            f"{name}.{parameter} = {value!r}" if value == value else f"{name}.{parameter} = 'nan'"
+        )
+        outcome = forked.run(module, arguments(str(tmp_path / "bad"), text))
+        try:
+            assert f"{name}.{parameter} = " in outcome.error, outcome.error
+        except AssertionError as error:
+            raise AssertionError(text) from error
+        assert not (tmp_path / "bad" / "checkpoint").exists()
+    counts.add("wrong settings", program, len(cases))
+
+
+def types_of(name):
+    """The parameters of a configurable whose types are checked."""
+    target = gin.get_configurable(name)
+    wrapped = getattr(target, "__wrapped__", target)
+    return list(types(getattr(wrapped, "__wrapped__", wrapped)))
