@@ -213,6 +213,14 @@ class Ranker:
         self._network = network
         self._class_weights = class_weights
         self._known = read_json_lines(self._path, key="key")
+        for line in self._known.values():
+            losses = line.get("losses")
+            numbers = [line.get("loss"), line.get("miou"), *(losses if losses else [None])]
+            if not all(isinstance(number, float) for number in numbers):
+                raise ValueError(
+                    f"{self._path}: the line of {line['key']!r} is damaged; remove the file, and "
+                    "the candidates are scored again."
+                )
         self._calibration = _first_batches(data, "A", calibration_batches)
         self._batches = _first_batches(data, "B", batches)
 

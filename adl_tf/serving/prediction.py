@@ -131,8 +131,9 @@ def load_export(export_dir: str) -> Segmenter:
         served = tf.saved_model.load(export_dir)
         inputs = served.signatures["serving_default"].structured_input_signature[1]
         classes = {name: value.numpy() for name, value in served.signatures["classes"]().items()}
-    except (KeyError, OSError, tf.errors.OpError) as error:
-        raise ValueError(f"{export_dir}: not an export of adl_tf.export ({error}).") from error
+    except Exception as error:  # Damaged files raise errors of many types.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"{export_dir}: not an export of adl_tf.export ({reason}).") from error
     batch_size = inputs["image_bytes"].shape[0]
     if batch_size not in (None, 1):
         raise ValueError(

@@ -37,6 +37,12 @@ class ProgressBar(TQDMProgressBar):
             self._text = self._note()
         super().on_epoch_end(epoch, logs or {})
 
+    def close(self) -> None:
+        """Ends the line of the bar, before something else is printed."""
+        bar = getattr(self, "epoch_progress_tqdm", None)
+        if bar is not None:
+            bar.close()
+
     def format_metrics(self, logs=None, factor=1):
         # The base class would average values that are averages already.
         text = super().format_metrics(self._latest if factor > 1 else logs or {})
