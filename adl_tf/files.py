@@ -102,12 +102,15 @@ def replacing_all(directory: str) -> Iterator[str]:
     """
     with writing(directory):
         staging = tempfile.mkdtemp(".tmp", ".set-", directory)
-        try:
-            yield staging
-            for name in sorted(os.listdir(staging)):
-                os.replace(os.path.join(staging, name), os.path.join(directory, name))
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+    try:
+        yield staging
+        for name in sorted(os.listdir(staging)):
+            os.replace(os.path.join(staging, name), os.path.join(directory, name))
+    except NoRoomError as error:  # Its file is not known to the user.
+        path = os.path.join(directory, os.path.relpath(error.filename, staging))
+        raise NoRoomError(path) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -4,13 +4,13 @@ TensorFlow is imported once; each case forks from there, so that it costs a seco
 parent must not run an op of TensorFlow: its threads would be missing in the children.
 """
 
+import concurrent.futures
 import json
 import os
 import resource
 import runpy
 import signal
 import sys
-import tempfile
 import traceback
 from typing import List, NamedTuple, Optional, Sequence
 
@@ -79,36 +79,38 @@ def run(
       largest_file: in bytes; larger ones fail as on a full device.
       cwd: where it starts.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        out, err, log = (os.path.join(folder, name) for name in ("out", "err", "log"))
-        child = os.fork()
-        if not child:
-            _run_child(module, arguments, kill_at, largest_file, cwd, out, err, log)
-        _, status = os.waitpid(child, 0)
-        texts = []
-        for path in (out, err, log):
-            with open(path, encoding="utf-8", errors="replace") as file:
-                texts.append(file.read())
-        return Outcome(os.waitstatus_to_exitcode(status), *texts[:2], texts[2].splitlines())
+    pipes = [os.pipe() for _ in range(3)]  # Files would be too large for `largest_file`, too.
+    child = os.fork()
+    if not child:
+        _run_child(module, arguments, kill_at, largest_file, cwd, [write for _, write in pipes])
+    for _, write in pipes:
+        os.close(write)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        texts = list(pool.map(_read_all, [read for read, _ in pipes]))
+    _, status = os.waitpid(child, 0)
+    return Outcome(os.waitstatus_to_exitcode(status), *texts[:2], texts[2].splitlines())
 
 
-def _run_child(module, arguments, kill_at, largest_file, cwd, out, err, log):
+def _read_all(handle) -> str:
+    with open(handle, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def _run_child(module, arguments, kill_at, largest_file, cwd, handles):
     """Never returns."""
     status = 70
     try:
-        for number, path in ((1, out), (2, err)):
-            os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
+        for number, handle in zip((1, 2), handles):
+            os.dup2(handle, number)
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
-        with open(log, "w"):
-            pass
         signal.alarm(TIME_LIMIT)
         if cwd:
             os.chdir(cwd)
         if largest_file is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-        _watch(kill_at, log)
+        _watch(kill_at, handles[2])
         sys.argv = [module, *arguments]
         try:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -125,9 +127,8 @@ def _run_child(module, arguments, kill_at, largest_file, cwd, out, err, log):
         os._exit(status or 0)
 
 
-def _watch(kill_at: Optional[int], log: str) -> None:
+def _watch(kill_at: Optional[int], handle: int) -> None:
     """Logs every change to files, and kills the process at one of them."""
-    handle = os.open(log, os.O_WRONLY | os.O_APPEND)
     count = [0]
 
     def point(text):
