@@ -13,7 +13,13 @@ from adl_tf.configuration import CONFIG_DIR, parse_gin
 from adl_tf.runs.study_members import known_path_members, random_members
 
 SIZES = ("auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l")
-STUDIES = ("study.gin", "study_noise.gin", "study_fidelity.gin", "study_searches.gin")
+STUDIES = (
+    "study.gin",
+    "study_noise.gin",
+    "study_fidelity.gin",
+    "study_searches.gin",
+    "study_synthetic.gin",
+)
 CONFIGS = sorted(
     os.path.relpath(os.path.join(folder, name), CONFIG_DIR)
     for folder, _, names in os.walk(CONFIG_DIR)
@@ -29,7 +35,7 @@ def test_config(config):
         assert gin.query_parameter("SEED/gin.macro.value") == 7
         length = "run_training.steps"
         if "search" in config:
-            sampled = "sampled" in config or "transfer" in config
+            sampled = "sampled" in config or config in ("search.gin", "study_transfer_search.gin")
             length = "run_sampled_search.steps" if sampled else "run_search.epochs"
         for binding in ("RunData.dataset_dir", length):
             assert gin.query_parameter(binding) is not None

@@ -49,11 +49,12 @@ def test_budget_out_of_reach_and_bad_sizes(tmp_path):
 
 
 def test_gin_files_of_a_search_and_sizes_around_the_cells(tmp_path):
-    search = ["--gin_file=search.gin", "--gin_param=NetworkSizes.aspp = 16", *SIZE]
+    search = ["--gin_file=camvid_search.gin", "--gin_param=NUM_LAYERS = 5"]
+    search += ["--gin_param=NetworkSizes.aspp = 16", *SIZE]
     result = run(["-m", "adl_tf.sample", *search], tmp_path)
     assert result.returncode == 0, result.stderr
     sampled = json.loads(result.stdout.splitlines()[-1])
-    assert len(sampled["path"]) == 5  # As search.gin has it.
+    assert len(sampled["path"]) == 5
     profile = ["-m", "adl_tf.profile", "--genotype=genotype.json"]
     result = run([*profile, *search], tmp_path)
     assert result.returncode == 0, result.stderr

@@ -32,6 +32,7 @@ def command(dataset, model_dir, *parameters):
         "ARCH_START_EPOCH = 1",
         "NUM_LAYERS = 2",
         "NUM_BLOCKS = 1",
+        "BATCH_SIZE = 2",
         # One of each kind: larger kernels would only take longer to trace.
         "SearchSpace.ops = ('none', 'skip_connect', 'max_pool_3x3', 'sep_conv_3x3', "
         "'atrous_conv_3x3')",
@@ -41,7 +42,7 @@ def command(dataset, model_dir, *parameters):
         *parameters,
     )
     return [
-        *("-m", "adl_tf.search", "--gin_file=search.gin"),
+        *("-m", "adl_tf.search", "--gin_file=camvid_search.gin"),
         f"--model_dir={model_dir}",
         *(f"--gin_param={binding}" for binding in bindings),
     ]
