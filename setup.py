@@ -34,6 +34,7 @@ setup(
     package_data={
         "gin_configs": ["*.gin", "papers/*.gin"],
         "adl_tf.serving": ["models.config"],
+        "adl_tf": ["presets/*/*"],
     },
     entry_points={
         "console_scripts": [

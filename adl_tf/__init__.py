@@ -21,10 +21,11 @@ __version__ = "0.2.0"
 # package must be imported first.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-if sys.argv[:1] == ["-m"]:  # What is started is a program of this package.
-    from adl_tf.interrupts import end_quietly
+if sys.argv[:1] == ["-m"]:
+    from adl_tf.interrupts import end_quietly, is_program
 
-    end_quietly()
+    if is_program():
+        end_quietly()
 
 _HOMES = {
     "SearchSpace": "space.search_space",

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, Dict, Iterator, Sequence
+from typing import Any, Callable, Dict, Iterator, Sequence, Set
 
 # Set before TensorFlow is imported: its start-up log would bury the progress bar.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -19,6 +19,8 @@ from adl_tf.space.budget import Budget  # noqa: E402
 from adl_tf.space.network_sizes import NetworkSizes  # noqa: E402
 from adl_tf.space.search_space import SearchSpace  # noqa: E402
 
+# Set in the environment of programs that import nothing that a configuration names.
+NO_IMPORTS = "ADL_TF_NO_IMPORTS"
 CONFIG_DIR = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gin_configs")
 
 # What gin raises for bad files and bindings, and for modules that they import.
@@ -59,9 +61,13 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str], imports: bool
       ValueError: a missing file or module, a binding that matches no parameter, a macro that is
         set but not used, or an import that is not allowed.
     """
-    text = "\n".join([*_texts(gin_files), *gin_params])
-    found = re.search(r"^[ \t]*(?:import|from)[ \t].*", text, re.MULTILINE)
-    if found and not imports:
+    if not imports:
+        os.environ[NO_IMPORTS] = (
+            "1"  # For networks given as "module:name", and the runs of studies.
+        )
+    text = "\n".join([*_texts(gin_files, set()), *gin_params])
+    found = re.search(r"^[ \t\f]*(?:import|from)\b.*", text, re.MULTILINE)
+    if found and NO_IMPORTS in os.environ:
         raise ValueError(f"gin: {found[0].strip()!r} is not allowed with --nogin_imports.")
     gin.clear_config()
     gin.add_config_file_search_path(CONFIG_DIR)
@@ -80,15 +86,22 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str], imports: bool
     _check_macros(text)
 
 
-def _texts(gin_files: Sequence[str]) -> Iterator[str]:
-    """The contents of gin files and of those that they include."""
+def _texts(gin_files: Sequence[str], seen: Set[str]) -> Iterator[str]:
+    """The contents of gin files and of those that they include, each once."""
     for name in gin_files:
         path = name if os.path.exists(name) else os.path.join(CONFIG_DIR, name)
-        if os.path.isfile(path):  # Otherwise gin says what is wrong with it.
-            with open(path, encoding="utf-8", errors="replace") as file:
-                text = file.read()
-            yield text
-            yield from _texts(re.findall(r"^[ \t]*include ['\"](.*)['\"]", text, re.MULTILINE))
+        if path in seen:
+            continue
+        seen.add(path)
+        if not os.path.isfile(path):
+            if NO_IMPORTS in os.environ:  # gin would look for it in packages, and import these.
+                raise ValueError(f"gin: {name}: no such file.")
+            continue  # gin says what is wrong with it.
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read().replace("\\\n", " ")
+        yield text
+        includes = re.findall(r"^[ \t\f]*include\s+(['\"])(.*?)\1", text, re.MULTILINE)
+        yield from _texts([name for _, name in includes], seen)
 
 
 def _check_macros(text: str) -> None:

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from typing import Any, Callable, Iterator, Optional
 
-_LOCK = ".lock"
+LOCK_FILE = ".lock"
 
 
 class NoRoomError(OSError):
@@ -80,6 +80,8 @@ def replacing(path: str) -> Iterator[str]:
     try:
         with writing(path):
             yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())  # Otherwise a power cut could leave an empty file.
         os.chmod(temporary, 0o644)  # mkstemp makes it private.
         os.replace(temporary, path)
     except BaseException:
@@ -129,7 +131,7 @@ def exclusive(directory: str, waiting: Optional[Callable[[], None]] = None) -> I
       ValueError: another process is in it.
     """
     os.makedirs(directory, exist_ok=True)
-    with open(os.path.join(directory, _LOCK), "w") as lock:
+    with open(os.path.join(directory, LOCK_FILE), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -140,6 +142,10 @@ def exclusive(directory: str, waiting: Optional[Callable[[], None]] = None) -> I
                 ) from error
             waiting()
             fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+                raise
+            # Some network file systems have no locks.
         remove_temporaries(directory)
         yield
 

@@ -1,14 +1,15 @@
-"""Ctrl-C and the request to terminate, while a program has not begun or has nothing to save."""
+"""Ctrl-C, a closed terminal and the request to terminate, where there is nothing to save."""
 
 import os
+import re
 import signal
 import sys
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_quietly() -> None:
-    """From here on either signal ends the process with one line and status 130.
+    """From here on any of the signals ends the process with one line and status 130.
 
     For the seconds in which a program imports TensorFlow: a traceback would be of no use.
     """
@@ -20,8 +21,17 @@ def end_quietly() -> None:
     _handle(end)
 
 
+def is_program() -> bool:
+    """Whether Python is importing this package in order to run one of its programs."""
+    started = getattr(sys, "orig_argv", [])  # From Python 3.10 on.
+    names = started[started.index("-m") + 1 :][:1] if "-m" in started else []
+    return sys.argv[:1] == ["-m"] and bool(
+        names and re.fullmatch(r"adl_tf\.\w+|data_prep\.convert_\w+", names[0])
+    )
+
+
 def raise_interrupts() -> None:
-    """From here on either signal raises KeyboardInterrupt."""
+    """From here on any of the signals raises KeyboardInterrupt."""
 
     def interrupt(number, frame):
         raise KeyboardInterrupt(signal.strsignal(number))
@@ -30,7 +40,7 @@ def raise_interrupts() -> None:
 
 
 def _handle(handler) -> None:
-    for number in NUMBERS:
+    for number in INTERRUPTS:
         # A shell starts what it puts into the background with SIGINT ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)

@@ -7,13 +7,14 @@ with it, once: a text for a number, or a share above 1, ends in one line with it
 import contextlib
 import functools
 import inspect
-from typing import Any, Callable, Dict, Tuple, get_type_hints
+import os
+from typing import Annotated, Any, Callable, Dict, Tuple, get_type_hints
 
 import gin
+import numpy as np
 import pydantic
 from pydantic import Field
 from pydantic.types import Strict
-from typing_extensions import Annotated
 
 # How many of something; at least one.
 Count = Annotated[int, Field(ge=1)]
@@ -89,9 +90,16 @@ def types(function: Callable) -> Dict[str, pydantic.TypeAdapter]:
     adapters = {}
     for name, hint in hints.items():
         # Networks, optimizers and other objects, which no gin file can write, are left alone.
-        with contextlib.suppress(pydantic.errors.PydanticSchemaGenerationError):
+        with contextlib.suppress(pydantic.errors.PydanticUserError):
             adapters[name] = pydantic.TypeAdapter(hint, config=_CONFIG)
     return adapters
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy, and paths, as Python's own."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def check(name: str, value: Any, adapter: pydantic.TypeAdapter) -> None:
@@ -101,7 +109,7 @@ def check(name: str, value: Any, adapter: pydantic.TypeAdapter) -> None:
       ValueError: another type, or out of range.
     """
     try:
-        adapter.validate_python(value)
+        adapter.validate_python(_plain(value))
     except pydantic.ValidationError as error:
         reasons = dict.fromkeys(part["msg"] for part in error.errors())
         text = "; or ".join(reason[0].lower() + reason[1:] for reason in reasons)

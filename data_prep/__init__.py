@@ -5,9 +5,7 @@ Each `convert_NAME.py` lists one data set as a `conversion.Conversion` and hands
 `beam.py` are how. `verify.py` checks what was written.
 """
 
-import sys
+from adl_tf.interrupts import end_quietly, is_program
 
-from adl_tf.interrupts import end_quietly
-
-if sys.argv[:1] == ["-m"]:  # What is started is a program of this package.
+if is_program():
     end_quietly()

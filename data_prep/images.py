@@ -16,7 +16,15 @@ _STORED_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 
 def is_turned(image: Image.Image) -> bool:
     """Whether the Exif data of a photo say that it is shown turned or mirrored."""
-    return image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
+    except Exception:  # Damaged ones raise errors of many types.
+        return False
+
+
+def as_shown(image: Image.Image) -> Image.Image:
+    """An image turned as its Exif data say."""
+    return ImageOps.exif_transpose(image) if is_turned(image) else image
 
 
 def upright(content: bytes) -> bytes:
@@ -27,7 +35,7 @@ def upright(content: bytes) -> bytes:
     try:
         with Image.open(io.BytesIO(content)) as image:
             if is_turned(image):
-                content = encode_png(np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
+                content = encode_png(np.asarray(as_shown(image).convert("RGB")))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         pass
     return content
@@ -45,12 +53,14 @@ def read_image(path: str) -> Tuple[bytes, str, Tuple[int, int]]:
     content = _read(path, "image")
     with _open(content, path) as image:
         size = image.height, image.width
+        if image.format == "PNG":  # Whose Exif data may come after its pixels.
+            _decode(image, path)
         if image.format in _STORED_FORMATS and not is_turned(image):
             image.draft("RGB", (1, 1))  # Still reads a JPEG to its end, but far faster.
             _decode(image, path)
             return content, _STORED_FORMATS[image.format], size
         _decode(image, path)
-        pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        pixels = np.asarray(as_shown(image).convert("RGB"))
         return encode_png(pixels), "png", pixels.shape[:2]
 
 
@@ -62,7 +72,7 @@ def read_pixels(path: str) -> np.ndarray:
     """
     with _open(_read(path, "image"), path) as image:
         _decode(image, path)
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        return np.asarray(as_shown(image).convert("RGB"))
 
 
 def read_label(path: str) -> np.ndarray:
@@ -82,7 +92,7 @@ def read_label(path: str) -> np.ndarray:
                 f"a label map of mode {image.mode}",
                 "store class ids in an 8-bit gray or palette PNG",
             )
-        return np.array(ImageOps.exif_transpose(image))
+        return np.array(as_shown(image))
 
 
 def map_ids(label: np.ndarray, mapping: Dict[int, int], path: str) -> np.ndarray:

@@ -4,13 +4,14 @@ import contextlib
 import glob
 import hashlib
 import os
-from typing import Iterator, Sequence
+import sys
+from typing import Iterable, Iterator, Sequence
 
 from absl import logging
 
 from adl_tf.data.description import DESCRIPTION_FILE
 from adl_tf.files import exclusive as exclusive_directory
-from adl_tf.files import remove_temporaries, write_text
+from adl_tf.files import read_json, remove_temporaries, write_json
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.shards import STATE_DIR, ShardPlan
@@ -43,30 +44,44 @@ def claim(output_dir: str, conversion: Conversion, plans: Sequence[ShardPlan]) -
       conversion: what is to be converted.
       plans: all shards of it.
 
-    What a conversion left that never came to its end, because inputs were bad and are mended since,
-    is removed.
+    What a conversion of the same options left that never came to its end, because inputs were bad
+    and are mended since, is removed.
 
     Raises:
       ConversionError: the directory holds the data set of another conversion.
     """
-    digest = hashlib.sha256()
+    shards = sorted({plan.file.rpartition("-of-")[2] for plan in plans})
     options = sorted(conversion.options.items())
-    for part in (conversion.name, conversion.class_names, options, *plans):
-        digest.update(repr(part).encode())
-    fingerprint = digest.hexdigest()
-    file = os.path.join(output_dir, STATE_DIR, "fingerprint")
-    if os.path.exists(file):
-        with open(file) as stream:
-            if stream.read() == fingerprint:
-                return
-    shards = glob.glob(os.path.join(glob.escape(output_dir), "*.tfrecord"))
+    settings = (conversion.name, tuple(conversion.class_names), options, shards)
+    state = {"settings": _digest(settings), "inputs": _digest(plans)}
+    file = os.path.join(output_dir, STATE_DIR, "fingerprint.json")
+    found = read_json(file) if os.path.exists(file) else {}
+    if found == state:
+        return
     complete = os.path.exists(os.path.join(output_dir, DESCRIPTION_FILE))
-    if os.path.exists(file) and not complete:
-        for shard in shards:
-            os.remove(shard)
-    elif os.path.exists(file) or shards:
+    if found.get("settings") == state["settings"] and not complete:
+        _remove_shards(output_dir)
+    elif found or glob.glob(os.path.join(glob.escape(output_dir), "*.tfrecord")):
         raise ConversionError(
             f"{output_dir}: holds shards of other inputs or options; delete the directory or "
             "choose another."
         )
-    write_text(fingerprint, file)
+    write_json(state, file)
+
+
+def _remove_shards(output_dir: str) -> None:
+    """Removes the shards of a conversion that never came to its end, their notes first."""
+    notes = glob.glob(os.path.join(glob.escape(output_dir), STATE_DIR, "*.tfrecord.json"))
+    if notes:
+        print(f"the inputs changed: {len(notes)} shards are written again.", file=sys.stderr)
+    for note in notes:
+        os.remove(note)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(output_dir, os.path.basename(note)[: -len(".json")]))
+
+
+def _digest(parts: Iterable[object]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(repr(part).encode())
+    return digest.hexdigest()

@@ -5,7 +5,8 @@ from typing import Callable, Dict, Optional, Sequence, Union
 import gin
 import pytest
 
-from adl_tf.configuration import parse_gin
+from adl_tf.configuration import NO_IMPORTS, parse_gin
+from adl_tf.models.registry import find_builder
 from adl_tf.settings import (
     Count,
     Name,
@@ -110,8 +111,9 @@ def test_misspelt_macros_are_refused(tmp_path):
     parse_gin([str(own)], ["SearchSpace.num_layers = 3"])  # Its macro is not needed any more.
 
 
-def test_imports_of_gin_files_can_be_refused(tmp_path):
+def test_imports_of_gin_files_can_be_refused(tmp_path, monkeypatch):
     """Of included files too, and before anything is run."""
+    monkeypatch.setenv(NO_IMPORTS, "1")  # So that it is unset afterwards.
     inner, outer, mark = (tmp_path / name for name in ("inner.gin", "outer.gin", "ran"))
     (tmp_path / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()\n")
     for line in ("import evil", "  import evil", "from evil import x"):
@@ -121,4 +123,14 @@ def test_imports_of_gin_files_can_be_refused(tmp_path):
             with pytest.raises(ValueError, match="is not allowed with --nogin_imports"):
                 parse_gin(files, params, imports=False)
     assert not mark.exists()
+    sneaky = ("include  '{}'", "\tinclude '{}' # it's", 'include \\\n"{}"')
+    inner.write_text("import evil\n")
+    for form in sneaky:
+        outer.write_text(form.format(inner) + "\n")
+        with pytest.raises(ValueError, match="is not allowed with --nogin_imports"):
+            parse_gin([str(outer)], [], imports=False)
+    with pytest.raises(ValueError, match="evil.gin: no such file"):
+        parse_gin(["package.of/evil.gin"], [], imports=False)
+    with pytest.raises(ValueError, match="'evil:x' is not allowed"):
+        find_builder("evil:x")
     parse_gin(["camvid_search.gin"], [], imports=False)

@@ -170,7 +170,7 @@ def _crop_loader(reader, stream_seed, *, crop_size, **options):
 def _run_in_service(dataset, address, job):
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:  # TensorFlow would wait for it without a word.
-        socket.create_connection((host, int(port)), timeout=5).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise ValueError(
             f"train_stream.service = {address!r}: no tf.data service answers there ({error}); "

@@ -1,4 +1,4 @@
-"""A network's weights as one small file: float16, compressed."""
+"""A network's weights as one small file: float16 where that will do, compressed."""
 
 import zipfile
 from typing import Sequence
@@ -10,17 +10,13 @@ from adl_tf.files import replacing
 
 
 def write_compact(variables: Sequence[tf.Variable], path: str) -> None:
-    """Writes variables, in their order, as float16.
-
-    Raises:
-      ValueError: a value that float16 cannot hold.
-    """
+    """Writes variables, in their order, as float16, or float32 where that cannot hold a value."""
     arrays = {}
     for index, variable in enumerate(variables):
-        array = variable.numpy().astype(np.float16)
-        if not np.isfinite(array).all():
-            raise ValueError(f"{path}: {variable.name} has values that float16 cannot hold.")
-        arrays[f"{index:04d}"] = array
+        value = variable.numpy()
+        with np.errstate(over="ignore"):
+            half = value.astype(np.float16)
+        arrays[f"{index:04d}"] = half if np.isfinite(half).all() else value
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
 
@@ -35,7 +31,7 @@ def read_compact(variables: Sequence[tf.Variable], path: str) -> None:
         with np.load(path) as file:
             arrays = [file[name] for name in sorted(file.files)]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: damaged ({error}); install the package again.") from error
+        raise ValueError(f"{path}: damaged ({error}); restore it.") from error
     shapes = [tuple(variable.shape) for variable in variables]
     if [array.shape for array in arrays] != shapes:
         raise ValueError(f"{path}: weights of another network than the one beside it.")

@@ -23,7 +23,9 @@ def preset_dir(name: str) -> str:
       ValueError: no such preset.
     """
     if name not in preset_names():
-        raise ValueError(f"preset {name!r} is unknown; there are: {', '.join(preset_names())}.")
+        raise ValueError(
+            f"preset {name!r} is unknown; there are: {', '.join(preset_names()) or 'none'}."
+        )
     return os.path.join(FOLDER, name)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Union
 
 import tensorflow as tf
 
-from adl_tf.files import writing
+from adl_tf.configuration import NO_IMPORTS
 from adl_tf.model_directory import (
     BEST,
     CHECKPOINTS,
@@ -22,11 +22,13 @@ from adl_tf.model_directory import (
 from adl_tf.models.auto_deeplab import DecodedNetwork
 from adl_tf.models.baselines import DeepLabV3Plus
 from adl_tf.models.checkpoint_files import (
+    checkpoint_number,
     find_damage,
+    finish_writing,
     list_checkpoints,
     newest_checkpoint,
     remove_checkpoint,
-    remove_partial,
+    write_checkpoint,
 )
 from adl_tf.models.compact_weights import read_compact, write_compact
 from adl_tf.space.genotype import Genotype, load_genotype
@@ -70,6 +72,8 @@ def find_builder(name: str) -> Builder:
             f"network {name!r} is unknown; choose from {list(NETWORKS)}, or give your own class "
             "or function as 'module:name'."
         )
+    if NO_IMPORTS in os.environ:
+        raise ValueError(f"network {name!r} is not allowed with --nogin_imports.")
     try:
         return operator.attrgetter(path)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:
@@ -243,12 +247,11 @@ def save_weights(network: tf.keras.Model, model_dir: str, name: str) -> None:
     Beside those before, which are removed afterwards, so that a kill leaves one of the two whole.
     """
     folder = os.path.join(model_dir, name)
-    remove_partial(folder, WEIGHTS)
+    finish_writing(folder, WEIGHTS)
     before = list_checkpoints(folder, WEIGHTS)
-    number = 1 + max([int(path.rpartition("-")[2]) for path in before], default=0)
+    number = 1 + max(map(checkpoint_number, before), default=0)
     path = os.path.join(folder, f"{WEIGHTS}-{number}")
-    with writing(path):
-        tf.train.Checkpoint(network=network).write(path)
+    write_checkpoint(tf.train.Checkpoint(network=network), path)
     for other in before:
         remove_checkpoint(other)
 
@@ -299,13 +302,13 @@ def load_network(model_dir: str, checkpoint: str = BEST) -> tf.keras.Model:
       ValueError: the checkpoint is of another network.
     """
     description = read_network_description(model_dir)
+    network = build_network(description)
     compact = os.path.join(model_dir, COMPACT_WEIGHTS_FILE)
-    if checkpoint == BEST and os.path.exists(compact):
-        network = build_network(description)
+    trained = os.path.isdir(os.path.join(model_dir, BEST))
+    if checkpoint == BEST and os.path.exists(compact) and not trained:
         read_compact(_variables(network), compact)
         return network
-    path = find_weights(model_dir, checkpoint)
-    network = build_network(description)
+    path = find_weights(model_dir, checkpoint)  # Late, since a training may replace them.
     try:
         # `restore` would want a save counter, which `write` leaves out.
         status = tf.train.Checkpoint(network=network).read(path)

@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from adl_tf.configuration import say
 from adl_tf.files import write_text
-from adl_tf.model_directory import CONFIG_FILE, METRICS_FILE, claim_model_dir, read_json_lines
+from adl_tf.model_directory import (
+    CHECKPOINTS,
+    COMPACT_WEIGHTS_FILE,
+    CONFIG_FILE,
+    METRICS_FILE,
+    claim_model_dir,
+    read_json_lines,
+)
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.runs.phases import Phase
 from adl_tf.training.callbacks.progress_bar import ProgressBar
@@ -26,8 +33,10 @@ def claim(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
     Raises:
       ValueError: it holds another run.
     """
-    metrics = os.path.join(model_dir, METRICS_FILE)
-    begun = bool(list_checkpoints(model_dir)) or os.path.exists(metrics)
+    results = (METRICS_FILE, *CHECKPOINTS, COMPACT_WEIGHTS_FILE)
+    begun = bool(list_checkpoints(model_dir)) or any(
+        os.path.exists(os.path.join(model_dir, name)) for name in results
+    )
     for file, content in files.items():
         claim_model_dir(model_dir, file, content, begun)
 

@@ -124,7 +124,7 @@ def run_search(
             )
             validation = data.validation_stream(strategy.num_replicas_in_sync)
             _fit(model_dir, model, data, phases, validation, temperature, checkpointing)
-    return _report(model_dir, model, started, within(limit) if limit else most_probable)
+            return _report(model_dir, model, started, within(limit) if limit else most_probable)
 
 
 def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -> None:

@@ -1,6 +1,7 @@
 """A study: many trainings under one protocol, and the searches whose results they train."""
 
 import collections
+import functools
 import json
 import os
 import queue
@@ -16,7 +17,7 @@ import gin
 
 from adl_tf.configuration import say
 from adl_tf.evaluation.table import pooled_deviation
-from adl_tf.files import make_directory, write_text
+from adl_tf.files import LOCK_FILE, exclusive, make_directory, write_text
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     LOG_FILE,
@@ -67,7 +68,8 @@ def run_study(
         on both.
 
     Returns:
-      trainings, failed (numbers), members (the file), report (an HTML page of the study).
+      trainings (number), failed (what failed, a text each), members (the file), report (an HTML
+      page of the study).
 
     Raises:
       ValueError: two members of one name, or a study of other settings in the directory.
@@ -78,30 +80,47 @@ def run_study(
     if repeated:
         raise ValueError(f"run_study: more than one member is called {repeated[0]!r}.")
     path = os.path.join(study_dir, MEMBERS_FILE)
-    begun = os.path.exists(path)
-    claim_model_dir(study_dir, STUDY_FILE, {"training": list(training)}, begun)
-    trainings = [(member, seed) for seed in seeds for member in listed]
-    done = read_json_lines(path, key="training")
-    left = [(m, seed) for m, seed in trainings if training_name(m, seed) not in done]
-    failed, started = 0, time.time()
+    make_directory(study_dir)
+    with exclusive(study_dir):
+        begun = bool(set(os.listdir(study_dir)) - {STUDY_FILE, LOCK_FILE})
+        claim_model_dir(study_dir, STUDY_FILE, {"training": list(training)}, begun)
+        trainings = [(member, seed) for seed in seeds for member in listed]
+        done = read_json_lines(path, key="training")
+        left = [(m, seed) for m, seed in trainings if training_name(m, seed) not in done]
+        tasks = [
+            functools.partial(run_member, study_dir, member, seed, training, image_size)
+            for member, seed in left
+        ]
+        failed = _run_tasks(tasks, workers, path, len(trainings))
+        report = _write_report(study_dir, list(read_json_lines(path, key="training").values()))
+    return {"trainings": len(trainings), "failed": failed, "members": path, "report": report}
 
-    def task(member, seed):
-        return lambda: run_member(study_dir, member, seed, training, image_size)
 
-    for index, result in enumerate(run_side_by_side([task(m, s) for m, s in left], workers), 1):
+def _run_tasks(
+    tasks: Sequence[Callable[[], Dict[str, Any]]], workers: int, path: str, total: int
+) -> List[str]:
+    """Appends the line of each task to a file; returns what failed."""
+    _processes.begin()
+    started, failed = time.time(), []
+    for index, result in enumerate(run_side_by_side(tasks, workers), 1):
         try:
             line = result()
         except MemberFailure as error:
-            failed += 1
+            failed.append(str(error))
             say(f"failed, passed over: {error}")
             continue
         append_json_line(path, line)
-        minutes = (time.time() - started) / index * (len(left) - index) / 60
+        done = total - len(tasks) + index
+        minutes = (time.time() - started) / index * (len(tasks) - index) / 60
         say(
-            f"{line['training']}: mIoU {line['val_miou']:.3f}; {len(trainings) - len(left) + index}"
-            f" of {len(trainings)}, about {minutes:.0f} minutes left"
+            f"{line['training']}: mIoU {line['val_miou']:.3f}; {done} of {total}, about "
+            f"{minutes:.0f} minutes left"
         )
-    lines = list(read_json_lines(path, key="training").values())
+    return failed
+
+
+def _write_report(study_dir: str, lines: Sequence[Dict[str, Any]]) -> str:
+    """Writes the page of a study; returns its path."""
     report = os.path.join(study_dir, REPORT_FILE)
     if lines:
         scores = collections.defaultdict(list)
@@ -110,7 +129,7 @@ def run_study(
         command = shlex.join(["python", "-m", "adl_tf.study", *sys.argv[1:]])
         spread = pooled_deviation(scores.values())
         write_text(study_page(os.path.basename(study_dir), lines, command, spread), report)
-    return {"trainings": len(trainings), "failed": failed, "members": path, "report": report}
+    return report
 
 
 def run_side_by_side(
@@ -154,11 +173,18 @@ class _Processes:
     def __init__(self):
         self._lock = threading.Lock()
         self._running: Set[subprocess.Popen] = set()
+        self._ended = False
+
+    def begin(self) -> None:
+        """From here on processes may run."""
+        self._ended = False
 
     def run(self, command: Sequence[str], log: str) -> Tuple[int, str]:
         """Runs a command to its end: (status, what it printed); its messages go to a file."""
         with open(log, "a") as messages:
             with self._lock:
+                if self._ended:
+                    raise MemberFailure("the study was interrupted.")
                 process = subprocess.Popen(
                     command,
                     stdout=subprocess.PIPE,
@@ -170,12 +196,14 @@ class _Processes:
                 )
                 self._running.add(process)
             output, _ = process.communicate()
-        self._running.discard(process)
+        with self._lock:
+            self._running.discard(process)
         return process.returncode, output
 
     def terminate(self) -> None:
-        """Asks them to end; each saves where it is."""
+        """Asks them to end; each saves where it is. None begins afterwards."""
         with self._lock:
+            self._ended = True
             for process in self._running:
                 process.terminate()
 

@@ -75,12 +75,12 @@ def upright(content: bytes) -> bytes:
     """A photo as it is shown: turned as its Exif data say, which the server does not look at."""
     try:
         with Image.open(io.BytesIO(content)) as image:
-            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
                 buffer = io.BytesIO()
                 ImageOps.exif_transpose(image).convert("RGB").save(buffer, "PNG")
                 return buffer.getvalue()
-    except (OSError, SyntaxError, ValueError):
-        pass  # Not an image: the server says so.
+    except Exception:
+        pass  # Not an image, or a damaged one: the server says so.
     return content
 
 

@@ -4,19 +4,23 @@ import math
 import os
 import signal
 import threading
-from typing import Iterator, List, Sequence
+from typing import Dict, Iterator, List, Sequence
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from adl_tf.configuration import Interrupted
-from adl_tf.files import write_text, writing
+from adl_tf.files import write_text
+from adl_tf.interrupts import INTERRUPTS
 from adl_tf.models.checkpoint_files import (
+    checkpoint_number,
+    finish_writing,
     list_checkpoints,
     newest_checkpoint,
     remove_checkpoint,
-    remove_partial,
+    split_by_damage,
+    write_checkpoint,
 )
 
 # A checkpoint that was written so few steps before a loss that is not finite was too late.
@@ -69,6 +73,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
         self._metrics = [v for metric in metrics for v in metric.variables]
         self._restored_metrics: List[np.ndarray] = []
         self._checkpoint = tf.train.Checkpoint(**tracked, metrics=self._metrics, **self._counters)
+        self._damaged: Dict[str, str] = {}
         self._stop = False
         self._handlers = {}
 
@@ -91,12 +96,17 @@ class Checkpointing(tf.keras.callbacks.Callback):
         Raises:
           ValueError: it does not fit what is tracked, or none of them can be read.
         """
-        remove_partial(self._model_dir)
+        finish_writing(self._model_dir)
         newest = newest_checkpoint(self._model_dir)
         if newest is None:
             return False
+        _, self._damaged = split_by_damage(self._model_dir)
+        checkpoint = self._checkpoint
+        names = tf.train.load_checkpoint(newest).get_variable_to_shape_map()
+        if not any(name.startswith("metrics/") for name in names):  # Of an earlier version.
+            checkpoint = tf.train.Checkpoint(**self._tracked, **self._counters)
         try:
-            self._checkpoint.read(newest).assert_existing_objects_matched()
+            checkpoint.read(newest).assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             raise ValueError(
                 f"checkpoint {newest} does not fit this configuration "
@@ -115,17 +125,23 @@ class Checkpointing(tf.keras.callbacks.Callback):
         """
         self.check_finite()
         path = os.path.join(self._model_dir, f"{_NAME}-{self._done}")
-        with writing(path):
-            self._checkpoint.write(path)
-        paths = list_checkpoints(self._model_dir)
-        paths = paths[paths.index(path) :]  # Any newer ones are damaged.
-        removed = superfluous([_number(path) for path in paths])
-        kept = [path for path in reversed(paths) if _number(path) not in removed]
+        write_checkpoint(self._checkpoint, path)
+        self._damaged.pop(path, None)
+        for damaged in [d for d in self._damaged if checkpoint_number(d) < self._done]:
+            del self._damaged[damaged]
+            remove_checkpoint(damaged)
+        paths = self._whole()
+        removed = superfluous([checkpoint_number(path) for path in paths])
+        kept = [path for path in reversed(paths) if checkpoint_number(path) not in removed]
         # For TensorFlow's own tools; their function to write it is deprecated.
         state = tf.compat.v1.train.generate_checkpoint_state_proto(self._model_dir, path, kept)
         write_text(str(state), os.path.join(self._model_dir, "checkpoint"))
         for number in removed:
             remove_checkpoint(os.path.join(self._model_dir, f"{_NAME}-{number}"))
+
+    def _whole(self) -> List[str]:
+        """Paths of the checkpoints that are not damaged, the newest first."""
+        return [p for p in list_checkpoints(self._model_dir) if p not in self._damaged]
 
     def check_finite(self) -> None:
         """Raises ValueError if the state has values that are not finite, see `diverged`."""
@@ -139,7 +155,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
         Removes checkpoints that were written so few steps before that they lead there again, even
         at a lower rate; not the last one, unless the run has only begun.
         """
-        numbers = [_number(path) for path in list_checkpoints(self._model_dir)]
+        numbers = [checkpoint_number(path) for path in self._whole()]
         late = [number for number in numbers if self._done - number <= TOO_LATE]
         if late == numbers and numbers and numbers[-1] > TOO_LATE:
             late = late[:-1]
@@ -172,13 +188,17 @@ class Checkpointing(tf.keras.callbacks.Callback):
             logging.warning("stopping after this step (interrupt again to stop at once)")
 
         self._handlers = {
-            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, stop)
+            for number in INTERRUPTS
+            if signal.getsignal(number) is not signal.SIG_IGN
         }
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        if self._stop and kind is None:  # It came after the last checkpoint.
+            raise Interrupted("The same command resumes from here.")
 
     def on_epoch_begin(self, epoch, logs=None):
         # `fit` has just reset them.
@@ -243,7 +263,3 @@ def superfluous(numbers: Sequence[int]) -> List[int]:
     old = [number for number in others if newest - number > TOO_LATE]
     young = [number for number in others if newest - number <= TOO_LATE]
     return old[1:] + young[:-1]
-
-
-def _number(path: str) -> int:
-    return int(path.rpartition("-")[2])

@@ -14,7 +14,7 @@ from adl_tf.serving import rest_client
 from adl_tf.visualization.confusion import draw_confusion
 from adl_tf.visualization.figure import figure_to_image
 from data_prep import convert_folder
-from data_prep.errors import ConversionError
+from data_prep.errors import BadExample, ConversionError
 from data_prep.images import read_image, read_label, read_pixels, upright
 from data_prep.run import run_conversion
 
@@ -59,6 +59,22 @@ def test_masks_are_turned_like_photos(tmp_path, orientation):
         shown = np.asarray(ImageOps.exif_transpose(image))
     np.testing.assert_array_equal(read_label(str(path)), shown)
     counts.add("photos and inputs", "mask orientation", 1)
+
+
+def test_damaged_photos_are_bad_examples(tmp_path):
+    """Cut ones, and those whose Exif data are damaged."""
+    for form in ("PNG", "JPEG"):
+        content = photo(6, form=form)
+        path = tmp_path / f"photo.{form}"
+        for end in range(20, len(content) - 20, len(content) // 7):
+            path.write_bytes(content[:end])
+            with pytest.raises(BadExample):
+                read_image(str(path))
+            upright(content[:end])
+            rest_client.upright(content[:end])
+        broken = content.replace(b"MM\x00*", b"XX\x00\x01").replace(b"II*\x00", b"XX\x01\x00")
+        assert upright(broken) == rest_client.upright(broken) == broken
+        counts.add("photos and inputs", "damaged", 8)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", photo(6)[:60]])

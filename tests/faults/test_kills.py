@@ -81,7 +81,12 @@ def kill_everywhere(module, arguments, model_dir, every, check):
 
 
 @pytest.mark.parametrize(
-    "module, command", [("adl_tf.train", commands.train), ("adl_tf.search", commands.search)]
+    "module, command",
+    [
+        ("adl_tf.train", commands.train),
+        ("adl_tf.search", commands.search),
+        ("adl_tf.search", commands.sampled_search),
+    ],
 )
 def test_runs_end_with_the_same_bits(module, command, streets, tmp_path, request):
     def result(directory, outcome):

@@ -66,7 +66,7 @@ def test_each_member_is_trained_once_with_each_seed(programs, tmp_path):
     members = [Member("a", GENOTYPE), Member("b", GENOTYPE, filter_multiplier=2)]
     failing.add("b/seed_0")
     result = run(tmp_path, *members, seeds=(0, 1))
-    assert (result["trainings"], result["failed"]) == (4, 1)
+    assert (result["trainings"], len(result["failed"])) == (4, 1)
     order = ["a/seed_0", "b/seed_0", "a/seed_1", "b/seed_1"]
     assert [name for _, name, _ in calls] == order
     _, _, arguments = calls[3]
@@ -76,7 +76,7 @@ def test_each_member_is_trained_once_with_each_seed(programs, tmp_path):
     # The same command tries what failed, and nothing else.
     failing.clear()
     del calls[:]
-    assert run(tmp_path, *members, seeds=(0, 1))["failed"] == 0
+    assert run(tmp_path, *members, seeds=(0, 1))["failed"] == []
     assert [name for _, name, _ in calls] == ["b/seed_0"]
     assert sorted(line["training"] for line in lines(tmp_path)) == sorted(order)
 
@@ -94,7 +94,7 @@ def test_several_at_a_time(programs, tmp_path):
     members = [Member(name, GENOTYPE) for name in "abc"]
     failing.add("b/seed_0")
     result = run(tmp_path, *members, seeds=(0, 1), workers=4)
-    assert (result["trainings"], result["failed"]) == (6, 1)
+    assert (result["trainings"], len(result["failed"])) == (6, 1)
     assert len(calls) == 6
     names = {line["training"] for line in lines(tmp_path)}
     assert names == {"a/seed_0", "c/seed_0", "a/seed_1", "b/seed_1", "c/seed_1"}
