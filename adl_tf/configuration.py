@@ -62,9 +62,8 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str], imports: bool
         set but not used, or an import that is not allowed.
     """
     if not imports:
-        os.environ[NO_IMPORTS] = (
-            "1"  # For networks given as "module:name", and the runs of studies.
-        )
+        # For networks given as "module:name", and the runs of studies.
+        os.environ[NO_IMPORTS] = "1"
     text = "\n".join([*_texts(gin_files, set()), *gin_params])
     found = re.search(r"^[ \t\f]*(?:import|from)\b.*", text, re.MULTILINE)
     if found and NO_IMPORTS in os.environ:
