@@ -79,6 +79,7 @@ def checked(function: Callable, name: str = "") -> Callable:
                 check(f"{name}.{argument}", value, types(function)[argument])
         return function(*args, **kwargs)
 
+    run.__signature__ = signature  # Where gin looks for names and defaults.
     return run
 
 

@@ -1,5 +1,6 @@
 """Programs as real processes, for the tests that stop and kill them."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ def start_and_signal(arguments, cwd, model_dir, checkpoint, number):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell starts what it puts into the background with SIGINT ignored, pytest included.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     for _ in range(3000):
         saved = tf.train.latest_checkpoint(model_dir)

@@ -89,7 +89,7 @@ def test_scores_the_network_on_the_data_of_its_training(dataset, model_dir):
     assert np.sum(content["confusion_matrix"]) == IMAGES * HEIGHT * WIDTH
     assert content["miou"] == result["miou"]
     assert {path.name for path in output.iterdir()} == {
-        *("evaluation.json", "index.html", "confusion.png", "worst.png"),
+        *(".lock", "evaluation.json", "index.html", "confusion.png", "worst.png"),
     }
     for picture in ("confusion.png", "worst.png"):
         assert min(Image.open(output / picture).size) > 100
@@ -112,7 +112,7 @@ def test_every_option_at_once(dataset, model_dir, tmp_path):
     assert path.name == "street_train_00000.png"
     assert Image.open(path).size == (WIDTH, HEIGHT)
     files = {path.name for path in (tmp_path / "out").iterdir()}
-    assert files == {"evaluation.json", "index.html", "confusion.png"}
+    assert files == {".lock", "evaluation.json", "index.html", "confusion.png"}
 
 
 def test_bad_input_is_one_line(model_dir, tmp_path):

@@ -121,7 +121,7 @@ def test_resumes_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
         (["DATASET_DIR = '/no/such/folder'"], "/no/such/folder: no such data set directory"),
         (["BATCH_SIZE = 100", "run_search.steps_per_epoch = None"], "lower BATCH_SIZE"),
         (["SearchSpace.ops = ['conv_9x9']"], "unknown ops"),
-        (["BATCH_SIZE = 0"], "batch_size = 0: it must be a positive integer"),
+        (["BATCH_SIZE = 0"], "batch_size = 0: input should be greater"),
         (["RunData.val_split = 'dev'"], "no split 'dev'"),
     ],
 )

@@ -165,10 +165,10 @@ def small_run(folder, model_dir, **changes):
         ({"genotype": None}, "a decoded network needs a genotype"),
         ({"network": "unet"}, "network 'unet' is unknown; choose from"),
         ({"precision": "int8"}, "precision 'int8': choose from"),
-        ({"batch_size": 0}, "batch_size = 0: it must be a positive integer"),
-        ({"steps": 0}, "steps = 0: it must be a positive integer"),
-        ({"checkpoint_steps": 0}, "checkpoint_steps = 0: it must be a positive integer"),
-        ({"crop_size": "33"}, "crop size '33' is invalid"),
+        ({"batch_size": 0}, "batch_size = 0: input should be greater"),
+        ({"steps": 0}, "steps = 0: input should be greater"),
+        ({"checkpoint_steps": 0}, "checkpoint_steps = 0: input should be greater"),
+        ({"crop_size": "33"}, "crop_size = '33': input should be"),
         ({"batch_size": 100}, "do not fill a batch of 100; lower BATCH_SIZE"),
         ({"dataset_dir": "/no/such/folder"}, "/no/such/folder: no such data set directory"),
         ({"train_split": "trainaug"}, "no split 'trainaug'"),
@@ -198,7 +198,10 @@ def test_illegal_genotypes_and_other_runs_are_one_line_of_the_program(folder, tm
         str(other),
         SCHEDULE_FILE,
         {"seed": 0, "batch_size": 4, "steps_per_epoch": 1, "examples": 12},
+        begun=False,
     )
+    for begun in (other, tmp_path):  # Otherwise there is nothing to lose.
+        (begun / "metrics.jsonl").write_text("")
     with pytest.raises(ValueError, match=r"different schedule.json \(batch_size 4 -> 2\)"):
         small_run(folder, other)
     write_network_description(

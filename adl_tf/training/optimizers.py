@@ -50,7 +50,7 @@ def architecture_optimizer(
 @configurable
 def training_optimizer(
     total_steps: Count,
-    initial_rate: Positive = 0.05,
+    initial_rate: NotNegative = 0.05,
     power: NotNegative = 0.9,
     momentum: PartialShare = 0.9,
     average_decay: Optional[PartialShare] = None,

@@ -151,14 +151,14 @@ def test_first_images_only(records, tmp_path):
     result = evaluate_network(str(tmp_path), dataset_dir=records, max_images=2)
     assert result["images"] == 2
     files = {path.name for path in (tmp_path / "evaluation").iterdir()}
-    assert files == {"evaluation.json", "index.html", "confusion.png", "worst.png"}
+    assert files == {".lock", "evaluation.json", "index.html", "confusion.png", "worst.png"}
     # Another one in its place leaves nothing of it; sides of squares, as gin may give them.
     result = evaluate_network(
         str(tmp_path), dataset_dir=records, max_images=1, num_pictures=0, crop_size=33, stride=20
     )
     assert result["crop_size"] == (33, 33)
     files = {path.name for path in (tmp_path / "evaluation").iterdir()}
-    assert files == {"evaluation.json", "index.html", "confusion.png"}
+    assert files == {".lock", "evaluation.json", "index.html", "confusion.png"}
 
 
 @pytest.mark.parametrize(

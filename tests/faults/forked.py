@@ -1,31 +1,23 @@
 """Programs as forked processes, which break where a test says.
 
-TensorFlow is imported once; each case forks from there, so that it costs a second or two. The
-parent must not run an op of TensorFlow: its threads would be missing in the children.
+A process of its own imports TensorFlow once, and never runs an op of it, whose threads would be
+missing in its children; each case forks from there, so that it costs a second or two.
 """
 
+import atexit
+import builtins
 import concurrent.futures
+import functools
 import json
 import os
 import resource
 import runpy
+import shutil
 import signal
+import subprocess
 import sys
 import traceback
 from typing import List, NamedTuple, Optional, Sequence
-
-import adl_tf.runs.search_method  # noqa: F401  Import once what the programs need.
-import adl_tf.runs.training_run  # noqa: F401
-
-# isort: split
-import builtins
-import shutil
-
-import tensorflow as tf
-
-import adl_tf.evaluation.network_evaluation  # noqa: F401
-import adl_tf.serving.export  # noqa: F401
-import adl_tf.serving.prediction  # noqa: F401
 
 TIME_LIMIT = 120  # Seconds; none of the cases needs a tenth of it.
 
@@ -79,6 +71,44 @@ def run(
       largest_file: in bytes; larger ones fail as on a full device.
       cwd: where it starts.
     """
+    request = {
+        "module": module,
+        "arguments": list(arguments),
+        "kill_at": kill_at,
+        "largest_file": largest_file,
+        "cwd": cwd,
+    }
+    server = _server()
+    server.stdin.write(json.dumps(request) + "\n")
+    server.stdin.flush()
+    return Outcome(*json.loads(server.stdout.readline()))
+
+
+@functools.cache
+def _server() -> subprocess.Popen:
+    """The process that forks: pytest itself may have run ops of TensorFlow."""
+    server = subprocess.Popen(
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(server.stdin.close)
+    return server
+
+
+def _serve() -> None:
+    """Answers requests until there are no more."""
+    import adl_tf.runs.search_method  # noqa: F401  What the programs need.
+    import adl_tf.runs.training_run  # noqa: F401
+
+    # isort: split
+    import adl_tf.evaluation.network_evaluation
+    import adl_tf.serving.export
+    import adl_tf.serving.prediction  # noqa: F401
+
+    for line in sys.stdin:
+        print(json.dumps(_run(**json.loads(line))), flush=True)
+
+
+def _run(module, arguments, kill_at, largest_file, cwd):
     pipes = [os.pipe() for _ in range(3)]  # Files would be too large for `largest_file`, too.
     child = os.fork()
     if not child:
@@ -131,6 +161,8 @@ def _watch(kill_at: Optional[int], handle: int) -> None:
     """Logs every change to files, and kills the process at one of them."""
     count = [0]
 
+    import tensorflow as tf
+
     def point(text):
         os.write(handle, f"{text}\n".encode())
         if count[0] == kill_at:
@@ -163,3 +195,7 @@ def _watch(kill_at: Optional[int], handle: int) -> None:
         return original(file, mode, *args, **kwargs)
 
     builtins.open = watched_open
+
+
+if __name__ == "__main__":
+    _serve()

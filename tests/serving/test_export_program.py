@@ -44,7 +44,7 @@ def test_export_then_predict(model_dir, network, tmp_path):
     results = tmp_path / "results"
     predict = ("adl_tf.predict", f"--export_dir={output}", f"--output_dir={results}")
     result = run(*predict, str(folder))
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 1, result.stderr  # Some images failed.
     summary = json.loads(result.stdout.splitlines()[-1])
     assert summary["images"] == 1
     failed = ["broken.jpg", "cut.jpg", "folder.png"]

@@ -17,6 +17,14 @@ from adl_tf.training.checkpointing import (
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+@pytest.fixture(autouse=True)
+def handled():
+    """Signals are not ignored, as those of pytest in the background of a shell are."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def make_checkpointing(directory, **tracked):
     checkpointing = Checkpointing(str(directory), steps_per_epoch=5, every_steps=2, **tracked)
     checkpointing.set_params({"steps": 5})
