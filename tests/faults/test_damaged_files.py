@@ -13,7 +13,7 @@ import forked
 import pytest
 
 # Every how many of the cases the short suite runs.
-SHORT = 12
+SHORT = 40
 
 
 def cut(content):

@@ -17,7 +17,7 @@ import tensorflow as tf
 from adl_tf.models.checkpoint_files import newest_checkpoint
 
 # Every how many of the changes of a program it is killed in the short suite, and in the whole one.
-SHORT, WHOLE = 25, 2
+SHORT, WHOLE = 40, 2
 
 
 def step(config):

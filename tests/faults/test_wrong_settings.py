@@ -13,13 +13,16 @@ import gin
 import pydantic
 import pytest
 
+import adl_tf.evaluation.network_evaluation  # noqa: F401  Whose settings are tested.
+import adl_tf.runs.search_method  # noqa: F401
+import adl_tf.runs.training_run  # noqa: F401
 from adl_tf.settings import types
 
 VALUES = ("x", 5, -1, 0, 2.5, 1e9, None, (1, 2, 3), "", float("nan"))
 # Of each binding, in the whole suite.
 EACH = 3
 # Every how many of the cases the short suite runs.
-SHORT = 25
+SHORT = 30
 
 
 def operative_bindings(config):
