@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Union
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 from PIL import Image
 from tqdm import tqdm
 
@@ -127,6 +128,8 @@ def load_export(export_dir: str) -> Segmenter:
       ValueError: another kind of SavedModel, or an export of a fixed batch.
     """
     export_dir = find_export(export_dir)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.FATAL)  # TensorFlow logs tracebacks of what it can do without.
     try:
         served = tf.saved_model.load(export_dir)
         inputs = served.signatures["serving_default"].structured_input_signature[1]
@@ -134,6 +137,8 @@ def load_export(export_dir: str) -> Segmenter:
     except Exception as error:  # Damaged files raise errors of many types.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{export_dir}: not an export of adl_tf.export ({reason}).") from error
+    finally:
+        logging.set_verbosity(verbosity)
     batch_size = inputs["image_bytes"].shape[0]
     if batch_size not in (None, 1):
         raise ValueError(
