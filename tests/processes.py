@@ -15,17 +15,22 @@ def run(arguments, cwd):
     )
 
 
-def start_and_signal(arguments, cwd, model_dir, checkpoint, number):
-    """Sends a signal as soon as a checkpoint at or after a step exists; returns the status."""
-    process = subprocess.Popen(
+def start(arguments, cwd):
+    """Starts Python with arguments, its output in pipes."""
+    return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=cwd,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         # A shell starts what it puts into the background with SIGINT ignored, pytest included.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+
+
+def start_and_signal(arguments, cwd, model_dir, checkpoint, number):
+    """Sends a signal as soon as a checkpoint at or after a step exists; returns the status."""
+    process = start(arguments, cwd)
     for _ in range(3000):
         saved = tf.train.latest_checkpoint(model_dir)
         if saved and int(saved.rpartition("-")[2]) >= checkpoint:

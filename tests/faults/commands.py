@@ -7,80 +7,61 @@ def _flags(bindings) -> List[str]:
     return [f"--gin_param={binding}" for binding in bindings]
 
 
+def _run(config: str, streets: str, model_dir: str, bindings) -> List[str]:
+    """Arguments of a run on the records, small enough for a second or two."""
+    common = (
+        f"DATASET_DIR = {streets!r}",
+        "CROP_SIZE = 33",
+        "BATCH_SIZE = 2",
+        "RunData.deterministic = True",
+    )
+    return [f"--gin_file={config}", f"--model_dir={model_dir}", *_flags((*common, *bindings))]
+
+
 def train(streets: str, model_dir: str, *bindings: str) -> List[str]:
     """Arguments of a training of the tiny network: 6 steps, 3 validations."""
-    return [
-        "--gin_file=train.gin",
-        f"--model_dir={model_dir}",
-        *_flags(
-            (
-                f"DATASET_DIR = {streets!r}",
-                "CROP_SIZE = 33",
-                "BATCH_SIZE = 2",
-                "STEPS = 6",
-                "RunNetwork.network = 'tiny:tiny_network'",
-                "RunData.deterministic = True",
-                "run_training.validate_every = 2",
-                "run_training.checkpoint_steps = 1",
-                *bindings,
-            )
-        ),
-    ]
+    own = (
+        "STEPS = 6",
+        "RunNetwork.network = 'tiny:tiny_network'",
+        "run_training.validate_every = 2",
+        "run_training.checkpoint_steps = 1",
+    )
+    return _run("train.gin", streets, model_dir, (*own, *bindings))
 
 
 def search(streets: str, model_dir: str, *bindings: str) -> List[str]:
     """Arguments of a search in a tiny supernet: 2 epochs of 2 steps."""
-    return [
-        "--gin_file=camvid_search.gin",
-        f"--model_dir={model_dir}",
-        *_flags(
-            (
-                f"DATASET_DIR = {streets!r}",
-                "CROP_SIZE = 33",
-                "BATCH_SIZE = 2",
-                "EPOCHS = 2",
-                "ARCH_START_EPOCH = 1",
-                "NUM_LAYERS = 2",
-                "NUM_BLOCKS = 1",
-                "FILTER_MULTIPLIER = 2",
-                "SearchSpace.ops = ('none', 'skip_connect', 'max_pool_3x3')",
-                "SearchSpace.num_levels = 2",
-                "SearchSpace.stem = (4, 4, 4)",
-                "RunData.deterministic = True",
-                "run_search.steps_per_epoch = 2",
-                "run_search.checkpoint_steps = 1",
-                *bindings,
-            )
-        ),
-    ]
+    own = (
+        "EPOCHS = 2",
+        "ARCH_START_EPOCH = 1",
+        "NUM_LAYERS = 2",
+        "NUM_BLOCKS = 1",
+        "FILTER_MULTIPLIER = 2",
+        "SearchSpace.ops = ('none', 'skip_connect', 'max_pool_3x3')",
+        "SearchSpace.num_levels = 2",
+        "SearchSpace.stem = (4, 4, 4)",
+        "run_search.steps_per_epoch = 2",
+        "run_search.checkpoint_steps = 1",
+    )
+    return _run("camvid_search.gin", streets, model_dir, (*own, *bindings))
 
 
 def sampled_search(streets: str, model_dir: str, *bindings: str) -> List[str]:
     """Arguments of a search by sampled paths: 4 steps, 4 candidates."""
-    return [
-        "--gin_file=study_sampled_search.gin",
-        f"--model_dir={model_dir}",
-        *_flags(
-            (
-                f"DATASET_DIR = {streets!r}",
-                "CROP_SIZE = 33",
-                "BATCH_SIZE = 2",
-                "STEPS = 4",
-                "CANDIDATES = 4",
-                "NUM_LAYERS = 2",
-                "NUM_BLOCKS = 1",
-                "FILTER_MULTIPLIER = 2",
-                "SearchSpace.ops = ('skip_connect', 'max_pool_3x3')",
-                "SearchSpace.num_levels = 2",
-                "RunData.deterministic = True",
-                "run_sampled_search.budget = None",
-                "run_sampled_search.checkpoint_steps = 2",
-                "Ranker.batches = 2",
-                "Ranker.calibration_batches = 1",
-                *bindings,
-            )
-        ),
-    ]
+    own = (
+        "STEPS = 4",
+        "CANDIDATES = 4",
+        "NUM_LAYERS = 2",
+        "NUM_BLOCKS = 1",
+        "FILTER_MULTIPLIER = 2",
+        "SearchSpace.ops = ('skip_connect', 'max_pool_3x3')",
+        "SearchSpace.num_levels = 2",
+        "run_sampled_search.budget = None",
+        "run_sampled_search.checkpoint_steps = 2",
+        "Ranker.batches = 2",
+        "Ranker.calibration_batches = 1",
+    )
+    return _run("study_sampled_search.gin", streets, model_dir, (*own, *bindings))
 
 
 def evaluate(model_dir: str, *bindings: str) -> List[str]:

@@ -2,24 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import counts
 import pytest
-
-
-def start(arguments, cwd):
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell starts what it puts into the background with SIGINT ignored, pytest included.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+from processes import start
 
 
 def wait_for(condition, process):
