@@ -277,8 +277,14 @@ def _find_genotype(
     if not member.search:
         return member.genotype, None
     search_dir = os.path.join(directory, "search")
-    search = _run("search", _settings(member.search, member.search_seed), search_dir)
-    return load_genotype(os.path.join(search_dir, GENOTYPE_FILE)), search
+    settings = _settings(member.search, member.search_seed)
+    search = _run("search", settings, search_dir)
+    file = os.path.join(search_dir, GENOTYPE_FILE)
+    if member.decode:
+        file = os.path.join(directory, GENOTYPE_FILE)
+        decoded = _run("decode", [*settings, *member.decode, f"--output={file}"], search_dir)
+        search = {**search, "decode": decoded}
+    return load_genotype(file), search
 
 
 def _settings(settings: Sequence[str], seed: int) -> List[str]:

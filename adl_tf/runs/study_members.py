@@ -1,6 +1,6 @@
 """What a study compares: genotypes and networks to train, and searches to run first."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Member(NamedTuple):
       width: factor of the filters of a baseline's backbone.
       search: gin files of the search that finds the genotype; empty for none.
       search_seed: of that search.
+      decode: flags of `adl_tf.decode`, for what is not decoded as the search does by itself.
     """
 
     name: str
@@ -33,13 +34,7 @@ class Member(NamedTuple):
     width: float = 1.0
     search: Sequence[str] = ()
     search_seed: int = 0
-
-    def to_dict(self) -> Dict[str, Any]:
-        """What makes the member what it is, as JSON holds it."""
-        fields = {**self._asdict(), "search": list(self.search)}
-        if self.genotype is not None:
-            fields["genotype"] = self.genotype.to_dict()
-        return {key: value for key, value in fields.items() if value not in (None, [])}
+    decode: Sequence[str] = ()
 
 
 @configurable
@@ -126,6 +121,19 @@ def baseline_members(widths: Dict[Name, Positive]) -> List[Member]:
 
 
 @configurable
-def search_members(name: Name, gin_files: Sequence[Name], seeds: Sequence[Number]) -> List[Member]:
-    """Searches, each followed by the training of what it found."""
-    return [Member(f"{name}_{seed}", search=tuple(gin_files), search_seed=seed) for seed in seeds]
+def search_members(
+    name: Name, gin_files: Sequence[Name], seeds: Sequence[Number], decode: Sequence[Name] = ()
+) -> List[Member]:
+    """Searches, each followed by the training of what it found.
+
+    Args:
+      name: start of the members' names; the seed follows.
+      gin_files: gin files, and bindings such as "STEPS = 500", of the searches.
+      seeds: of the searches.
+      decode: flags of `adl_tf.decode`, such as "--selection=perturbation", for what is not decoded
+        as the search does by itself.
+    """
+    return [
+        Member(f"{name}_{seed}", search=tuple(gin_files), search_seed=seed, decode=tuple(decode))
+        for seed in seeds
+    ]

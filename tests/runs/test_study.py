@@ -37,8 +37,10 @@ def programs(monkeypatch):
         if name in failing:
             raise study.MemberFailure(f"{program} in {model_dir} ended with status 1.")
         os.makedirs(model_dir, exist_ok=True)
-        if program == "search":
-            with open(os.path.join(model_dir, "genotype.json"), "w") as file:
+        outputs = [a[len("--output=") :] for a in arguments if a.startswith("--output=")]
+        if program == "search" or outputs:
+            (path,) = outputs or [os.path.join(model_dir, "genotype.json")]
+            with open(path, "w") as file:
                 json.dump(GENOTYPE.to_dict(), file)
         else:
             (file,) = [a[len("--genotype=") :] for a in arguments if a.startswith("--genotype=")]
@@ -150,6 +152,18 @@ def test_a_search_comes_before_the_training_of_what_it_finds(programs, tmp_path)
     (file,) = [a[len("--genotype=") :] for a in training if a.startswith("--genotype=")]
     assert load_genotype(file) == GENOTYPE
     assert lines(tmp_path)[0]["search"]["val_miou"] == 0.25
+
+
+def test_a_search_that_is_decoded_in_another_way(programs, tmp_path):
+    calls, _ = programs
+    (member,) = search_members("other", ["search.gin"], [3], ["--selection=perturbation"])
+    run(tmp_path, member)
+    (_, name, searching), (decode, decoded, arguments), (_, _, training) = calls
+    assert (decode, decoded) == ("decode", name) and arguments[: len(searching)] == searching
+    *_, selection, output = arguments
+    assert output.startswith("--output=")
+    assert selection == "--selection=perturbation"
+    assert lines(tmp_path)[0]["search"]["decode"]["val_miou"] == 0.25
 
 
 def test_what_cannot_be_one_study(programs, tmp_path):
