@@ -63,6 +63,7 @@ setup(
         "test": [
             "pytest>=7.4,<10",
             "pytest-xdist>=3.5,<4",
+            "hypothesis>=6.90,<7",
             "ruff>=0.6,<1",
             "import-linter>=2,<3",
             "cityscapesscripts>=2.2.4,<3",

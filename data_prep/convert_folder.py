@@ -20,10 +20,8 @@ from data_prep import program
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item
-from data_prep.images import map_ids, read_image, read_label
+from data_prep.images import IMAGE_SUFFIXES, map_ids, read_image, read_label
 from data_prep.listing import list_pairs
-
-_IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm")
 
 
 def plan(
@@ -88,7 +86,7 @@ def convert(item: Item, mask_values: Tuple[int, ...] = ()) -> Example:
 def _list_pairs(input_dir, split):
     images = os.path.join(input_dir, "images", split)
     masks = os.path.join(input_dir, "masks", split)
-    return list_pairs(images, masks, _IMAGES)
+    return list_pairs(images, masks, IMAGE_SUFFIXES)
 
 
 def _read_classes(path):

@@ -12,6 +12,9 @@ from PIL import ExifTags, Image, ImageOps
 from data_prep.errors import BadExample
 
 _STORED_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
+# Of files that are looked for in folders; what they are, their content says.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".webp")
+_LARGEST = 2**16 - 1  # Of 16 bits.
 
 
 def is_turned(image: Image.Image) -> bool:
@@ -27,15 +30,33 @@ def as_shown(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if is_turned(image) else image
 
 
-def upright(content: bytes) -> bytes:
-    """An image file as it is shown: itself, or its pixels turned as its Exif data say, as PNG.
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """The pixels of an image as it is shown, uint8 [H, W, 3].
 
-    TensorFlow decodes pixels as they are stored. What is no image is left to whoever decodes it.
+    Of 16 bits the upper eight are taken, as by TensorFlow's decoder; transparency is dropped.
+
+    Raises:
+      ValueError: more than 16 bits, or floating-point pixels.
+    """
+    image = as_shown(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        if image.mode == "F" or values.min() < 0 or values.max() > _LARGEST:
+            raise ValueError("pixels of more than 16 bits or of floating point; store 8 or 16 bits")
+        return np.repeat((values >> 8).astype(np.uint8)[..., np.newaxis], 3, axis=-1)
+    return np.asarray(image.convert("RGB"))
+
+
+def decodable(content: bytes) -> bytes:
+    """An image file that TensorFlow decodes to what is shown.
+
+    A JPEG or PNG that is not turned stays as it is, any other becomes PNG. What is no image, or
+    damaged, is left to whoever decodes it.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            if is_turned(image):
-                content = encode_png(np.asarray(as_shown(image).convert("RGB")))
+            if image.format not in _STORED_FORMATS or is_turned(image):
+                content = encode_png(to_rgb(image))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         pass
     return content
@@ -59,8 +80,7 @@ def read_image(path: str) -> Tuple[bytes, str, Tuple[int, int]]:
             image.draft("RGB", (1, 1))  # Still reads a JPEG to its end, but far faster.
             _decode(image, path)
             return content, _STORED_FORMATS[image.format], size
-        _decode(image, path)
-        pixels = np.asarray(as_shown(image).convert("RGB"))
+        pixels = _to_rgb(image, path)
         return encode_png(pixels), "png", pixels.shape[:2]
 
 
@@ -71,8 +91,7 @@ def read_pixels(path: str) -> np.ndarray:
       BadExample: as `read_image`.
     """
     with _open(_read(path, "image"), path) as image:
-        _decode(image, path)
-        return np.asarray(as_shown(image).convert("RGB"))
+        return _to_rgb(image, path)
 
 
 def read_label(path: str) -> np.ndarray:
@@ -153,3 +172,12 @@ def _decode(image, path):
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadExample(path, f"does not decode ({error})", "download it again") from None
+
+
+def _to_rgb(image, path):
+    _decode(image, path)
+    try:
+        return to_rgb(image)
+    except ValueError as error:
+        reason, fix = str(error).split("; ")
+        raise BadExample(path, reason, fix) from None

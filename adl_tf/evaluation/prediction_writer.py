@@ -7,8 +7,7 @@ from PIL import Image
 
 from adl_tf.data.description import DatasetDescription
 from adl_tf.files import make_directory, replacing
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+from data_prep.images import IMAGE_SUFFIXES
 
 
 class PredictionWriter:

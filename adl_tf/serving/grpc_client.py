@@ -71,13 +71,20 @@ def predict(address: str, request: predict_pb2.PredictRequest, timeout: float = 
         return parse_response(service.Predict(request, timeout))
 
 
-def upright(content: bytes) -> bytes:
-    """A photo as it is shown: turned as its Exif data say, which the server does not look at."""
+def decodable(content: bytes) -> bytes:
+    """An image that the server decodes to what is shown: it knows JPEG and PNG, no Exif data.
+
+    Other files, and photos that are turned, become PNG; of 16 bits the upper eight are taken.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
+            turned = image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
+            if turned or image.format not in ("JPEG", "MPO", "PNG"):
+                shown = ImageOps.exif_transpose(image)
+                if shown.mode.startswith("I"):
+                    shown = Image.fromarray((np.asarray(shown) >> 8).astype(np.uint8))
                 buffer = io.BytesIO()
-                ImageOps.exif_transpose(image).convert("RGB").save(buffer, "PNG")
+                shown.convert("RGB").save(buffer, "PNG")
                 return buffer.getvalue()
     except Exception:
         pass  # Not an image, or a damaged one: the server says so.
@@ -94,7 +101,7 @@ def main() -> None:
     for path in options.images:
         try:
             with open(path, "rb") as file:
-                request = bytes_request([upright(file.read())], options.model)
+                request = bytes_request([decodable(file.read())], options.model)
             labels = predict(options.address, request)["labels"]
         except OSError as error:
             sys.exit(f"error: {error}")

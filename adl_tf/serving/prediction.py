@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from adl_tf.data.description import Color, DatasetDescription
-from adl_tf.evaluation.prediction_writer import IMAGE_SUFFIXES, PredictionWriter
+from adl_tf.evaluation.prediction_writer import PredictionWriter
 from adl_tf.files import make_directory, replacing
 from adl_tf.models.classes import read_classes
 from adl_tf.models.presets import preset_dir
@@ -21,7 +21,7 @@ from adl_tf.serving.body import Body
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import find_export
 from adl_tf.visualization.predictions import colorize, overlay
-from data_prep.images import upright
+from data_prep.images import IMAGE_SUFFIXES, decodable
 
 
 class Segmenter(NamedTuple):
@@ -66,7 +66,7 @@ def predict_images(
     for path in tqdm(images, unit="image", file=sys.stderr):
         try:
             with open(path, "rb") as file:
-                content = upright(file.read())
+                content = decodable(file.read())
             prediction = segment(content)
         except (OSError, tf.errors.InvalidArgumentError) as error:
             failed.append(path)
@@ -86,7 +86,7 @@ def predict_images(
 
 
 def find_images(paths: Sequence[str]) -> List[str]:
-    """Files as they are, folders as the JPEG and PNG files in them, by name.
+    """Files as they are, folders as the images in them, by name.
 
     Raises:
       FileNotFoundError: no such file or folder.

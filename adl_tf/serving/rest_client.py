@@ -76,13 +76,20 @@ def predict(
         return parse_response(error.read())
 
 
-def upright(content: bytes) -> bytes:
-    """A photo as it is shown: turned as its Exif data say, which the server does not look at."""
+def decodable(content: bytes) -> bytes:
+    """An image that the server decodes to what is shown: it knows JPEG and PNG, no Exif data.
+
+    Other files, and photos that are turned, become PNG; of 16 bits the upper eight are taken.
+    """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            if image.getexif().get(ExifTags.Base.Orientation) in range(2, 9):
+            turned = image.getexif().get(ExifTags.Base.Orientation) in range(2, 9)
+            if turned or image.format not in ("JPEG", "MPO", "PNG"):
+                shown = ImageOps.exif_transpose(image)
+                if shown.mode.startswith("I"):
+                    shown = Image.fromarray((np.asarray(shown) >> 8).astype(np.uint8))
                 buffer = io.BytesIO()
-                ImageOps.exif_transpose(image).convert("RGB").save(buffer, "PNG")
+                shown.convert("RGB").save(buffer, "PNG")
                 return buffer.getvalue()
     except Exception:
         pass  # Not an image, or a damaged one: the server says so.
@@ -98,7 +105,7 @@ def main() -> None:
     for path in options.images:
         try:
             with open(path, "rb") as file:
-                (result,) = predict(options.url, [upright(file.read())])
+                (result,) = predict(options.url, [decodable(file.read())])
         except (OSError, ValueError) as error:
             sys.exit(f"error: {path} at {options.url}: {error}")
         Image.fromarray(result["labels"]).save(f"{path}.labels.png")

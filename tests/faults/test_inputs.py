@@ -15,7 +15,7 @@ from adl_tf.visualization.confusion import draw_confusion
 from adl_tf.visualization.figure import figure_to_image
 from data_prep import convert_folder
 from data_prep.errors import BadExample, ConversionError
-from data_prep.images import read_image, read_label, read_pixels, upright
+from data_prep.images import decodable, read_image, read_label, read_pixels
 from data_prep.run import run_conversion
 
 RANDOM = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def test_photos_are_read_as_they_are_shown(tmp_path, orientation, form, mode):
         shown = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     stored, kind, size = read_image(str(path))
     assert size == shown.shape[:2] and kind == ("png" if orientation > 1 else form.lower())
-    for found in (stored, upright(content), rest_client.upright(content)):
+    for found in (stored, decodable(content), rest_client.decodable(content)):
         with Image.open(io.BytesIO(found)) as image:
             assert image.getexif().get(ExifTags.Base.Orientation, 1) == 1
             np.testing.assert_array_equal(np.asarray(image.convert("RGB")), shown)
@@ -70,16 +70,16 @@ def test_damaged_photos_are_bad_examples(tmp_path):
             path.write_bytes(content[:end])
             with pytest.raises(BadExample):
                 read_image(str(path))
-            upright(content[:end])
-            rest_client.upright(content[:end])
+            decodable(content[:end])
+            rest_client.decodable(content[:end])
         broken = content.replace(b"MM\x00*", b"XX\x00\x01").replace(b"II*\x00", b"XX\x01\x00")
-        assert upright(broken) == rest_client.upright(broken) == broken
+        assert decodable(broken) == rest_client.decodable(broken) == broken
         counts.add("photos and inputs", "damaged", 8)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", photo(6)[:60]])
 def test_what_is_no_image_is_left_alone(content):
-    assert upright(content) == rest_client.upright(content) == content
+    assert decodable(content) == rest_client.decodable(content) == content
     counts.add("photos and inputs", "no image", 1)
 
 
