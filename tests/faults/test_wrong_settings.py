@@ -93,3 +93,34 @@ def types_of(name):
     target = gin.get_configurable(name)
     wrapped = getattr(target, "__wrapped__", target)
     return list(types(getattr(wrapped, "__wrapped__", wrapped)))
+
+
+@pytest.mark.parametrize(
+    "program, binding, message",
+    [
+        ("search", "ARCH_START_EPOCH = 'x'", "run_search.arch_start_epoch = 'x'"),
+        ("search", "FILTER_MULTIPLIER = 0", "SearchSpace.filter_multiplier = 0"),
+        ("search", "NUM_LAYERS = 1", "SearchSpace.num_layers = 1"),
+        ("search", "SearchSpace.ops = 5", "SearchSpace.ops = 5"),
+        ("search", "weight_optimizer.initial_rate = 'x'", "weight_optimizer.initial_rate = 'x'"),
+        ("search", "EPOCHES = 1", "EPOCHS"),
+        ("sampled_search", "CANDIDATES = -2", "run_sampled_search.candidates = -2"),
+        ("train", "DATASET_DIR = 5", "RunData.dataset_dir = 5"),
+        ("train", "RunData.cache_dir = 5", "RunData.cache_dir = 5"),
+        ("train", "train_stream.class_balance = 5.0", "train_stream.class_balance = 5.0"),
+        ("train", "training_optimizer.average_decay = 2.0", "average_decay = 2.0"),
+        ("train", "configure_runtime.intra_op_threads = -3", "intra_op_threads = -3"),
+        ("train", "distribution_strategy.devices = ['GPU:7']", "there is no 'GPU:7' here"),
+        # Nothing listens there.
+        ("train", "train_stream.service = 'grpc://127.0.0.1:9'", "no tf.data service answers"),
+    ],
+)
+def test_settings_that_once_ended_otherwise(program, binding, message, streets, tmp_path):
+    module = "adl_tf.search" if program == "sampled_search" else f"adl_tf.{program}"
+    bindings = [binding]
+    if "service" in binding:
+        bindings.append("RunData.deterministic = False")
+    outcome = forked.run(module, getattr(commands, program)(streets, str(tmp_path), *bindings))
+    assert message in outcome.error
+    assert not list(tmp_path.glob("*checkpoint*"))
+    counts.add("wrong settings", "once accepted, or a traceback", 1)
