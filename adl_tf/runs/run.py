@@ -19,7 +19,6 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.runs.phases import Phase
-from adl_tf.training.callbacks.progress_bar import ProgressBar
 from adl_tf.training.checkpointing import Checkpointing
 
 
@@ -97,21 +96,15 @@ def fit_phases(
             gc.collect()
             graph_alternates = phase.alternating
         write_config(model_dir)  # Now that everything that takes bindings has been called.
-        try:
-            model.fit(
-                data,
-                initial_epoch=phase.first_epoch,
-                epochs=phase.end_epoch,
-                steps_per_epoch=phase.steps,
-                validation_data=validation,
-                callbacks=[*watchers, *records],
-                verbose=0,
-            )
-        except BaseException:  # Whose message needs a line of its own.
-            for watcher in watchers:
-                if isinstance(watcher, ProgressBar):
-                    watcher.close()
-            raise
+        model.fit(
+            data,
+            initial_epoch=phase.first_epoch,
+            epochs=phase.end_epoch,
+            steps_per_epoch=phase.steps,
+            validation_data=validation,
+            callbacks=[*watchers, *records],
+            verbose=0,
+        )
 
 
 def end_epoch(

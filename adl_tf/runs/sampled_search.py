@@ -1,9 +1,10 @@
 """A search by sampled paths: shared weights, trained one genotype at a time, rank candidates."""
 
 import dataclasses
+import functools
 import os
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import gin
 import numpy as np
@@ -22,9 +23,11 @@ from adl_tf.model_directory import (
     read_json_lines,
 )
 from adl_tf.models.shared_network import SharedNetwork, recalibrated
+from adl_tf.progress import Progress
 from adl_tf.runs.batch_scores import score_batches
 from adl_tf.runs.data import RunData
-from adl_tf.runs.phases import plan_phases
+from adl_tf.runs.phases import Phase, plan_phases
+from adl_tf.runs.progress_bar import ProgressBar
 from adl_tf.runs.run import claim, fit_phases, start_or_resume
 from adl_tf.settings import Count, PartialShare, Share, configurable
 from adl_tf.space.budget import Budget
@@ -33,7 +36,6 @@ from adl_tf.space.genotype import Genotype, describe_genotype, save_genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.callbacks.metrics_log import MetricsLog
-from adl_tf.training.callbacks.progress_bar import ProgressBar
 from adl_tf.training.checkpointing import Checkpointing
 from adl_tf.training.devices import (
     check_single_device,
@@ -45,6 +47,9 @@ from adl_tf.training.optimizers import Optimizer, weight_optimizer
 from adl_tf.training.sampled_model import SampledModel
 from adl_tf.visualization.architecture import draw_architecture
 from adl_tf.visualization.figure import save_figure
+
+# What a candidate takes, in training steps: measured on small networks.
+_CANDIDATE = 8
 
 
 @configurable
@@ -120,16 +125,19 @@ def run_sampled_search(
             settings = {"budget": limit.to_dict()} if limit else {}
             schedule = {**data.schedule(steps), **settings}
             claim(model_dir, {SPACE_FILE: space_fields, SCHEDULE_FILE: schedule})
-            _train(model_dir, model, data, steps, checkpoint_steps)
-            ranker = Ranker(model_dir, network, data, class_weights)
-            scores = evolve(
-                space,
-                lambda genotype: -ranker.score(genotype)["loss"],
-                np.random.default_rng([data.seed, 1]),
-                candidates,
-                limit.met_by if limit else lambda genotype: True,
-                random_share,
-            )
+            checkpointing, plan = _start(model_dir, model, steps, checkpoint_steps)
+            phases = plan(checkpointing.epoch, checkpointing.step)
+            with ProgressBar(plan(), phases, later=candidates * _CANDIDATE) as bar:
+                _train(model_dir, model, data, phases, bar, checkpointing)
+                ranker = Ranker(model_dir, network, data, class_weights, bar.progress)
+                scores = evolve(
+                    space,
+                    lambda genotype: -ranker.score(genotype)["loss"],
+                    np.random.default_rng([data.seed, 1]),
+                    candidates,
+                    limit.met_by if limit else lambda genotype: True,
+                    random_share,
+                )
     best = sorted(scores, key=lambda genotype: -scores[genotype])[:keep]
     file = os.path.join(model_dir, GENOTYPE_FILE)
     lines = [{name: ranker.score(g)[name] for name in ("loss", "miou")} for g in best]
@@ -152,10 +160,10 @@ def run_sampled_search(
     }
 
 
-def _train(
-    model_dir: str, model: SampledModel, data: RunData, steps: int, checkpoint_steps: int
-) -> None:
-    """Trains to the last step, or on from the newest checkpoint."""
+def _start(
+    model_dir: str, model: SampledModel, steps: int, checkpoint_steps: int
+) -> Tuple[Checkpointing, Callable[..., List[Phase]]]:
+    """Restores the training, if there is one; also the plan of its phases."""
     epoch_steps = min(steps, checkpoint_steps)
     checkpointing = Checkpointing(
         model_dir,
@@ -171,15 +179,27 @@ def _train(
         model_dir, checkpointing, lambda: f"step {int(model.optimizer.iterations)} of {steps}"
     )
     model.catch_up()
+    return checkpointing, functools.partial(plan_phases, steps, epoch_steps)
+
+
+def _train(
+    model_dir: str,
+    model: SampledModel,
+    data: RunData,
+    phases: Sequence[Phase],
+    bar: ProgressBar,
+    checkpointing: Checkpointing,
+) -> None:
+    """Trains to the last step."""
     log = MetricsLog(model_dir, model.network, model.optimizer, data.val_reader.description, [])
     with checkpointing:
         fit_phases(
             model_dir,
             model,
-            plan_phases(steps, epoch_steps, checkpointing.epoch, checkpointing.step),
+            phases,
             lambda _: data.training_stream(int(model.positions[0].numpy()), "A"),
             None,
-            [ProgressBar()],
+            [bar],
             [log, checkpointing],
         )
 
@@ -196,6 +216,7 @@ class Ranker:
       network: trained shared weights.
       data: images.
       class_weights: of the loss.
+      progress: shows how far it is; None for nowhere.
       calibration_batches: batches of trainA for the statistics.
       batches: batches of trainB to score.
     """
@@ -206,12 +227,14 @@ class Ranker:
         network: SharedNetwork,
         data: RunData,
         class_weights: Optional[np.ndarray] = None,
+        progress: Optional[Progress] = None,
         calibration_batches: Count = 4,
         batches: Count = 12,
     ):
         self._path = os.path.join(model_dir, RANKING_FILE)
         self._network = network
         self._class_weights = class_weights
+        self._progress = progress
         self._known = read_json_lines(self._path, key="key")
         for line in self._known.values():
             losses = line.get("losses")
@@ -234,8 +257,10 @@ class Ranker:
             line = {"key": key, "genotype": genotype.to_dict(), **scores}
             append_json_line(self._path, line)
             self._known[key] = line
-            best = min(line["loss"] for line in self._known.values())
-            say(f"candidate {len(self._known)}: loss {line['loss']:.4f}, best {best:.4f}")
+            if self._progress:
+                best = min(line["loss"] for line in self._known.values())
+                text = f"candidate {len(self._known)}: loss {line['loss']:.4f}, best {best:.4f}"
+                self._progress.advance(_CANDIDATE, text)
         return self._known[key]
 
     def measure(self, genotype: Genotype) -> Dict[str, Any]:

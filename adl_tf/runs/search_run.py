@@ -1,6 +1,7 @@
 """A search from its images to its genotype."""
 
 import dataclasses
+import functools
 import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
@@ -12,6 +13,7 @@ from adl_tf.model_directory import SCHEDULE_FILE, SPACE_FILE
 from adl_tf.models.supernet import SOFTMAX, Supernet
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
+from adl_tf.runs.progress_bar import ProgressBar
 from adl_tf.runs.run import claim, fit_phases, last_val_miou, start_or_resume
 from adl_tf.runs.search_result import decode_search, most_probable, within
 from adl_tf.settings import Count, NotNegative, Number, configurable
@@ -20,7 +22,6 @@ from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import SearchSpace, level_stride
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.callbacks.architecture_log import ArchitectureLog, record_architecture
-from adl_tf.training.callbacks.progress_bar import ProgressBar
 from adl_tf.training.callbacks.temperature import TemperatureSchedule
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
 from adl_tf.training.cost_penalty import CostPenalty, CostSchedule
@@ -117,13 +118,16 @@ def run_search(
                 },
             )
             checkpointing = _start(model_dir, model, epochs, steps, checkpoint_steps)
-            place = checkpointing.epoch, checkpointing.step
-            phases = plan_phases(epochs * steps, steps, *place, alternating_from=alternating_from)
+            plan = functools.partial(
+                plan_phases, epochs * steps, steps, alternating_from=alternating_from
+            )
+            phases = plan(checkpointing.epoch, checkpointing.step)
+            bar = ProgressBar(plan(), phases, note=lambda: _describe_path(model.supernet))
             temperature = TemperatureSchedule(
                 model.supernet, model.architecture_optimizer, architecture_steps
             )
             validation = data.validation_stream(strategy.num_replicas_in_sync)
-            _fit(model_dir, model, data, phases, validation, temperature, checkpointing)
+            _fit(model_dir, model, data, phases, validation, bar, temperature, checkpointing)
             return _report(model_dir, model, started, within(limit) if limit else most_probable)
 
 
@@ -189,6 +193,7 @@ def _fit(
     data: RunData,
     phases: Sequence[Phase],
     validation: tf.data.Dataset,
+    bar: ProgressBar,
     temperature: TemperatureSchedule,
     checkpointing: Checkpointing,
 ) -> None:
@@ -199,14 +204,7 @@ def _fit(
         streams = [data.training_stream(int(position.numpy()), half) for half, position in halves]
         return tf.data.Dataset.zip(tuple(streams))
 
-    def best_path():
-        genotype, _ = model.supernet.decode()
-        return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
-
-    watchers = [
-        temperature,
-        ProgressBar(note=best_path),
-    ]
+    watchers = [temperature, bar]
     if model.penalty:
         optimizer = model.architecture_optimizer
         watchers.append(CostSchedule(model.supernet, optimizer, model.penalty))
@@ -217,9 +215,14 @@ def _fit(
         data.val_reader.description,
         validation.take(2),
     )
-    with checkpointing:
+    with checkpointing, bar:
         records = [StopWhenNotFinite(checkpointing), log, checkpointing]
         fit_phases(model_dir, model, phases, training_data, validation, watchers, records)
+
+
+def _describe_path(supernet: Supernet) -> str:
+    genotype, _ = supernet.decode()
+    return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
 
 
 def _report(

@@ -1,7 +1,7 @@
 """A training of one network, from its images to its weights."""
 
 import time
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional
 
 import gin
 import tensorflow as tf
@@ -12,12 +12,12 @@ from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.trained_on import write_run
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
-from adl_tf.runs.phases import Phase, plan_phases
+from adl_tf.runs.phases import plan_phases
+from adl_tf.runs.progress_bar import ProgressBar
 from adl_tf.runs.run import claim, fit_phases, last_val_miou, start_or_resume
 from adl_tf.settings import Count, configurable
 from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout
 from adl_tf.training.callbacks.metrics_log import MetricsLog
-from adl_tf.training.callbacks.progress_bar import ProgressBar
 from adl_tf.training.callbacks.result_weights import ResultWeights
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
 from adl_tf.training.devices import (
@@ -89,13 +89,12 @@ def run_training(
             best = ResultWeights(model_dir, model)
             checkpointing = _start(model_dir, model, best, steps, epoch_steps, checkpoint_steps)
             write_run(model_dir, data.directory, data.train_reader.description)
-            phases = plan_phases(steps, epoch_steps, checkpointing.epoch, checkpointing.step)
             validation = data.validation_stream(strategy.num_replicas_in_sync)
             _fit(
                 model_dir,
                 model,
                 data,
-                phases,
+                epoch_steps,
                 validation,
                 best,
                 checkpointing,
@@ -146,7 +145,7 @@ def _fit(
     model_dir: str,
     model: TrainingModel,
     data: RunData,
-    phases: Sequence[Phase],
+    epoch_steps: int,
     validation: tf.data.Dataset,
     best: ResultWeights,
     checkpointing: Checkpointing,
@@ -154,10 +153,12 @@ def _fit(
     stop: StopWhenNotFinite,
 ) -> None:
     """Trains the network, and keeps its weights after each validation."""
+    phases = plan_phases(steps, epoch_steps, checkpointing.epoch, checkpointing.step)
+    bar = ProgressBar(plan_phases(steps, epoch_steps), phases, note=best.describe)
     watchers = [
         DropPathSchedule(model.network, model.optimizer, steps),
         HeadDropout(model.network, model.optimizer),
-        ProgressBar(note=best.describe),
+        bar,
     ]
     log = MetricsLog(
         model_dir,
@@ -166,7 +167,7 @@ def _fit(
         data.val_reader.description,
         validation.take(2),
     )
-    with checkpointing:
+    with checkpointing, bar:
         fit_phases(
             model_dir,
             model,
