@@ -4,7 +4,7 @@ This runs in worker processes, which therefore never import TensorFlow.
 """
 
 import io
-from typing import Dict, Tuple
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -15,6 +15,7 @@ _STORED_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 # Of files that are looked for in folders; what they are, their content says.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".webp")
 _LARGEST = 2**16 - 1  # Of 16 bits.
+_BORDER = (224 << 16) + (224 << 8) + 192  # VOC's color of what is ignored.
 
 
 def is_turned(image: Image.Image) -> bool:
@@ -112,6 +113,42 @@ def read_label(path: str) -> np.ndarray:
                 "store class ids in an 8-bit gray or palette PNG",
             )
         return np.array(as_shown(image))
+
+
+def read_mask(path: str, colors: Sequence[Tuple[int, int, int]]) -> np.ndarray:
+    """Reads a label map as `read_label`, or one whose pixels are the colors of the classes.
+
+    VOC's color of borders becomes the ignore label.
+
+    Args:
+      path: of the file.
+      colors: (red, green, blue) of each class.
+
+    Returns:
+      uint8 [H, W].
+
+    Raises:
+      BadExample: as `read_label`, or a color of no class.
+    """
+    with _open(_read(path, "label"), path) as image:
+        _decode(image, path)
+        if image.mode not in ("RGB", "RGBA"):
+            return read_label(path)
+        pixels = np.asarray(as_shown(image).convert("RGB")).astype(np.int64)
+    codes = (pixels[..., 0] << 16) + (pixels[..., 1] << 8) + pixels[..., 2]
+    table = {(r << 16) + (g << 8) + b: label for label, (r, g, b) in enumerate(colors)}
+    table.setdefault(_BORDER, 255)
+    found, places = np.unique(codes, return_inverse=True)
+    unknown = [int(code) for code in found if int(code) not in table]
+    if unknown:
+        red, green, blue = unknown[0] >> 16, unknown[0] >> 8 & 255, unknown[0] & 255
+        raise BadExample(
+            path,
+            f"{len(unknown)} colors that are no class, such as {red} {green} {blue}",
+            "store class ids, or give the colors in classes.txt (`road 128 64 128`)",
+        )
+    ids = np.array([table[int(code)] for code in found], np.uint8)
+    return ids[places].reshape(codes.shape)
 
 
 def map_ids(label: np.ndarray, mapping: Dict[int, int], path: str) -> np.ndarray:

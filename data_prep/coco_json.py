@@ -1,0 +1,115 @@
+"""COCO's JSON of annotations: outlines and runs of pixels, and how they become label maps."""
+
+import collections
+import os
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from adl_tf.data.description import IGNORE_LABEL
+from data_prep.errors import BadExample, ConversionError
+from data_prep.examples import Example, Item
+from data_prep.folders import read_json
+from data_prep.images import read_image
+
+_SUBPIXELS = 4  # Outlines are drawn larger and sampled at the centers of pixels.
+_BACKGROUND = "background"
+
+
+def find(root: str) -> Optional[str]:
+    """The file of annotations of a folder; None if there is none."""
+    for folder in (root, os.path.join(root, "annotations")):
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            path = os.path.join(folder, name)
+            if name.endswith(".json") and _is_annotations(path):
+                return path
+    return None
+
+
+def read(path: str, images: str) -> Tuple[Sequence[str], Dict[str, List[Item]]]:
+    """Class names, background first, and the items of the one split "".
+
+    Raises:
+      ConversionError: the file is damaged.
+    """
+    try:
+        content = read_json(path)
+        categories = {c["id"]: c["name"] for c in content["categories"]}
+        others = [n for _, n in sorted(categories.items()) if n.lower() != _BACKGROUND]
+        names = (_BACKGROUND, *dict.fromkeys(others))
+        labels = {i: names.index(n) if n in names else 0 for i, n in categories.items()}
+        # Some tools leave the area out; the order of the file stays.
+        content["annotations"] = [{"area": 0, **a} for a in content["annotations"]]
+        return names, {"": list_items(content, images, labels)}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConversionError(
+            f"{path}: not the JSON of annotations ({type(error).__name__}: {error}); export it "
+            "again."
+        ) from error
+
+
+def list_items(content, images: str, labels: Dict[int, Optional[int]]) -> List[Item]:
+    """The images of a file of annotations, each with what is drawn on it, small over large.
+
+    Args:
+      content: of the file.
+      images: folder of the images.
+      labels: by category id; None where a category has no name, so that its image is bad.
+        Annotations of other categories are left out.
+    """
+    objects = collections.defaultdict(list)
+    for annotation in sorted(content["annotations"], key=lambda a: -a["area"]):
+        if annotation["category_id"] in labels:
+            label = labels[annotation["category_id"]]
+            objects[annotation["image_id"]].append((label, annotation["segmentation"]))
+    items = []
+    for image in content["images"]:
+        file = image["file_name"]
+        drawing = (image["height"], image["width"], objects[image["id"]])
+        items.append(Item(os.path.splitext(file)[0], os.path.join(images, file), drawing))
+    return items
+
+
+def convert(item: Item) -> Example:
+    """Draws the label map."""
+    height, width, objects = item.label
+    canvas = Image.new("L", (width * _SUBPIXELS, height * _SUBPIXELS))
+    crowd = np.zeros((height, width), bool)
+    try:
+        for label, segmentation in objects:
+            if label is None:
+                raise ValueError("unknown category id")
+            if isinstance(segmentation, dict):
+                crowd |= _decode_runs(segmentation, height, width)
+                continue
+            for outline in segmentation:
+                corners = [corner * _SUBPIXELS for corner in outline]
+                ImageDraw.Draw(canvas).polygon(corners, fill=label)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadExample(
+            item.image,
+            f"its annotation cannot be drawn ({error})",
+            "download the annotations again",
+        ) from None
+    center = slice(_SUBPIXELS // 2, None, _SUBPIXELS)
+    label = np.array(np.asarray(canvas)[center, center])
+    label[crowd & (label == 0)] = IGNORE_LABEL
+    return Example(*read_image(item.image), label)
+
+
+def _decode_runs(segmentation, height, width):
+    """Bool [height, width] of alternating runs of pixels outside and inside, column by column."""
+    if segmentation["size"] != [height, width]:
+        raise ValueError(f"a crowd of size {segmentation['size']}")
+    runs = np.array(segmentation["counts"])
+    inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return inside.reshape(width, height).T
+
+
+def _is_annotations(path: str) -> bool:
+    try:
+        content = read_json(path)
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content)

@@ -1,0 +1,167 @@
+"""One small data set in the layouts that people have: the same label maps come out of each."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from readback import labels_by_name
+
+from adl_tf.data.description import default_colors, read_dataset_description
+from data_prep import convert_folder
+from data_prep.errors import ConversionError
+from data_prep.run import run_conversion
+
+COUNT = 5
+# Left half background, right half a cat; the size of image i is 6 x (8 + i).
+LABELS = {
+    str(i): np.array([[0] * (4 + i // 2) + [1] * (4 + i - i // 2)] * 6, np.uint8)
+    for i in range(COUNT)
+}
+
+
+def write_images(folder, suffix=".jpg"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, label in LABELS.items():
+        Image.new("RGB", label.shape[::-1], (9, 9, 9)).save(folder / (name + suffix))
+
+
+def write_masks(folder, ending="", make=Image.fromarray, suffix=".png"):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, label in LABELS.items():
+        make(label).save(folder / (name + ending + suffix))
+
+
+def write_classes(root, file="classes.txt", text="background\ncat\n"):
+    (root / file).write_text(text)
+
+
+def colored(colors):
+    return lambda label: Image.fromarray(np.array(colors, np.uint8)[label])
+
+
+def plain(root):
+    write_images(root / "images")
+    write_masks(root / "masks")
+    write_classes(root)
+
+
+def endings(root):
+    write_images(root / "imgs", ".png")
+    write_masks(root / "labels", "_mask", suffix=".bmp")
+    write_classes(root, "class_names.txt", "__ignore__\nbackground\ncat\n")
+
+
+def beside(root):
+    write_images(root, ".png")
+    write_masks(root, "_mask")
+    write_classes(root)
+
+
+def voc_without_lists(root):
+    write_images(root / "JPEGImages")
+    write_masks(root / "SegmentationClass", make=colored(default_colors(2)))
+    write_classes(root, "labels.txt")
+
+
+def own_colors(root):
+    write_images(root / "images")
+    write_masks(root / "masks", make=colored([(1, 2, 3), (250, 0, 7)]))
+    write_classes(root, text="background 1 2 3\ncat 250 0 7\n")
+
+
+def labelme(root):
+    write_images(root)
+    for name, label in LABELS.items():
+        height, width = label.shape
+        start = int(np.argmax(label[0]))
+        shape = {
+            "label": "cat",
+            "shape_type": "rectangle",
+            "points": [[start, 0], [width, height]],
+        }
+        content = {"imageHeight": height, "imageWidth": width, "shapes": [shape]}
+        (root / f"{name}.json").write_text(json.dumps(content))
+
+
+def coco(root):
+    write_images(root / "images")
+    images, annotations = [], []
+    for index, (name, label) in enumerate(LABELS.items()):
+        height, width = label.shape
+        start = int(np.argmax(label[0]))
+        images.append({"id": index, "file_name": f"{name}.jpg", "height": height, "width": width})
+        outline = [start, -1, width + 1, -1, width + 1, height + 1, start, height + 1]
+        annotations.append({"image_id": index, "category_id": 7, "segmentation": [outline]})
+    categories = [{"id": 7, "name": "cat"}]
+    (root / "export.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
+
+
+LAYOUTS = [plain, endings, beside, voc_without_lists, own_colors, labelme, coco]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_layouts(layout, tmp_path):
+    root = tmp_path / "in"
+    root.mkdir()
+    layout(root)
+    out = tmp_path / "out"
+    run_conversion(convert_folder.plan(str(root)), str(out))
+    assert read_dataset_description(out).class_names == ("background", "cat")
+    found = {**labels_by_name(out, "train"), **labels_by_name(out, "val")}
+    assert found.keys() == LABELS.keys()
+    for name, label in LABELS.items():
+        np.testing.assert_array_equal(found[name], label)
+
+
+def test_lists_are_the_splits(tmp_path):
+    voc_without_lists(tmp_path)
+    lists = tmp_path / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("0\n1\n2\n")
+    (lists / "val.txt").write_text("3\n4\n")
+    splits = convert_folder.plan(str(tmp_path)).splits
+    assert {s: [i.name for i in items] for s, items in splits.items()} == {
+        "train": ["0", "1", "2"],
+        "val": ["3", "4"],
+    }
+    (lists / "val.txt").write_text("3\n9\n")
+    with pytest.raises(ConversionError, match="val.txt: '9' .*no image"):
+        convert_folder.plan(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda root: [p.unlink() for p in root.glob("masks/*")], "no such|no mask|none"),
+        (
+            lambda root: [p.rename(p.with_name("x" + p.name)) for p in root.glob("masks/*")],
+            "x0.png",
+        ),
+        (lambda root: [p.unlink() for p in root.glob("images/*")], "no images there"),
+        (lambda root: (root / "classes.txt").unlink(), "classes.txt: missing"),
+    ],
+)
+def test_what_is_missing_is_one_line(tmp_path, spoil, message):
+    plain(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(ConversionError, match=message) as caught:
+        convert_folder.plan(str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_colors_of_no_class_and_labels_of_no_class_are_named(tmp_path):
+    own_colors(tmp_path)
+    write_classes(tmp_path)
+    with pytest.raises(ConversionError, match="colors that are no class, such as 1 2 3"):
+        run_conversion(convert_folder.plan(str(tmp_path)), str(tmp_path / "out"))
+    other = tmp_path / "other"
+    other.mkdir()
+    labelme(other)
+    write_classes(other, text="background\ndog\n")
+    with pytest.raises(ConversionError, match="the label 'cat' is no class; use one of"):
+        run_conversion(convert_folder.plan(str(other)), str(tmp_path / "out2"))
+    assert os.path.exists(tmp_path / "out2")
