@@ -87,7 +87,10 @@ def run_training(
             schedule = data.schedule(epoch_steps)
             claim(model_dir, {NETWORK_FILE: description.to_dict(), SCHEDULE_FILE: schedule})
             best = ResultWeights(model_dir, model)
-            checkpointing = _start(model_dir, model, best, steps, epoch_steps, checkpoint_steps)
+            rate = f"{getattr(optimizer, '__name__', 'the optimizer')}.initial_rate"
+            checkpointing = _start(
+                model_dir, model, best, steps, epoch_steps, checkpoint_steps, rate
+            )
             write_run(model_dir, data.directory, data.train_reader.description)
             validation = data.validation_stream(strategy.num_replicas_in_sync)
             _fit(
@@ -117,13 +120,14 @@ def _start(
     steps: int,
     steps_per_epoch: int,
     checkpoint_steps: int,
+    rate: str,
 ) -> Checkpointing:
     """Restores the training, if there is one."""
     checkpointing = Checkpointing(
         model_dir,
         steps_per_epoch,
         checkpoint_steps,
-        rates="training_optimizer.initial_rate",
+        rates=rate,
         metrics=model.metrics,
         network=model.network,
         optimizer=model.optimizer,

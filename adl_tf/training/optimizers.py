@@ -65,10 +65,35 @@ def training_optimizer(
       average_decay: decay of the moving average of the weights that is scored and saved as
         result; None scores the weights themselves.
     """
-    schedule = tf.keras.optimizers.schedules.PolynomialDecay(
+    optimizer = _SGD(_decay(initial_rate, total_steps, power), momentum=momentum)
+    return _averaged(optimizer, average_decay)
+
+
+@configurable
+def adam_optimizer(
+    total_steps: Count,
+    initial_rate: NotNegative = 0.001,
+    power: NotNegative = 0.9,
+    average_decay: Optional[PartialShare] = None,
+) -> Optimizer:
+    """Adam with the schedule of `training_optimizer`: gets further in short trainings.
+
+    Args:
+      total_steps: steps of the run.
+      initial_rate: learning rate of the first step.
+      power: of the schedule.
+      average_decay: see `training_optimizer`.
+    """
+    return _averaged(_Adam(_decay(initial_rate, total_steps, power)), average_decay)
+
+
+def _decay(initial_rate: float, total_steps: int, power: float):
+    return tf.keras.optimizers.schedules.PolynomialDecay(
         initial_rate, total_steps, end_learning_rate=0.0, power=power
     )
-    optimizer = _SGD(schedule, momentum=momentum)
+
+
+def _averaged(optimizer: Optimizer, average_decay: Optional[float]) -> Optimizer:
     if average_decay is None:
         return optimizer
     # Young averages follow the weights more closely.

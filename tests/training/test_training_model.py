@@ -12,7 +12,7 @@ from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout, dr
 from adl_tf.training.callbacks.result_weights import ResultWeights
 from adl_tf.training.checkpointing import Checkpointing
 from adl_tf.training.losses import segmentation_loss
-from adl_tf.training.optimizers import current_rate, training_optimizer
+from adl_tf.training.optimizers import adam_optimizer, current_rate, training_optimizer
 from adl_tf.training.training_model import TrainingModel
 
 SIZE, CLASSES = 9, 3
@@ -145,11 +145,15 @@ def test_a_non_finite_loss_stops_before_anything_is_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_schedules():
-    optimizer = training_optimizer(total_steps=100)
-    assert current_rate(optimizer) == pytest.approx(0.05)
-    assert float(optimizer.learning_rate(50)) == pytest.approx(0.05 * 0.5**0.9)
+@pytest.mark.parametrize("make, rate", [(training_optimizer, 0.05), (adam_optimizer, 0.001)])
+def test_rates_fall_to_zero(make, rate):
+    optimizer = make(total_steps=100)
+    assert current_rate(optimizer) == pytest.approx(rate)
+    assert float(optimizer.learning_rate(50)) == pytest.approx(rate * 0.5**0.9)
     assert float(optimizer.learning_rate(100)) == 0
+
+
+def test_schedules():
     assert drop_rate(0.8, depth=1.0, progress=1.0) == pytest.approx(0.2)
     assert drop_rate(0.8, depth=0.5, progress=0.5) == pytest.approx(0.05)
     assert drop_rate(0.8, depth=1.0, progress=0.0) == 0
