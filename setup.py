@@ -10,6 +10,7 @@ VERSION = re.search(r'__version__ = "(.*)"', pathlib.Path("adl_tf/__init__.py").
     1
 )
 PROGRAMS = (
+    "auto",
     "search",
     "study",
     "train",

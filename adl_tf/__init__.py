@@ -55,6 +55,7 @@ _HOMES = {
     "Predictor": "evaluation.inference",
     "export_network": "serving.export",
     "predict_images": "serving.prediction",
+    "run_auto": "planning.auto",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -233,11 +233,19 @@ class RecordReader:
         one = one.concatenate(tf.data.Dataset.from_tensors((*stand_in, False))).take(1)
         return one.get_single_element()
 
+    def read_serialized(self, record: int) -> bytes:
+        """A record as it is stored.
+
+        Raises:
+          tf.errors.DataLossError: its framing is corrupt.
+        """
+        one = self._records.read(tf.constant(record, tf.int64))
+        return one.get_single_element().numpy()
+
     def find_fault(self, record: int) -> Optional[str]:
         """Says in a few words what is wrong with a record; None if nothing is."""
         try:
-            one = self._records.read(tf.constant(record, tf.int64))
-            serialized = one.get_single_element()
+            serialized = self.read_serialized(record)
         except tf.errors.OpError as error:
             return f"corrupt TFRecord framing ({schema.describe_error(error)})"
         return schema.find_fault(serialized, self.num_classes, self.labelled)

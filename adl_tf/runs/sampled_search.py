@@ -252,9 +252,11 @@ class Ranker:
         key = str(genotype)
         if key not in self._known:
             images = [batch["image"] for batch in self._calibration]
+            began = time.monotonic()
             with recalibrated(self._network, genotype, images):
                 scores = self.measure(genotype)
-            line = {"key": key, "genotype": genotype.to_dict(), **scores}
+            seconds = round(time.monotonic() - began, 3)
+            line = {"key": key, "genotype": genotype.to_dict(), **scores, "seconds": seconds}
             append_json_line(self._path, line)
             self._known[key] = line
             if self._progress:

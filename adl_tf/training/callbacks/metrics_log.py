@@ -1,8 +1,10 @@
 """What every run writes after each epoch: metrics and TensorBoard events."""
 
 import os
-from typing import Dict
+import time
+from typing import Dict, List
 
+import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -34,6 +36,8 @@ class MetricsLog(tf.keras.callbacks.Callback):
         self._optimizer = optimizer
         self._description = description
         self._examples = list(examples)
+        self._times: List[float] = []
+        self._began = self._validation = 0.0
         self._writer = tf.summary.create_file_writer(model_dir)
         self._predict = tf.function(
             lambda images: tf.argmax(network(images, training=False), -1, tf.int32),
@@ -44,11 +48,30 @@ class MetricsLog(tf.keras.callbacks.Callback):
         """Figures by name to show with the metrics."""
         return {}
 
+    def on_epoch_begin(self, epoch, logs=None):
+        self._times, self._validation = [], 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._times.append(time.monotonic() - self._began)
+
+    def on_test_begin(self, logs=None):
+        self._began = time.monotonic()
+
+    def on_test_end(self, logs=None):
+        self._validation = time.monotonic() - self._began
+
     def on_epoch_end(self, epoch, logs=None):
         """Logs epoch + 1, the number of epochs done."""
         done = epoch + 1
         values = {name: float(value) for name, value in (logs or {}).items()}
         values["learning_rate"] = current_rate(self._optimizer)
+        if self._times:
+            # The median: the first steps build their graphs.
+            values["seconds_per_step"] = round(float(np.median(self._times)), 4)
+            values["validation_seconds"] = round(self._validation, 2)
         append_json_line(os.path.join(self.model_dir, METRICS_FILE), {"epoch": done, **values})
         with writing(os.path.join(self.model_dir, "events.out.tfevents")):
             self._write_events(done, values)

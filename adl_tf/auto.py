@@ -1,0 +1,35 @@
+"""From a folder of images and masks to a served network, in one command.
+
+python -m adl_tf.auto --input=FOLDER --output_dir=DIR [--hours=2] [--multi_adds=5] [--plan_only]
+
+The same command resumes where it stopped; with more --hours it trains on.
+"""
+
+import os
+from typing import Any, Dict
+
+from absl import flags
+
+from adl_tf.configuration import run_program
+from adl_tf.planning.auto import run_auto
+
+
+def main() -> Dict[str, Any]:
+    """Runs the program on its flags."""
+    options = flags.FLAGS
+    return run_auto(
+        os.path.expanduser(options.input),
+        os.path.expanduser(options.output_dir),
+        options.hours,
+        options.multi_adds,
+        options.plan_only,
+    )
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("input", None, "Folder of images and masks, or of records.", required=True)
+    flags.DEFINE_string("output_dir", None, "Directory of everything written.", required=True)
+    flags.DEFINE_float("hours", 2.0, "Time for the whole run.", lower_bound=1e-3)
+    flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds that the network may cost.")
+    flags.DEFINE_bool("plan_only", False, "Stop once the plan is written.")
+    run_program(main)

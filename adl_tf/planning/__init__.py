@@ -1,0 +1,1 @@
+"""From records to a plan, and from a plan to a served network."""

@@ -1,0 +1,161 @@
+"""The stages of a whole run: each a program in a process of its own, done once."""
+
+import json
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, Dict, NamedTuple, Optional, Sequence
+
+from adl_tf.configuration import Interrupted, say
+from adl_tf.files import write_json
+from adl_tf.model_directory import read_object
+from adl_tf.progress import SECONDS_AFTER, STAGE
+
+STATE_FILE = "auto.json"
+
+
+class Stage(NamedTuple):
+    """A program to run.
+
+    Attributes:
+      name: of the stage, unique in the run.
+      module: of the program.
+      arguments: its flags.
+      seconds: planned; None where nothing is planned yet.
+    """
+
+    name: str
+    module: str
+    arguments: Sequence[str]
+    seconds: Optional[float] = None
+
+    @property
+    def command(self) -> str:
+        """As a user would write it."""
+        return shlex.join(["python", "-m", self.module, *self.arguments])
+
+
+class StageFailure(ValueError):
+    """A stage ended without a result; it has said why."""
+
+
+class State:
+    """What of a run is done: `auto.json`.
+
+    Args:
+      directory: of the run.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+
+    def __init__(self, directory: str):
+        self._path = os.path.join(directory, STATE_FILE)
+        self._fields = read_object(self._path) if os.path.exists(self._path) else {}
+        self._fields.setdefault("stages", {})
+
+    @property
+    def stages(self) -> Dict[str, Dict[str, Any]]:
+        """By name: seconds, command and result of those that are done, in their order."""
+        return self._fields["stages"]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field."""
+        return self._fields.get(name, default)
+
+    def set(self, **fields: Any) -> None:
+        """Sets fields and writes the file."""
+        self._fields.update(fields)
+        write_json(self._fields, self._path)
+
+    def spend(self, name: str, seconds: float) -> None:
+        """Notes time that a stage took, to its end or to an interruption."""
+        spent = self._fields.setdefault("spent", {})
+        spent[name] = round(spent.get(name, 0.0) + seconds, 1)
+        self.set()
+
+    def finish(self, stage: Stage, result: Dict[str, Any]) -> None:
+        """Notes that a stage is done."""
+        self.stages[stage.name] = {
+            "seconds": self._fields["spent"][stage.name],
+            "command": stage.command,
+            "result": result,
+        }
+        self.set()
+
+
+def run_stages(state: State, stages: Sequence[Stage]) -> None:
+    """Runs the stages that are not done.
+
+    Raises:
+      StageFailure: one failed.
+      Interrupted: the user stopped it; the same command resumes.
+    """
+    left = [stage for stage in stages if stage.name not in state.stages]
+    for index, stage in enumerate(left):
+        number = len(stages) - len(left) + index + 1
+        after = sum(later.seconds or 0 for later in left[index + 1 :])
+        about = f", about {stage.seconds / 60:.0f} minutes" if stage.seconds else ""
+        say(f"\n[{number} of {len(stages)}] {stage.name}{about}: {stage.command}")
+        started = time.time()
+        try:
+            result = run_program(stage, f"{stage.name} {number}/{len(stages)}", after)
+        finally:
+            state.spend(stage.name, time.time() - started)
+        state.finish(stage, result)
+
+
+def run_program(
+    stage: Stage, label: str, seconds_after: float = 0, log: Optional[str] = None
+) -> Dict[str, Any]:
+    """Runs a program to its end; returns the JSON of its last line.
+
+    Args:
+      stage: the program.
+      label: shown in its progress bar.
+      seconds_after: what follows it, for the remaining time of the whole run.
+      log: file for its messages; None leaves them on stderr.
+
+    Raises:
+      StageFailure: it failed.
+      Interrupted: the user stopped it.
+    """
+    environment = {**os.environ, STAGE: label, SECONDS_AFTER: str(seconds_after)}
+    messages = open(log, "w") if log else None  # noqa: SIM115
+    process = subprocess.Popen(
+        [sys.executable, "-m", stage.module, *stage.arguments],
+        stdout=subprocess.PIPE,
+        stderr=messages,
+        text=True,
+        env=environment,
+        # Ctrl-C would reach it too, and the second signal end it before it has saved anything.
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate()
+    except KeyboardInterrupt as interrupt:
+        process.send_signal(signal.SIGTERM)
+        process.communicate()
+        raise Interrupted(f"The same command resumes in {stage.name!r}.") from interrupt
+    finally:
+        if messages:
+            messages.close()
+    if process.returncode == 130:
+        raise Interrupted(f"The same command resumes in {stage.name!r}.")
+    if process.returncode:
+        place = f"see {log}" if log else "see above"
+        raise StageFailure(
+            f"{stage.name}: {stage.command} ended with status {process.returncode}, {place}; the "
+            "same command goes on from there."
+        )
+    return json.loads(output.splitlines()[-1])
+
+
+def peak_memory() -> float:
+    """GiB of the largest process that was run and has ended."""
+    kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return kilobytes / 2**20 * (1 if sys.platform != "darwin" else 1 / 1024)

@@ -1,0 +1,88 @@
+"""What steps take on this machine: a dozen of them, by the programs that will run."""
+
+import os
+import shutil
+import time
+from typing import Dict, Optional, Sequence
+
+from adl_tf.model_directory import GENOTYPE_FILE, METRICS_FILE, RANKING_FILE, read_json_lines
+from adl_tf.planning.plan import SEARCH, TRAINING, Timings
+from adl_tf.planning.stages import Stage, peak_memory, run_program
+
+_STEPS, _CANDIDATES, _IMAGES = 12, 4, 4
+
+
+def measure(
+    directory: str,
+    configs: Dict[str, str],
+    genotype: Optional[str] = None,
+    arguments: Sequence[str] = (),
+) -> Timings:
+    """Runs the search, if there is one, and the training for a dozen steps.
+
+    Args:
+      directory: for what they write; removed afterwards.
+      configs: gin files, by stage.
+      genotype: what is trained where nothing is searched.
+      arguments: further flags of the training.
+
+    Raises:
+      StageFailure: a program failed.
+    """
+    shutil.rmtree(directory, ignore_errors=True)
+    os.makedirs(directory)
+    start = step = candidate = 0.0
+    if genotype is None:
+        search_dir = os.path.join(directory, SEARCH)
+        seconds = _run(
+            SEARCH,
+            search_dir,
+            f"--gin_file={configs[SEARCH]}",
+            f"--gin_param=STEPS = {_STEPS}",
+            f"--gin_param=CANDIDATES = {_CANDIDATES}",
+        )
+        step = _last_line(search_dir)["seconds_per_step"]
+        lines = read_json_lines(os.path.join(search_dir, RANKING_FILE), key="key").values()
+        # The first one builds its graphs.
+        candidate = sorted(line["seconds"] for line in lines)[len(lines) // 2]
+        start = seconds - _STEPS * step - _CANDIDATES * candidate
+        genotype = os.path.join(search_dir, GENOTYPE_FILE)
+    train_dir = os.path.join(directory, TRAINING)
+    seconds = _run(
+        TRAINING,
+        train_dir,
+        f"--gin_file={configs[TRAINING]}",
+        f"--genotype={genotype}",
+        f"--gin_param=STEPS = {_STEPS}",
+        # Two validations: the first one builds its graph.
+        f"--gin_param=run_training.validate_every = {_STEPS // 2}",
+        f"--gin_param=RunData.validation_images = {_IMAGES}",
+        *arguments,
+    )
+    last = _last_line(train_dir)
+    shutil.rmtree(directory)
+    spent = _STEPS * last["seconds_per_step"] + 2 * last["validation_seconds"]
+    return Timings(
+        search_start=max(0.0, start),
+        search_step=step,
+        candidate=candidate,
+        train_start=max(0.0, seconds - spent),
+        train_step=last["seconds_per_step"],
+        validation=last["validation_seconds"] / _IMAGES,
+        memory=peak_memory(),
+    )
+
+
+def _run(program: str, model_dir: str, *arguments: str) -> float:
+    """Seconds that a program took."""
+    stage = Stage(
+        f"trial of {program}", f"adl_tf.{program}", [*arguments, f"--model_dir={model_dir}"]
+    )
+    started = time.monotonic()
+    run_program(stage, stage.name, log=f"{model_dir}.log")
+    return time.monotonic() - started
+
+
+def _last_line(model_dir: str) -> Dict[str, float]:
+    lines = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch")
+    return lines[max(lines)]
