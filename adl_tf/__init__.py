@@ -22,6 +22,8 @@ __version__ = "0.2.0"
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 if sys.argv[:1] == ["-m"]:
+    # The start-up log of TensorFlow would bury what a program says.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from adl_tf.interrupts import end_quietly, is_program
 
     if is_program():

@@ -6,7 +6,7 @@ The same command resumes where it stopped; with more --hours it trains on.
 """
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from absl import flags
 
@@ -26,10 +26,22 @@ def main() -> Dict[str, Any]:
     )
 
 
+def then(result: Dict[str, Any]) -> List[str]:
+    """The command that uses the network; after --plan_only, the one that carries out the plan."""
+    options = flags.FLAGS
+    if options.plan_only:
+        given = {"input": options.input, "output_dir": options.output_dir, "hours": options.hours}
+        if options.multi_adds is not None:
+            given["multi_adds"] = options.multi_adds
+        return ["adl_tf.auto", *(f"--{name}={value}" for name, value in given.items())]
+    export = f"--export_dir={result['export']}"
+    return ["adl_tf.predict", export, "--output_dir=predictions", "IMAGE-or-FOLDER"]
+
+
 if __name__ == "__main__":
     flags.DEFINE_string("input", None, "Folder of images and masks, or of records.", required=True)
     flags.DEFINE_string("output_dir", None, "Directory of everything written.", required=True)
     flags.DEFINE_float("hours", 2.0, "Time for the whole run.", lower_bound=1e-3)
     flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds that the network may cost.")
     flags.DEFINE_bool("plan_only", False, "Stop once the plan is written.")
-    run_program(main)
+    run_program(main, then=then)

@@ -4,8 +4,9 @@ import difflib
 import json
 import os
 import re
+import shlex
 import sys
-from typing import Any, Callable, Dict, Iterator, Sequence, Set
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
 
 # Set before TensorFlow is imported: its start-up log would bury the progress bar.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -14,6 +15,7 @@ import gin  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
 from adl_tf.interrupts import raise_interrupts  # noqa: E402
+from adl_tf.progress import STAGE  # noqa: E402
 from adl_tf.settings import external_configurable  # noqa: E402
 from adl_tf.space.budget import Budget  # noqa: E402
 from adl_tf.space.network_sizes import NetworkSizes  # noqa: E402
@@ -120,11 +122,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False) -> None:
+def run_program(
+    program: Callable[..., Dict[str, Any]],
+    arguments: bool = False,
+    then: Optional[Callable[[Dict[str, Any]], Sequence[str]]] = None,
+) -> None:
     """Runs a program and prints its result as one line of JSON, the last on stdout.
 
     With `arguments`, the program gets the positional arguments as a list; without, there must be
-    none.
+    none. `then` makes the command that users need next out of the result: the module's name and its
+    arguments; it is shown on stderr.
 
     Bad input (ValueError, OSError) prints one line to stderr and exits with status 1;
     `--verbosity=1` adds the traceback. A result in which something has "failed" is printed, and the
@@ -149,10 +156,32 @@ def run_program(program: Callable[..., Dict[str, Any]], arguments: bool = False)
             print(f"interrupted. {_one_line(error)}", file=sys.stderr)
             sys.exit(130)
         print(json.dumps(result), flush=True)
+        if then and STAGE not in os.environ:
+            say(f"next: {shlex.join(['python', '-m', *then(result)])}")
         if result.get("failed"):
             sys.exit(1)
 
     app.run(main)
+
+
+def train_command(genotype: str, model_dir: str) -> List[str]:
+    """The command that trains a genotype on the data of this configuration."""
+    data = carried("DATASET_DIR", "FILTER_MULTIPLIER")
+    synthetic = any("'synthetic'" in flag for flag in data)
+    config = "train.gin" if synthetic else "recommended_train.gin"
+    arguments = [f"--gin_file={config}", *data, f"--genotype={genotype}"]
+    return ["adl_tf.train", *arguments, f"--model_dir={model_dir}"]
+
+
+def carried(*macros: str) -> List[str]:
+    """Flags that set macros in another program as they are set in this one."""
+    flags_ = []
+    for name in macros:
+        try:
+            flags_.append(f"--gin_param={name} = {gin.query_parameter(f'%{name}')!r}")
+        except ValueError:
+            continue  # The configuration does not have it.
+    return flags_
 
 
 def _one_line(error: BaseException) -> str:

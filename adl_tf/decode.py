@@ -8,12 +8,18 @@ without each op and each move, on trainB of the search's gin file.
 """
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from absl import flags
 
 import adl_tf.runs.search_method  # noqa: F401  A search's gin file binds what it defines.
-from adl_tf.configuration import configured_sizes, define_gin_flags, parse_gin, run_program
+from adl_tf.configuration import (
+    configured_sizes,
+    define_gin_flags,
+    parse_gin,
+    run_program,
+    train_command,
+)
 from adl_tf.model_directory import SPACE_FILE, read_versioned
 from adl_tf.runs.data import RunData
 from adl_tf.runs.search_result import decode_search, most_probable, within
@@ -70,6 +76,12 @@ def _perturb(model_dir: str):
     return measure_strengths(SupernetScores(model_dir, batches))
 
 
+def then(result: Dict[str, Any]) -> List[str]:
+    """The command that trains what was decoded."""
+    model_dir = os.path.expanduser(flags.FLAGS.model_dir)
+    return train_command(result["genotype"], f"{model_dir}_trained")
+
+
 if __name__ == "__main__":
     define_gin_flags()
     flags.DEFINE_string("model_dir", None, "Directory of a search.", required=True)
@@ -81,4 +93,4 @@ if __name__ == "__main__":
     flags.DEFINE_float("tolerance", 0.1, "Relative distance from the budget.", lower_bound=0)
     flags.DEFINE_integer("filter_multiplier", 20, "F of the network to train.", lower_bound=1)
     flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")
-    run_program(main)
+    run_program(main, then=then)

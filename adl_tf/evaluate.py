@@ -4,7 +4,7 @@ python -m adl_tf.evaluate --model_dir=DIR [--scales=0.5,0.75,1 --flip] [--save_p
 """
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from absl import flags
 
@@ -34,6 +34,13 @@ def main() -> Dict[str, Any]:
     return evaluate_network(os.path.expanduser(values["model_dir"]), **given)
 
 
+def then(result: Dict[str, Any]) -> List[str]:
+    """The command that exports the network."""
+    del result
+    model_dir = os.path.expanduser(flags.FLAGS.model_dir)
+    return ["adl_tf.export", f"--model_dir={model_dir}", f"--output_dir={model_dir}_export"]
+
+
 if __name__ == "__main__":
     define_gin_flags()
     flags.DEFINE_string("model_dir", None, "Directory of a trained network.", required=True)
@@ -48,4 +55,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("save_predictions", None, "Write label maps into this directory [no].")
     flags.DEFINE_string("output_dir", None, "Directory of the results [MODEL_DIR/evaluation].")
     flags.DEFINE_integer("max_images", None, "Score the first N images [all].", lower_bound=1)
-    run_program(main)
+    run_program(main, then=then)

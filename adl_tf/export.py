@@ -8,7 +8,7 @@ Each run adds a version, OUTPUT_DIR/1, OUTPUT_DIR/2, ...
 """
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from absl import flags
 
@@ -37,6 +37,12 @@ def main() -> Dict[str, Any]:
     )
 
 
+def then(result: Dict[str, Any]) -> List[str]:
+    """The command that uses the export."""
+    export = f"--export_dir={result['export_dir']}"
+    return ["adl_tf.predict", export, "--output_dir=predictions", "IMAGE-or-FOLDER"]
+
+
 if __name__ == "__main__":
     flags.DEFINE_string("model_dir", None, "Directory of a training run.", required=True)
     flags.DEFINE_string("output_dir", None, "Directory that holds the versions.", required=True)
@@ -48,4 +54,4 @@ if __name__ == "__main__":
     flags.DEFINE_enum("xla", "auto", ["auto", "on", "off"], "Whether serving_default is compiled.")
     flags.DEFINE_integer("max_pixels", MAX_PIXELS, "Largest image, in pixels.", lower_bound=1)
     flags.DEFINE_bool("lite", False, "Also write a TensorFlow Lite file.")
-    run_program(main)
+    run_program(main, then=then)

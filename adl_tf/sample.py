@@ -4,7 +4,7 @@ python -m adl_tf.sample --seed=N --output=FILE [--multi_adds=B --tolerance=T]
 """
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import numpy as np
 from absl import flags
@@ -18,6 +18,7 @@ from adl_tf.configuration import (
     define_gin_flags,
     parse_gin,
     run_program,
+    train_command,
 )
 from adl_tf.model_directory import GENOTYPE_FILE
 from adl_tf.sizes import parse_image_size
@@ -63,6 +64,11 @@ def main() -> Dict[str, Any]:
     }
 
 
+def then(result: Dict[str, Any]) -> List[str]:
+    """The command that trains what was drawn."""
+    return train_command(result["genotype"], os.path.join("runs", "random"))
+
+
 if __name__ == "__main__":
     define_gin_flags()
     flags.DEFINE_integer("seed", 0, "Random seed.", lower_bound=0)
@@ -73,4 +79,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("filter_multiplier", 20, "F of the network.", lower_bound=1)
     flags.DEFINE_integer("num_classes", 19, "Number of classes.", lower_bound=1)
     flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")
-    run_program(main)
+    run_program(main, then=then)

@@ -6,11 +6,11 @@ The same command resumes a run where it stopped.
 """
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from absl import flags
 
-from adl_tf.configuration import define_gin_flags, parse_gin, run_program
+from adl_tf.configuration import define_gin_flags, parse_gin, run_program, train_command
 from adl_tf.runs.search_method import search
 
 
@@ -21,7 +21,12 @@ def main() -> Dict[str, Any]:
     return search(os.path.expanduser(options.model_dir))
 
 
+def then(result: Dict[str, Any]) -> List[str]:
+    """The command that trains what was found."""
+    return train_command(result["genotype"], f"{result['model_dir']}_trained")
+
+
 if __name__ == "__main__":
     define_gin_flags()
     flags.DEFINE_string("model_dir", os.path.join("runs", "search"), "Directory of the run.")
-    run_program(main)
+    run_program(main, then=then)

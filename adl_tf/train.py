@@ -7,7 +7,7 @@ The same command resumes a run where it stopped.
 """
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from absl import flags
 
@@ -25,6 +25,11 @@ def main() -> Dict[str, Any]:
     return run_training(os.path.expanduser(options.model_dir), network=network)
 
 
+def then(result: Dict[str, Any]) -> List[str]:
+    """The command that scores the network."""
+    return ["adl_tf.evaluate", f"--model_dir={result['model_dir']}"]
+
+
 if __name__ == "__main__":
     define_gin_flags()
     flags.DEFINE_string("model_dir", os.path.join("runs", "train"), "Directory of the run.")
@@ -34,4 +39,4 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "init_from", None, "Model directory, or preset, with the weights to start from."
     )
-    run_program(main)
+    run_program(main, then=then)

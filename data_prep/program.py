@@ -3,12 +3,14 @@
 import functools
 import json
 import os
+import shlex
 import sys
 from typing import Callable, Sequence
 
 from absl import app, flags
 
 from adl_tf.interrupts import raise_interrupts
+from adl_tf.progress import STAGE
 from data_prep import processes
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
@@ -67,6 +69,9 @@ def _convert(plan, options, argv):
         print("interrupted; the same command resumes where it stopped.", file=sys.stderr)
         return 130
     print(json.dumps(summary))
+    if STAGE not in os.environ:
+        command = ["python", "-m", "data_prep.verify", values["output_dir"]]
+        print(f"next: {shlex.join(command)}", file=sys.stderr)
     return 0
 
 

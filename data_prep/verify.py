@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from typing import Dict, Optional
 
@@ -65,7 +66,12 @@ def main(argv):
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(json.dumps(summary))
-    return 1 if summary["bad"] else 0
+    if summary["bad"]:
+        return 1
+    data = f"--gin_param=DATASET_DIR = {argv[1]!r}"
+    command = ["python", "-m", "adl_tf.search", "--gin_file=recommended_search.gin", data]
+    print(f"next: {shlex.join(command)}", file=sys.stderr)
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,0 +1,57 @@
+"""Every program ends with the command that users need next, filled in, on stderr."""
+
+import shlex
+
+import pytest
+from processes import run
+
+# Arguments of the programs, in the order in which they follow one another.
+TRAIN = [
+    *("--gin_file=train.gin", "--genotype=random.json", "--model_dir=trained"),
+    *("--gin_param=DATASET_DIR = 'streets'", "--gin_param=STEPS = 2"),
+    *("--gin_param=CROP_SIZE = 33", "--gin_param=BATCH_SIZE = 2"),
+    "--gin_param=FILTER_MULTIPLIER = 2",
+]
+SAMPLE = [
+    *("--gin_file=search.gin", "--gin_param=NUM_LAYERS = 2", "--gin_param=NUM_BLOCKS = 1"),
+    *("--gin_param=DATASET_DIR = 'streets'", "--gin_param=FILTER_MULTIPLIER = 2"),
+    "--output=random.json",
+]
+STREETS = ["--output_dir=streets", "--num_train=4", "--num_val=2", "--height=32", "--width=48"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("programs")
+
+
+def next_command(module, arguments, folder):
+    process = run(["-m", module, *arguments], folder)
+    assert process.returncode == 0, process.stderr
+    (line,) = [text for text in process.stderr.splitlines() if text.startswith("next: ")]
+    python, flag, *command = shlex.split(line[len("next: ") :])
+    assert (python, flag) == ("python", "-m")
+    return command
+
+
+def test_one_leads_to_the_other(folder):
+    assert next_command("data_prep.convert_synthetic", STREETS, folder) == [
+        *("data_prep.verify", "streets"),
+    ]
+    module, *arguments = next_command("data_prep.verify", ["streets"], folder)
+    assert module == "adl_tf.search" and "--gin_param=DATASET_DIR = 'streets'" in arguments
+    module, *arguments = next_command("adl_tf.sample", SAMPLE, folder)
+    assert module == "adl_tf.train"
+    assert arguments == [
+        "--gin_file=recommended_train.gin",
+        "--gin_param=DATASET_DIR = 'streets'",
+        "--gin_param=FILTER_MULTIPLIER = 2",
+        "--genotype=random.json",
+        "--model_dir=runs/random",
+    ]
+    module, *arguments = next_command("adl_tf.train", TRAIN, folder)
+    assert (module, arguments) == ("adl_tf.evaluate", ["--model_dir=trained"])
+    module, *arguments = next_command(module, arguments, folder)
+    assert module == "adl_tf.export"
+    module, *arguments = next_command(module, arguments, folder)
+    assert module == "adl_tf.predict" and arguments[-1] == "IMAGE-or-FOLDER"
