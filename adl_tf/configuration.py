@@ -49,6 +49,13 @@ def define_gin_flags() -> None:
     flags.DEFINE_bool(
         "gin_imports", True, "Whether gin files may import modules; off for files of others."
     )
+    show_in_help("gin_file", "gin_param", "gin_imports")
+
+
+def show_in_help(*names: str) -> None:
+    """Lets --help list flags that another module than the program defines."""
+    for name in names:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
 
 def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str], imports: bool = True) -> None:

@@ -9,6 +9,7 @@ from typing import Callable, Sequence
 
 from absl import app, flags
 
+from adl_tf.configuration import show_in_help
 from adl_tf.interrupts import raise_interrupts
 from adl_tf.progress import STAGE
 from data_prep import processes
@@ -45,6 +46,8 @@ def _define_flags(input_dir):
         "Convert as an Apache Beam pipeline with these options instead of in processes of this "
         'machine, such as "--runner=DirectRunner --direct_num_workers=2".',
     )
+    names = ["output_dir", "num_shards", "num_workers", "max_errors", "beam_options"]
+    show_in_help(*(["input_dir"] if input_dir else []), *names)
 
 
 def _convert(plan, options, argv):

@@ -55,3 +55,18 @@ def test_one_leads_to_the_other(folder):
     assert module == "adl_tf.export"
     module, *arguments = next_command(module, arguments, folder)
     assert module == "adl_tf.predict" and arguments[-1] == "IMAGE-or-FOLDER"
+
+
+@pytest.mark.parametrize(
+    "module, names",
+    [
+        ("adl_tf.search", ["gin_file", "gin_param", "[no]gin_imports", "model_dir"]),
+        (
+            "data_prep.convert_folder",
+            ["input_dir", "output_dir", "num_shards", "num_workers", "max_errors", "beam_options"],
+        ),
+    ],
+)
+def test_help_shows_all_flags(module, names, folder):
+    process = run(["-m", module, "--help"], folder)
+    assert all(f"  --{name}:" in process.stdout for name in names), process.stdout
