@@ -1,5 +1,6 @@
 """A whole run: from a folder of images and masks to a served network and a report."""
 
+import importlib
 import os
 import shutil
 from typing import Any, Dict, List, Optional
@@ -12,7 +13,7 @@ from adl_tf.files import exclusive, make_directory, write_json, write_text
 from adl_tf.model_directory import GENOTYPE_FILE
 from adl_tf.models.presets import preset_dir, preset_names
 from adl_tf.models.registry import read_network_description
-from adl_tf.planning.fingerprint import Fingerprint, take_fingerprint
+from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint, take_fingerprint
 from adl_tf.planning.plan import (
     EVALUATION,
     EXPORT,
@@ -140,7 +141,17 @@ def _convert(state: State, input_dir: str, output_dir: str) -> str:
     if os.path.exists(os.path.join(input_dir, DESCRIPTION_FILE)):
         return input_dir
     records = os.path.join(output_dir, RECORDS)
-    name = recognize(input_dir)
+    converter = f"data_prep.convert_{recognize(input_dir)}"
+    if CONVERSION not in state.stages:
+        # Here, so that what is missing is one line of this program.
+        splits = importlib.import_module(converter).plan(input_dir).splits
+        empty = [split for split in (TRAIN, VAL) if not splits.get(split)]
+        if empty:
+            raise ValueError(
+                f"{input_dir}: no images for {' and '.join(empty)} "
+                f"({', '.join(f'{len(items)} for {split}' for split, items in splits.items())}); "
+                "a plan needs some to train on and some to score."
+            )
     free, wanted = shutil.disk_usage(output_dir).free, state.get("listing")[1]
     if CONVERSION not in state.stages and free < 1.1 * wanted:
         raise ValueError(
@@ -148,7 +159,7 @@ def _convert(state: State, input_dir: str, output_dir: str) -> str:
             f"{wanted / 1e9:.1f} GB; make room or choose another --output_dir."
         )
     arguments = [f"--input_dir={input_dir}", f"--output_dir={records}"]
-    run_stages(state, [Stage(CONVERSION, f"data_prep.convert_{name}", arguments)])
+    run_stages(state, [Stage(CONVERSION, converter, arguments)])
     return records
 
 

@@ -1,0 +1,190 @@
+"""A whole run: which stages run, in which order, what is left of them, and what is refused.
+
+Conversion, fingerprint, plan and report are real; searches, trainings, evaluations and exports are
+replaced, since other tests run them.
+"""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adl_tf.configuration import Interrupted
+from adl_tf.model_directory import METRICS_FILE
+from adl_tf.planning import auto, stages
+from adl_tf.planning.plan import Timings
+from adl_tf.space.genotype import Genotype, save_genotype
+
+GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "skip_connect")]])
+TIMINGS = Timings(20.0, 0.3, 2.0, 10.0, 0.5, 0.1, 2.5)
+DECISION = {"gain": 1.0, "half_tau": 0.5, "weightless_ops": 0.5}
+
+
+def make_folder(root, count=30):
+    for part in ("images", "masks"):
+        os.makedirs(root / part)
+    for index in range(count):
+        pixels = np.random.default_rng(index).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / "images" / f"{index}.png")
+        mask = np.repeat(np.array([[0, 1]], np.uint8), 30, axis=1)
+        Image.fromarray(np.repeat(mask, 40, axis=0)).save(root / "masks" / f"{index}.png")
+    (root / "classes.txt").write_text("back\n<b>object</b>\n")
+    return root
+
+
+@pytest.fixture
+def programs(monkeypatch):
+    """Replaces what takes long; returns the stages that ran, and those that are to fail."""
+    ran, failing = [], {}
+    real = stages.run_program
+
+    def run_program(stage, label, seconds_after=0, log=None):
+        if stage.module.startswith("data_prep."):
+            return real(stage, label, seconds_after, log)
+        ran.append(stage.name)
+        if stage.name in failing:
+            raise failing[stage.name]
+        flags = dict(a[2:].split("=", 1) for a in stage.arguments)
+        model_dir = flags["model_dir"]
+        os.makedirs(model_dir, exist_ok=True)
+        if stage.module == "adl_tf.search":
+            save_genotype(GENOTYPE, os.path.join(model_dir, "genotype.json"))
+            return {"decision": DECISION}
+        if stage.module == "adl_tf.train":
+            with open(os.path.join(model_dir, METRICS_FILE), "w") as file:
+                for epoch in (1, 2):
+                    line = {"loss": 1, "val_loss": 1, "miou": 0.2, "val_miou": 0.3}
+                    file.write(json.dumps({"epoch": epoch, **line}) + "\n")
+            return {"steps": 20, "model_dir": model_dir}
+        if stage.module == "adl_tf.evaluate":
+            page = os.path.join(model_dir, "evaluation", "report.html")
+            classes = {"back": 0.5, "<b>object</b>": None}
+            scores = {"miou": 0.5, "pixel_accuracy": 0.7, "per_class": classes, "images": 6}
+            return {**scores, "page": page, "evaluation": page}
+        os.makedirs(flags["output_dir"], exist_ok=True)
+        return {"export_dir": flags["output_dir"], "dtype": "float32"}
+
+    monkeypatch.setattr(stages, "run_program", run_program)
+    monkeypatch.setattr(auto, "measure", lambda *_: TIMINGS)
+    monkeypatch.setattr(auto, "preset_names", lambda: ())
+    return ran, failing
+
+
+def test_from_a_folder_to_a_report(programs, tmp_path, capsys):
+    ran, _ = programs
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    result = auto.run_auto(str(folder), str(out), hours=1.0)
+    assert ran == ["search", "train", "evaluate", "export"]
+    assert result["miou"] == 0.5 and result["export"] == str(out / "export")
+    report = (out / "report.html").read_text()
+    assert "&lt;b&gt;object" in report and "<b>object" not in report
+    for part in ("adl_tf.search", "adl_tf.export", "crop_size", "planned", "sep_conv_3x3"):
+        assert part in report
+    card = (out / "export" / "README.md").read_text()
+    assert "50.0 %" in card and "license" in card and "| back |" in card
+    messages = capsys.readouterr().err
+    assert "[1 of 1] convert" in messages and "[4 of 4] export" in messages
+    assert "back" in messages and "24 images" in messages
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    assert len(ran) == 4  # Nothing was done again.
+
+
+def test_what_was_interrupted_goes_on(programs, tmp_path):
+    ran, failing = programs
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    failing["train"] = Interrupted("stopped")
+    with pytest.raises(Interrupted):
+        auto.run_auto(str(folder), str(out), hours=1.0)
+    assert ran == ["search", "train"] and not (out / "report.html").exists()
+    failing.clear()
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    assert ran == ["search", "train", "train", "evaluate", "export"]
+
+
+def test_a_plan_can_be_edited_and_given_back(programs, tmp_path):
+    ran, _ = programs
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    assert auto.run_auto(str(folder), str(out), 1.0, plan_only=True) == {"plan": str(out / "plan")}
+    assert not ran
+    edited = (out / "plan" / "train.gin").read_text().replace("SEED = 0", "SEED = 5")
+    (out / "plan" / "train.gin").write_text(edited)
+    auto.run_auto(str(folder), str(out), 1.0)
+    assert (out / "plan" / "train.gin").read_text() == edited
+    with pytest.raises(ValueError, match="planned with --multi_adds=None"):
+        auto.run_auto(str(folder), str(out), 1.0, multi_adds=3.0)
+
+
+def test_more_hours_train_on(programs, tmp_path):
+    ran, _ = programs
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    result = auto.run_auto(str(folder), str(out), hours=2.0)
+    assert ran[4:] == ["train_2", "evaluate_2", "export_2"]
+    assert result["network"] == str(out / "train_2")
+    state = json.loads((out / "auto.json").read_text())
+    command = state["stages"]["train_2"]["command"]
+    assert f"--init_from={out / 'train'}" in command and state["hours"] == 2.0
+    (steps,) = state["extensions"]
+    assert 0.9 * 3600 < steps * TIMINGS.train_step < 3600
+    auto.run_auto(str(folder), str(out), hours=2.0)
+    assert len(ran) == 7
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda root: [p.unlink() for p in root.glob("images/*")], "no images there"),
+        (lambda root: [p.unlink() for p in root.glob("masks/*")], "masks"),
+        (lambda root: (root / "classes.txt").unlink(), "classes.txt: missing"),
+    ],
+)
+def test_folders_that_cannot_be_used(programs, tmp_path, spoil, message):
+    folder = make_folder(tmp_path / "in")
+    spoil(folder)
+    with pytest.raises(ValueError, match=message):
+        auto.run_auto(str(folder), str(tmp_path / "out"))
+    assert not programs[0]
+
+
+def test_one_class_is_not_enough(programs, tmp_path):
+    folder = make_folder(tmp_path / "in")
+    for path in folder.glob("masks/*"):
+        Image.new("L", (60, 40)).save(path)
+    with pytest.raises(ValueError, match="show 1 of the 2 classes; segmentation needs two"):
+        auto.run_auto(str(folder), str(tmp_path / "out"))
+
+
+def test_one_image_cannot_be_divided(programs, tmp_path):
+    folder = make_folder(tmp_path / "in", count=1)
+    with pytest.raises(ValueError, match="no images for val"):
+        auto.run_auto(str(folder), str(tmp_path / "out"))
+
+
+def test_hours_too_few_are_refused_before_they_are_spent(programs, tmp_path):
+    folder = make_folder(tmp_path / "in")
+    with pytest.raises(ValueError, match="--hours=0.01 is too short"):
+        auto.run_auto(str(folder), str(tmp_path / "out"), hours=0.01)
+    auto.run_auto(str(folder), str(tmp_path / "out"), hours=1.0)  # The same directory, more hours.
+
+
+def test_a_folder_that_changes_is_refused(programs, tmp_path):
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), hours=1.0, plan_only=True)
+    (folder / "images" / "0.png").unlink()
+    with pytest.raises(ValueError, match="has changed since it was converted"):
+        auto.run_auto(str(folder), str(out), hours=1.0)
+    other = make_folder(tmp_path / "other")
+    with pytest.raises(ValueError, match="holds the run of"):
+        auto.run_auto(str(other), str(out), hours=1.0)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        auto.run_auto(str(tmp_path / "nowhere"), str(out))
+
+
+def test_no_room_is_said_before_anything_is_converted(programs, tmp_path, monkeypatch):
+    folder = make_folder(tmp_path / "in")
+    usage = type("Usage", (), {"free": 10})
+    monkeypatch.setattr(auto.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(ValueError, match="make room"):
+        auto.run_auto(str(folder), str(tmp_path / "out"))
