@@ -20,7 +20,7 @@ from adl_tf.models.registry import load_network
 from adl_tf.serving.body import Body
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import find_export
-from adl_tf.visualization.predictions import colorize, overlay
+from adl_tf.visualization.predictions import add_legend, colorize, overlay
 from data_prep.images import IMAGE_SUFFIXES, decodable
 
 
@@ -73,7 +73,7 @@ def predict_images(
             tqdm.write(f"{path}: skipped, {_cause(error)}", file=sys.stderr)
             continue
         name = os.path.basename(labels.write(path, prediction))
-        _write_overlay(os.path.join(overlays, name), content, prediction, description.colors)
+        _write_overlay(os.path.join(overlays, name), content, prediction, description)
     if len(failed) == len(images):
         raise ValueError(f"none of {len(images)} images could be read; the lines above say why.")
     return {
@@ -183,11 +183,12 @@ def _describe(name: str, class_names: Sequence[str], colors: Sequence[Color]) ->
 
 
 def _write_overlay(
-    path: str, content: bytes, prediction: np.ndarray, colors: Sequence[Color]
+    path: str, content: bytes, prediction: np.ndarray, description: DatasetDescription
 ) -> None:
-    """Writes a PNG file with the prediction over its image, whole or not at all."""
+    """Writes a PNG file with the prediction over its image and a legend, whole or not at all."""
     image = tf.io.decode_image(content, channels=3, expand_animations=False).numpy()
-    picture = Image.fromarray(overlay(image, colorize(prediction, colors)))
+    painted = overlay(image, colorize(prediction, description.colors))
+    picture = Image.fromarray(add_legend(painted, prediction, description))
     with replacing(path) as temporary:
         picture.save(temporary, format="PNG", compress_level=3)
 

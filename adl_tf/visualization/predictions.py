@@ -1,11 +1,14 @@
 """Pictures of label maps: colored, beside their image, and as a gallery with a legend."""
 
+import functools
+import os
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
+from matplotlib import get_data_path
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from adl_tf.data.description import IGNORE_LABEL, Color, DatasetDescription
 from adl_tf.visualization.figure import MARGIN, TEXT, inch_axes
@@ -19,6 +22,9 @@ OPACITY = 0.55
 # Pixels.
 SEPARATOR = 4
 SMALL_SIDE = 384
+
+# Of the legend below a picture.
+_MARK, _GAP, _ROW = 11, 5, 18
 
 # Inches. Four images of SMALL_SIDE fill the gallery pixel by pixel.
 GALLERY_WIDTH = 15.88
@@ -68,6 +74,48 @@ def overlay(image: np.ndarray, colored: np.ndarray) -> np.ndarray:
       uint8 [H, W, 3], `OPACITY` of which is the label map.
     """
     return np.rint((1 - OPACITY) * image + OPACITY * colored).astype(np.uint8)
+
+
+def add_legend(
+    image: np.ndarray, label_map: np.ndarray, description: DatasetDescription
+) -> np.ndarray:
+    """A picture with the names and colors of the classes that it shows below it.
+
+    Args:
+      image: uint8 [H, W, 3].
+      label_map: integers [H, W].
+      description: of the classes.
+
+    Returns:
+      uint8 [H + legend, W, 3].
+    """
+    height, width = image.shape[:2]
+    font = _legend_font()
+    places, x, row = [], 0, 0
+    for label in np.unique(label_map):
+        if label >= description.num_classes:
+            continue
+        name = description.class_names[label]
+        needed = _MARK + int(font.getlength(name)) + 3 * _GAP
+        if x and x + needed > width:
+            x, row = 0, row + 1
+        places.append((x, row, name, description.colors[label]))
+        x += needed
+    canvas = Image.new("RGB", (width, height + (row + 1) * _ROW), (255, 255, 255))
+    canvas.paste(Image.fromarray(image))
+    draw = ImageDraw.Draw(canvas)
+    for x, row, name, color in places:
+        top = height + row * _ROW + (_ROW - _MARK) // 2
+        mark = (x + _GAP, top, x + _GAP + _MARK, top + _MARK)
+        draw.rectangle(mark, fill=tuple(color), outline=(90, 90, 90))
+        draw.text((x + 2 * _GAP + _MARK, top), name, fill=(30, 30, 30), font=font)
+    return np.asarray(canvas)
+
+
+@functools.cache
+def _legend_font() -> ImageFont.FreeTypeFont:
+    """The one that comes with matplotlib: Latin, Greek, Cyrillic."""
+    return ImageFont.truetype(os.path.join(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 11)
 
 
 def prediction_panel(

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from adl_tf.data.description import DatasetDescription
 from adl_tf.data.normalization import denormalize
+from adl_tf.evaluation.metrics import class_ious
 from adl_tf.files import writing
 from adl_tf.model_directory import METRICS_FILE, append_json_line
 from adl_tf.training.optimizers import current_rate
@@ -80,6 +81,8 @@ class MetricsLog(tf.keras.callbacks.Callback):
         with self._writer.as_default(done):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
+            for name, iou in self._class_ious(values).items():
+                tf.summary.scalar(f"val_iou/{name}", iou)
             for name, figure in self.pictures().items():
                 tf.summary.image(name, figure_to_image(figure)[None])
             for index, batch in enumerate(self._examples):
@@ -91,3 +94,11 @@ class MetricsLog(tf.keras.callbacks.Callback):
                 )
                 tf.summary.image(f"validation/{index}", panel[None])
         self._writer.flush()
+
+    def _class_ious(self, values: Dict[str, float]) -> Dict[str, float]:
+        """IoU of the classes that the validation of this epoch showed; empty without one."""
+        if "val_miou" not in values:
+            return {}
+        # The counts are those of the validation until the next step.
+        ious = class_ious(self.model.confusion.counts.numpy())
+        return {n: iou for n, iou in zip(self._description.class_names, ious) if iou == iou}
