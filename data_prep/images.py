@@ -95,6 +95,12 @@ def read_pixels(path: str) -> np.ndarray:
         return _to_rgb(image, path)
 
 
+def decode_image(content: bytes) -> np.ndarray:
+    """The pixels of an image file that is known to be good, uint8 [H, W, 3]."""
+    with Image.open(io.BytesIO(content)) as image:
+        return to_rgb(image)
+
+
 def read_label(path: str) -> np.ndarray:
     """Reads a label map: the values of a gray image, or the indices of a palette image.
 

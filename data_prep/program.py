@@ -46,7 +46,10 @@ def _define_flags(input_dir):
         "Convert as an Apache Beam pipeline with these options instead of in processes of this "
         'machine, such as "--runner=DirectRunner --direct_num_workers=2".',
     )
-    names = ["output_dir", "num_shards", "num_workers", "max_errors", "beam_options"]
+    flags.DEFINE_integer(
+        "preview", 0, "Pictures of masks over images to write into OUTPUT_DIR/preview first."
+    )
+    names = ["output_dir", "preview", "num_shards", "num_workers", "max_errors", "beam_options"]
     show_in_help(*(["input_dir"] if input_dir else []), *names)
 
 
@@ -58,8 +61,11 @@ def _convert(plan, options, argv):
     values = flags.FLAGS.flag_values_dict()
     inputs = [values["input_dir"]] if "input_dir" in values else []
     try:
+        conversion = plan(*inputs, **{name: values[name] for name in options})
+        if values["preview"]:
+            _write_preview(conversion, values["output_dir"], values["preview"])
         summary = run_conversion(
-            plan(*inputs, **{name: values[name] for name in options}),
+            conversion,
             values["output_dir"],
             write=_choose_writer(values["num_workers"], values["beam_options"]),
             num_shards=values["num_shards"],
@@ -76,6 +82,17 @@ def _convert(plan, options, argv):
         command = ["python", "-m", "data_prep.verify", values["output_dir"]]
         print(f"next: {shlex.join(command)}", file=sys.stderr)
     return 0
+
+
+def _write_preview(conversion, output_dir, count):
+    from data_prep.preview import write_preview  # Here: matplotlib takes a second to load.
+
+    try:
+        paths = write_preview(conversion, output_dir, count)
+    except OSError as error:
+        raise ConversionError(f"{output_dir}: no preview can be written ({error}).") from error
+    place = f" in {os.path.dirname(paths[0])}" if paths else ""
+    print(f"preview: {len(paths)} pictures{place}.", file=sys.stderr)
 
 
 def _choose_writer(num_workers, beam_options) -> Writer:

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from readback import labels_by_name
+from readback import labels_by_name, run_program
 
 from adl_tf.data.description import default_colors, read_dataset_description
 from data_prep import convert_folder
@@ -165,3 +165,21 @@ def test_colors_of_no_class_and_labels_of_no_class_are_named(tmp_path):
     with pytest.raises(ConversionError, match="the label 'cat' is no class; use one of"):
         run_conversion(convert_folder.plan(str(other)), str(tmp_path / "out2"))
     assert os.path.exists(tmp_path / "out2")
+
+
+def test_a_preview_shows_masks_over_their_images(tmp_path):
+    (tmp_path / "in").mkdir()
+    plain(tmp_path / "in")
+    out = tmp_path / "out"
+    _, summary = run_program(
+        "convert_folder", f"--input_dir={tmp_path / 'in'}", f"--output_dir={out}", "--preview=3"
+    )
+    assert sum(summary["examples"].values()) == COUNT
+    pictures = sorted((out / "preview").glob("*.png"))
+    assert len(pictures) == 3
+    with Image.open(pictures[0]) as picture:
+        pixels = np.asarray(picture)
+    height, width = LABELS[pictures[0].stem.partition("_")[2]].shape
+    assert pixels.shape[0] > height and pixels.shape[1] == width
+    left, right = pixels[2, 1].astype(int), pixels[2, width - 2].astype(int)
+    assert right[0] - left[0] > 50  # The second class is dark red.
