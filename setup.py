@@ -22,6 +22,9 @@ PROGRAMS = (
     "predict",
 )
 
+# onnx 1.18 wants a newer ml_dtypes than TensorFlow has.
+ONNX = ("tf2onnx>=1.17,<2", "onnx>=1.16,<1.18")
+
 setup(
     name="adl-tf",
     version=VERSION,
@@ -81,6 +84,14 @@ setup(
         ],
         # For warm-up requests in exports, and the gRPC client.
         "serving": ["tensorflow-serving-api==2.15.*"],
+        # Files for other runtimes.
+        "onnx": ["tf2onnx>=1.17,<2", "onnx>=1.16,<1.18", "onnxruntime>=1.17,<2"],
+        "openvino": [
+            "openvino>=2026.0,<2027",
+            "nncf>=3,<4",
+            "tf2onnx>=1.17,<2",
+            "onnx>=1.16,<1.18",
+        ],
         # From 2.78 on it wants protobuf 6.
         "beam": ["apache-beam>=2.60,<2.78"],
     },

@@ -2,7 +2,7 @@
 
 python -m adl_tf.export --model_dir=DIR --output_dir=DIR [--image_size=H,W --batch_size=N]
     [--dtype=float32|bfloat16|float16] [--outputs=labels,probabilities,logits]
-    [--xla=auto|on|off] [--lite]
+    [--xla=auto|on|off] [--formats=saved_model,tflite,onnx,openvino] [--int8]
 
 Each run adds a version, OUTPUT_DIR/1, OUTPUT_DIR/2, ...
 """
@@ -15,7 +15,8 @@ from absl import flags
 from adl_tf.configuration import run_program  # isort: skip
 
 from adl_tf.serving.body import POLICIES
-from adl_tf.serving.export import export_network
+from adl_tf.serving.edges import FORMATS
+from adl_tf.serving.export import SAVED_MODEL, export_network
 from adl_tf.serving.servable import MAX_PIXELS, OUTPUTS
 from adl_tf.sizes import parse_image_size
 
@@ -33,7 +34,8 @@ def main() -> Dict[str, Any]:
         outputs=options.outputs,
         xla=options.xla,
         max_pixels=options.max_pixels,
-        lite=options.lite,
+        formats=options.formats,
+        int8=options.int8,
     )
 
 
@@ -53,5 +55,7 @@ if __name__ == "__main__":
     flags.DEFINE_list("outputs", ["labels"], f"Outputs, from {', '.join(OUTPUTS)}.")
     flags.DEFINE_enum("xla", "auto", ["auto", "on", "off"], "Whether serving_default is compiled.")
     flags.DEFINE_integer("max_pixels", MAX_PIXELS, "Largest image, in pixels.", lower_bound=1)
-    flags.DEFINE_bool("lite", False, "Also write a TensorFlow Lite file.")
+    names = ", ".join((SAVED_MODEL, *FORMATS))
+    flags.DEFINE_list("formats", [SAVED_MODEL], f"What to write, from {names}.")
+    flags.DEFINE_bool("int8", False, "Also files of 8-bit integers, of tflite and openvino.")
     run_program(main, then=then)

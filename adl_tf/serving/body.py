@@ -28,6 +28,7 @@ class Body(tf.Module):
 
     Attributes:
       batch_norms: how many are left.
+      num_classes: of its logits.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Body(tf.Module):
         if folded:
             graph_def = fold(graph_def, logits.op.name)
         self._shape = logits.shape
+        self.num_classes = logits.shape[-1]
         self._images, self._logits = images.name, logits.name
         self.batch_norms = sum(node.op == "FusedBatchNormV3" for node in graph_def.node)
         self._graph_def, self._weights = _split(graph_def)

@@ -4,10 +4,12 @@ What an export contains is in `servable`.
 """
 
 import contextlib
+import glob
 import os
 import shutil
+import sys
 import tempfile
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,11 +20,20 @@ from adl_tf.files import make_directory, writing
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
 from adl_tf.serving.body import Body, precision
-from adl_tf.serving.lite import write_lite
+from adl_tf.serving.edge_check import (
+    CHECKED,
+    TYPICAL,
+    check_edge,
+    fault_of,
+    random_samples,
+    read_samples,
+)
+from adl_tf.serving.edges import FORMATS, labels_of, write_edge
 from adl_tf.serving.servable import MAX_PIXELS, OUTPUTS, Servable
 from adl_tf.serving.versions import add_version
 from adl_tf.serving.warmup import write_warmup
 
+SAVED_MODEL = "saved_model"
 # How much folding may change a logit, as a share of the largest one or of 1.
 TOLERANCE = 1e-4
 # Of the images that check an export of any size.
@@ -39,7 +50,8 @@ def export_network(
     outputs: Sequence[str] = ("labels",),
     xla: str = "auto",
     max_pixels: int = MAX_PIXELS,
-    lite: bool = False,
+    formats: Sequence[str] = (SAVED_MODEL,),
+    int8: bool = False,
 ) -> Dict[str, Any]:
     """Writes a new version of an export atomically.
 
@@ -54,20 +66,22 @@ def export_network(
       xla: whether `serving_default` is compiled: "on", "off", or "auto" for on if there is
         a GPU here.
       max_pixels: largest image that is decoded.
-      lite: whether to add a TensorFlow Lite file.
+      formats: "saved_model", which is always written, and files beside it, see `FORMATS`.
+      int8: whether to add their files of 8-bit integers, quantized by training images.
 
     Returns:
       export_dir, version, signatures, dtype; batch_norms left; logit_difference of the folded
       network; labels_equal, the share of pixels labelled as in float32, both on a random
-      image; warmup, how many requests were recorded; with `lite`, lite_labels_equal, the share of
-      pixels labelled by TensorFlow Lite as by the network.
+      image; warmup, how many requests were recorded; files, see `check_edge`, by the names of
+      the files beside the SavedModel; failed, why some of them were left out.
 
     Raises:
-      FileNotFoundError: no trained network there.
-      ValueError: unknown outputs, a directory that cannot be created, or TensorFlow Lite for an
-        open size or another dtype than float32.
+      FileNotFoundError: no trained network there, or not the images to quantize by.
+      ValueError: unknown outputs or formats, a directory that cannot be created, files for an open
+        size or another dtype than float32, or a library that is not installed.
     """
-    _check_options(image_size, dtype, outputs, lite)
+    edges = [name for name in formats if name != SAVED_MODEL]
+    _check_options(image_size, dtype, outputs, edges, int8)
     network = load_network(model_dir, checkpoint)
     classes = read_classes(model_dir, network.num_classes)
     make_directory(output_dir)
@@ -88,7 +102,13 @@ def export_network(
     compiled = xla == "on" or (xla == "auto" and bool(tf.config.list_physical_devices("GPU")))
     servable = Servable(body, classes, outputs, compiled, max_pixels)
     return {
-        **_write_version(output_dir, servable, body, max_pixels, lite),
+        **_write_version(
+            output_dir,
+            servable,
+            body,
+            max_pixels,
+            lambda export_dir: _write_edges(export_dir, model_dir, body, edges, int8),
+        ),
         "dtype": dtype,
         "batch_norms": body.batch_norms,
         "logit_difference": difference,
@@ -97,18 +117,62 @@ def export_network(
 
 
 def _check_options(
-    image_size: Optional[Size], dtype: str, outputs: Sequence[str], lite: bool
+    image_size: Optional[Size],
+    dtype: str,
+    outputs: Sequence[str],
+    edges: Sequence[str],
+    int8: bool,
 ) -> None:
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown or "labels" not in outputs:
         raise ValueError(
             f"outputs {list(outputs)}: choose from {', '.join(OUTPUTS)}; labels is required."
         )
-    if lite and (image_size is None or dtype != "float32"):
+    unknown = [name for name in edges if name not in FORMATS]
+    if unknown:
+        raise ValueError(f"formats {unknown}: choose from {', '.join((SAVED_MODEL, *FORMATS))}.")
+    if edges and (image_size is None or dtype != "float32"):
         raise ValueError(
-            "TensorFlow Lite needs a fixed image size and float32: give --image_size=H,W and "
-            "leave --dtype out."
+            f"{', '.join(edges)}: such files need a fixed image size and float32: give "
+            "--image_size=H,W and leave --dtype out."
         )
+    if int8 and not any(FORMATS[name].int8_file for name in edges):
+        raise ValueError("--int8 needs a format that has it: --formats=tflite or openvino.")
+
+
+def _write_edges(
+    export_dir: str, model_dir: str, body: Body, edges: Sequence[str], int8: bool
+) -> Dict[str, Any]:
+    """Writes the files beside the SavedModel, and removes those that label otherwise."""
+    if not edges:
+        return {}
+    size = tuple(body.spec.shape[1:3])
+    try:
+        samples = read_samples(model_dir, "val", size, CHECKED)
+        typical = read_samples(model_dir, "train", size, TYPICAL).images if int8 else None
+    except (OSError, ValueError) as error:
+        if int8:
+            raise ValueError(f"--int8 quantizes by the training images: {error}") from error
+        say(f"checked with noise: {error}")
+        samples = random_samples(size)
+    function = labels_of(body)
+    kinds = [(name, None) for name in edges]
+    kinds += [(name, typical) for name in edges if int8 and FORMATS[name].int8_file]
+    files, failed = {}, []
+    for name, images in kinds:
+        with _quiet():
+            path = write_edge(name, body, function, export_dir, images)
+        result = check_edge(path, function, samples, body.num_classes)
+        fault = fault_of(result, int8=images is not None)
+        file = os.path.basename(path)
+        if fault:
+            failed.append(f"{file}: {fault}")
+            say(f"{file} is left out: it {fault}.")
+            for part in glob.glob(f"{os.path.splitext(path)[0]}.*"):
+                os.remove(part)
+        else:
+            files[file] = result
+    return {"files": files, **({"failed": failed} if failed else {})}
 
 
 def _run(body: Body, images: np.ndarray) -> np.ndarray:
@@ -121,15 +185,19 @@ def _largest_difference(logits: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _write_version(
-    output_dir: str, servable: Servable, body: Body, max_pixels: int, lite: bool
+    output_dir: str,
+    servable: Servable,
+    body: Body,
+    max_pixels: int,
+    write_more: Callable[[str], Dict[str, Any]],
 ) -> Dict[str, Any]:
     """Writes an export to a temporary directory and moves it into place; returns what it holds."""
     signatures = servable.signatures()
     temporary = tempfile.mkdtemp(dir=output_dir, prefix=".export-")
     try:
-        with writing(output_dir), _stderr_closed():
+        with writing(output_dir), _quiet():
             tf.saved_model.save(servable, temporary, signatures=signatures)
-            lite_result = {"lite_labels_equal": write_lite(body, temporary)} if lite else {}
+        more = write_more(temporary)
         warmup = write_warmup(temporary, servable.image_bytes, servable.images, max_pixels)
         if not warmup:
             say("no warm-up requests: they need pip install 'adl-tf[serving]'.")
@@ -143,21 +211,25 @@ def _write_version(
         "version": version,
         "signatures": sorted(signatures),
         "warmup": warmup,
-        **lite_result,
+        **more,
     }
 
 
 @contextlib.contextmanager
-def _stderr_closed():
-    """Hides kilobytes of TensorFlow's log on names and constants from the user.
+def _quiet():
+    """Hides what converters tell: kilobytes on names, constants and their progress.
 
     Some of it does not come from Python, so no log level hides it.
     """
-    saved = os.dup(2)
+    sys.stdout.flush()
+    saved = [os.dup(handle) for handle in (1, 2)]
     with open(os.devnull, "w", encoding="utf-8") as nothing:
-        os.dup2(nothing.fileno(), 2)
+        for handle in (1, 2):
+            os.dup2(nothing.fileno(), handle)
     try:
         yield
     finally:
-        os.dup2(saved, 2)
-        os.close(saved)
+        sys.stdout.flush()
+        for handle, copy in zip((1, 2), saved):
+            os.dup2(copy, handle)
+            os.close(copy)

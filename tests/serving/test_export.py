@@ -150,10 +150,12 @@ def test_fixed_size_and_low_precision(model_dir, network, tmp_path):
 
 def test_lite_file_stands_alone(model_dir, network, tmp_path):
     with pytest.raises(ValueError, match="give --image_size=H,W"):
-        export_network(model_dir, str(tmp_path / "out"), lite=True)
+        export_network(model_dir, str(tmp_path / "out"), formats=["tflite"])
     assert not (tmp_path / "out").exists()
-    result = export_network(model_dir, str(tmp_path / "out"), image_size=(65, 81), lite=True)
-    assert result["lite_labels_equal"] >= 0.999
+    result = export_network(
+        model_dir, str(tmp_path / "out"), image_size=(65, 81), formats=["saved_model", "tflite"]
+    )
+    assert result["files"]["network.tflite"]["labels_equal"] >= 0.999
     image = random_image(65, 81)[None]
     np.save(tmp_path / "image.npy", image)
     # In a process with nothing but TensorFlow's interpreter.
