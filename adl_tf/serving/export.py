@@ -105,7 +105,6 @@ def export_network(
         **_write_version(
             output_dir,
             servable,
-            body,
             max_pixels,
             lambda export_dir: _write_edges(export_dir, model_dir, body, edges, int8),
         ),
@@ -187,7 +186,6 @@ def _largest_difference(logits: np.ndarray, expected: np.ndarray) -> float:
 def _write_version(
     output_dir: str,
     servable: Servable,
-    body: Body,
     max_pixels: int,
     write_more: Callable[[str], Dict[str, Any]],
 ) -> Dict[str, Any]:
