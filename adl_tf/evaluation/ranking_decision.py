@@ -11,6 +11,8 @@ from adl_tf.space.genotype import Genotype
 # Below these the order of the candidates is mostly chance.
 DECIDED_TAU = 0.3
 DECIDED_GAIN = 1.0
+# Standard deviations from the median of a normal distribution to its quartiles.
+_QUARTILE = 0.6745
 
 
 class RankingDecision(NamedTuple):
@@ -23,8 +25,10 @@ class RankingDecision(NamedTuple):
 
     Attributes:
       candidates: how many were scored.
-      random_loss: mean loss of the random ones among them.
-      random_deviation: standard deviation of these.
+      random_loss: median loss of the random ones among them.
+      random_deviation: standard deviation of these, by the distance from the median to the lower
+        quartile: some genotypes have losses far above all others in shared weights, which say
+        nothing of how far the good ones are apart.
       half_tau: Kendall's tau-b between the orders by the even and by the odd batches.
       gain: how many standard deviations the best by one half of the batches is below the random
         ones on the other half.
@@ -89,15 +93,23 @@ def measure_ranking(
     halves = losses[:, ::2].mean(axis=1), losses[:, 1::2].mean(axis=1)
     gains = []
     for one, other in (halves, halves[::-1]):
-        drawn = other[:random_candidates]
+        median, deviation = _spread(other[:random_candidates])
         best = other[int(np.argmin(one))]
-        gains.append((drawn.mean() - best) / drawn.std(ddof=1))
-    drawn = losses[:random_candidates].mean(axis=1)
+        gains.append((median - best) / deviation if deviation else 0.0)
+    median, deviation = _spread(losses[:random_candidates].mean(axis=1))
     return RankingDecision(
         candidates=len(losses),
-        random_loss=float(drawn.mean()),
-        random_deviation=float(drawn.std(ddof=1)),
+        random_loss=median,
+        random_deviation=deviation,
         half_tau=kendall_tau(*halves),
         gain=float(np.mean(gains)),
         weightless_ops=weightless_share(genotype.cell),
     )
+
+
+def _spread(losses: np.ndarray):
+    """(median, standard deviation of the better half)."""
+    if len(losses) < 2:
+        return float(np.median(losses)), float("nan")
+    quartile, median = np.percentile(losses, [25, 50])
+    return float(median), float((median - quartile) / _QUARTILE)
