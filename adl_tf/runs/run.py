@@ -14,6 +14,7 @@ from adl_tf.model_directory import (
     COMPACT_WEIGHTS_FILE,
     CONFIG_FILE,
     METRICS_FILE,
+    RANKING_FILE,
     claim_model_dir,
     read_json_lines,
 )
@@ -32,7 +33,7 @@ def claim(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
     Raises:
       ValueError: it holds another run.
     """
-    results = (METRICS_FILE, *CHECKPOINTS, COMPACT_WEIGHTS_FILE)
+    results = (METRICS_FILE, RANKING_FILE, *CHECKPOINTS, COMPACT_WEIGHTS_FILE)
     begun = bool(list_checkpoints(model_dir)) or any(
         os.path.exists(os.path.join(model_dir, name)) for name in results
     )
