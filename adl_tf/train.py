@@ -1,7 +1,7 @@
 """Trains the network of a genotype, or a baseline, from scratch or from another run.
 
 python -m adl_tf.train --gin_file=train.gin --genotype=FILE-or-preset --model_dir=DIR
-    [--init_from=MODEL_DIR]
+    [--init_from=MODEL_DIR-or-preset]
 
 The same command resumes a run where it stopped.
 """

@@ -13,7 +13,7 @@ from adl_tf.data.description import IGNORE_LABEL
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream, train_stream
-from adl_tf.settings import Count, Name, Number, Sides, configurable, external_configurable
+from adl_tf.settings import Count, Name, Number, Share, Sides, configurable, external_configurable
 from adl_tf.sizes import crop_sides
 from adl_tf.training.losses import median_frequency_weights
 from data_prep.dataset_dir import find_dataset
@@ -44,6 +44,8 @@ class RunData:
       max_bad_records: bad records to skip before failing.
       cache_dir: where decoded examples are kept, see `RecordReader`.
       deterministic: the same run gives the same bits.
+      class_weight_power: of the weights of a class-balanced loss: 1 for median frequency / own,
+        smaller for weights that are nearer to each other.
       shuffled_labels: train each image on the labels of another one of its batch, as a control:
         what a run still finds is not in the data.
 
@@ -69,6 +71,7 @@ class RunData:
         max_bad_records: Number = 0,
         cache_dir: Optional[Name] = None,
         deterministic: bool = False,
+        class_weight_power: Share = 1.0,
         shuffled_labels: bool = False,
     ):
         self.crop_size = crop_sides(crop_size)
@@ -80,6 +83,7 @@ class RunData:
         self._val_split = val_split
         self._architecture_split = architecture_split
         self._validation_images = validation_images
+        self._class_weight_power = class_weight_power
         self._shuffled_labels = shuffled_labels
         if shuffled_labels and batch_size < 2:
             raise ValueError("RunData.shuffled_labels needs a batch_size of 2 or more.")
@@ -163,7 +167,7 @@ class RunData:
                 "class_balanced_loss needs the class frequencies of dataset.json; convert the "
                 "data set with data_prep, or turn it off."
             )
-        return median_frequency_weights(frequencies)
+        return median_frequency_weights(frequencies) ** self._class_weight_power
 
     def schedule(self, steps_per_epoch: int) -> Dict[str, Any]:
         """What a resumed run must not change, for `schedule.json`: otherwise its position in the

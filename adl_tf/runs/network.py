@@ -1,5 +1,6 @@
 """The network of a training: which one, and what it starts from."""
 
+import dataclasses
 import os
 from typing import Any, Dict, Optional, Union
 
@@ -14,6 +15,7 @@ from adl_tf.models.registry import (
     NetworkDescription,
     build_network,
     initialize_from,
+    read_network_description,
 )
 from adl_tf.settings import Count, Name, PartialShare, Positive, configurable
 from adl_tf.space.genotype import Genotype
@@ -26,7 +28,8 @@ class RunNetwork:
 
     Args:
       genotype: what `load_genotype` takes: a file, a preset, a `Genotype`, or the dict that
-        `run_search` returned; of the decoded network only.
+        `run_search` returned; of the decoded network only. None with `init_from` is the network of
+        the latter, F and sizes included.
       init_from: model directory of another run, or a preset, whose best weights to start from;
         its number of classes may be another, then the classifier starts anew.
       network: "decoded", a baseline, or a class or function of your own, see
@@ -64,7 +67,11 @@ class RunNetwork:
 
         Raises:
           ValueError: an unknown network, no genotype for a decoded one, or an illegal one.
+          FileNotFoundError: nothing to start from.
         """
+        if self._genotype is None and self._init_from and self._network == DECODED:
+            same = read_network_description(self._init_from)
+            return dataclasses.replace(same, num_classes=num_classes)
         return NetworkDescription(
             network=self._network,
             num_classes=num_classes,

@@ -1,5 +1,6 @@
 """Networks that come with the package: as good as what they were made of, by name."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -16,6 +17,7 @@ from adl_tf.models.registry import (
     save_compact_weights,
     write_network_description,
 )
+from adl_tf.runs.network import RunNetwork
 from adl_tf.serving.prediction import load_preset, predict_images
 from adl_tf.space.genotype import Genotype
 
@@ -54,6 +56,14 @@ def test_a_training_starts_from_one(network):
     started = build_network(DESCRIPTION)
     initialize_from(started, DESCRIPTION, presets.find_model_dir("tiny"))
     np.testing.assert_allclose(started.weights[0], network.weights[0], rtol=2**-11)
+
+
+def test_a_training_without_a_genotype_is_of_the_same_network(network):
+    run_network = RunNetwork(init_from="tiny", filter_multiplier=7)
+    description = run_network.describe(num_classes=5)
+    assert description == dataclasses.replace(DESCRIPTION, num_classes=5)
+    built = run_network.build(description, resumed=False)
+    np.testing.assert_allclose(built.weights[0], network.weights[0], rtol=2**-11)
 
 
 def test_it_predicts(network, tmp_path):

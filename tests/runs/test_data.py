@@ -79,3 +79,17 @@ def test_a_split_of_its_own_for_the_architecture(tmp_path):
     (steps, train, schedule), (_, other, _) = grays("A", "val"), grays("B", "val")
     assert steps == 2 and train == {10, 20, 30, 40} and other == {200, 210}
     assert schedule["architecture_split"] == "val" and "architecture_split" not in halves
+
+
+def test_weights_of_classes_by_power(tmp_path):
+    directory = str(tmp_path / "streets")
+    convert_synthetic.build(directory, num_train=4, num_val=1, height=32, width=48)
+
+    def weights(power):
+        return RunData(
+            directory, crop_size=33, batch_size=2, class_weight_power=power
+        ).class_weights()
+
+    assert weights(1.0).max() > 2
+    np.testing.assert_allclose(weights(0.5), np.sqrt(weights(1.0)), rtol=1e-6)
+    np.testing.assert_array_equal(weights(0.0), 1)
