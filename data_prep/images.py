@@ -150,7 +150,7 @@ def read_mask(path: str, colors: Sequence[Tuple[int, int, int]]) -> np.ndarray:
         red, green, blue = unknown[0] >> 16, unknown[0] >> 8 & 255, unknown[0] & 255
         raise BadExample(
             path,
-            f"{len(unknown)} colors that are no class, such as {red} {green} {blue}",
+            f"colors that are no class, such as {red} {green} {blue}",
             "store class ids, or give the colors in classes.txt (`road 128 64 128`)",
         )
     ids = np.array([table[int(code)] for code in found], np.uint8)

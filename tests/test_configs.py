@@ -17,9 +17,19 @@ STUDIES = (
     "study.gin",
     "study_noise.gin",
     "study_fidelity.gin",
+    "study_perturbation.gin",
     "study_searches.gin",
+    "study_stopped.gin",
     "study_synthetic.gin",
 )
+# What the searches with another method are as long as.
+LENGTHS = {
+    "search.gin": "run_sampled_search.steps",
+    "recommended_search.gin": "run_sampled_search.steps",
+    "study_sampled_search.gin": "run_sampled_search.steps",
+    "study_transfer_search.gin": "run_sampled_search.steps",
+    "study_random_search.gin": "run_random_search.steps",
+}
 CONFIGS = sorted(
     os.path.relpath(os.path.join(folder, name), CONFIG_DIR)
     for folder, _, names in os.walk(CONFIG_DIR)
@@ -35,8 +45,7 @@ def test_config(config):
         assert gin.query_parameter("SEED/gin.macro.value") == 7
         length = "run_training.steps"
         if "search" in config:
-            sampled = "sampled" in config or config in ("search.gin", "study_transfer_search.gin")
-            length = "run_sampled_search.steps" if sampled else "run_search.epochs"
+            length = LENGTHS.get(config, "run_search.epochs")
         for binding in ("RunData.dataset_dir", length):
             assert gin.query_parameter(binding) is not None
     finally:

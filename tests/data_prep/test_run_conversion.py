@@ -87,7 +87,7 @@ def break_label_id(folder):
 
 def break_label_mode(folder):
     Image.new("RGB", (33, 20), 3).save(folder / "masks/train/3.png")
-    return "masks/train/3.png: a label map of mode RGB; store class ids in an 8-bit gray or"
+    return "masks/train/3.png: colors that are no class, such as 3 0 0; store class ids"
 
 
 def break_image_truncated(folder):

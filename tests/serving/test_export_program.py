@@ -25,7 +25,9 @@ def run(*arguments, cwd=None):
 def test_export_then_predict(model_dir, network, tmp_path):
     output = tmp_path / "served"
     result = run("adl_tf.export", f"--model_dir={model_dir}", f"--output_dir={output}")
-    assert result.returncode == 0 and not result.stderr, result.stderr
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("next: ")
     exported = json.loads(result.stdout.splitlines()[-1])
     assert exported["export_dir"] == str(output / "1")
     assert "serving_default" in exported["signatures"]
@@ -57,7 +59,8 @@ def test_export_then_predict(model_dir, network, tmp_path):
     expected = np.argmax(network(normalize(image[None]), training=False)[0], -1)
     assert np.mean(np.asarray(labels) == expected) >= 0.999
     assert labels.getpalette()[: 3 * len(COLORS)] == [part for color in COLORS for part in color]
-    assert Image.open(results / "overlays" / "a.png").size == (52, 37)
+    width, height = Image.open(results / "overlays" / "a.png").size
+    assert width == 52 and height > 37  # The legend is below.
 
 
 def test_bad_input_is_one_line(export, tmp_path):
