@@ -38,12 +38,13 @@ class ProgressBar(tf.keras.callbacks.Callback):
         self._note = note
         self._units = 1
         self._steps = _steps(whole) - _steps(rest)
-        total = work(whole)
-        self.progress = Progress(total + later, total - work(rest))
-        if rest:
-            self.progress.announce("building the graph of a step, which takes up to a minute")
+        self._total, self._done = work(whole) + later, work(whole) - work(rest)
 
     def __enter__(self):
+        # Not before: what fails until then needs a line of its own.
+        self.progress = Progress(self._total, self._done)
+        if self._rest:
+            self.progress.announce("building the graph of a step, which takes up to a minute")
         return self
 
     def __exit__(self, *_):
