@@ -170,7 +170,7 @@ def append_json_line(path: str, value: Any) -> None:
         file.write(b"\n" * cut + json.dumps(value).encode() + b"\n")
 
 
-def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
+def read_json_lines(path: str, key: str, of: type = str) -> Dict[Any, Dict[str, Any]]:
     """Reads JSON lines into a dict keyed by one of their fields; the last of equal keys wins.
 
     A resumed run writes the lines of repeated epochs again; a killed one may leave half a line,
@@ -179,9 +179,10 @@ def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
     Args:
       path: the file; a missing one counts as empty.
       key: the field.
+      of: its type.
 
     Raises:
-      ValueError: a line is JSON, but has no such field.
+      ValueError: a line is JSON, but has no such field, or one of another type.
     """
     if not os.path.exists(path):
         return {}
@@ -192,9 +193,10 @@ def read_json_lines(path: str, key: str) -> Dict[Any, Any]:
                 value = json.loads(line)
             except json.JSONDecodeError:
                 continue
-            if not isinstance(value, dict) or key not in value:
+            if not isinstance(value, dict) or not isinstance(value.get(key), of):
                 raise ValueError(
-                    f"{path}: line {number} is damaged (no object with {key!r}); remove it."
+                    f"{path}: line {number} is damaged (no object with {key!r} of type "
+                    f"{of.__name__}); remove it."
                 )
             values[value[key]] = value
     return values

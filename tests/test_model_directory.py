@@ -23,13 +23,14 @@ def test_json_lines_survive_a_kill_and_a_repeat(tmp_path):
         append_json_line(path, line)
     with open(path, "a") as file:
         file.write('{"epoch": 3, "lo')
-    assert {epoch: line["loss"] for epoch, line in read_json_lines(path, "epoch").items()} == {
+    lines = read_json_lines(path, "epoch", of=int)
+    assert {epoch: line["loss"] for epoch, line in lines.items()} == {
         1: 3.0,
         2: 1.5,
     }
     append_json_line(path, {"epoch": 4, "loss": 1.0})  # Not behind the half line.
-    assert read_json_lines(path, "epoch").keys() == {1, 2, 4}
-    assert read_json_lines(str(tmp_path / "missing"), "epoch") == {}
+    assert read_json_lines(path, "epoch", of=int).keys() == {1, 2, 4}
+    assert read_json_lines(str(tmp_path / "missing"), "epoch", of=int) == {}
 
 
 def test_a_model_directory_keeps_its_space(tmp_path):
@@ -44,10 +45,10 @@ def test_a_model_directory_keeps_its_space(tmp_path):
 
 def test_lines_of_something_else_are_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    for damaged in (b"[1]\n", b'{"loss": 1.0}\n'):
+    for damaged in (b"[1]\n", b'{"loss": 1.0}\n', b'{"epoch": "2"}\n'):
         path.write_bytes(b'{"epoch": 1}\n\x00\xff\n' + damaged)
         with pytest.raises(ValueError, match="metrics.jsonl: line 3 is damaged .* remove it"):
-            read_json_lines(str(path), "epoch")
+            read_json_lines(str(path), "epoch", of=int)
 
 
 @pytest.mark.parametrize(

@@ -128,10 +128,10 @@ class RecordReader:
             return known
 
         def size(record):
-            return self._records.read(record).map(schema.read_size).ignore_errors()
+            return schema.read_size(self._records.read(record).get_single_element())
 
         numbers = tf.data.Dataset.range(self.num_examples)
-        sizes = list(numbers.flat_map(size).as_numpy_iterator())
+        sizes = list(numbers.map(size).ignore_errors().as_numpy_iterator())
         return tuple(np.max(sizes, axis=0).tolist()) if sizes and np.all(sizes) else None
 
     def subset(self, name: Optional[str], seed: int) -> np.ndarray:
@@ -227,9 +227,12 @@ class RecordReader:
 
         A bad record must not stop the stream here, and TensorFlow has no exceptions in graphs;
         a data set of one element that drops errors, followed by the placeholder, is the equivalent.
+        The element is the number: a file that cannot be opened would be tried again for ever.
         """
-        one = (self._cached or self._records).read(record)
-        one = one.map(lambda serialized: (*decode(serialized), True)).ignore_errors()
+        records = self._cached or self._records
+        one = tf.data.Dataset.from_tensors(record)
+        one = one.map(lambda n: (*decode(records.read(n).get_single_element()), True))
+        one = one.ignore_errors()
         one = one.concatenate(tf.data.Dataset.from_tensors((*stand_in, False))).take(1)
         return one.get_single_element()
 
@@ -246,6 +249,8 @@ class RecordReader:
         """Says in a few words what is wrong with a record; None if nothing is."""
         try:
             serialized = self.read_serialized(record)
+        except tf.errors.NotFoundError:
+            return "the file is no longer there"
         except tf.errors.OpError as error:
             return f"corrupt TFRecord framing ({schema.describe_error(error)})"
         return schema.find_fault(serialized, self.num_classes, self.labelled)

@@ -24,4 +24,7 @@ def read_run(model_dir: str) -> Dict[str, Any]:
       ValueError: the file is damaged.
     """
     path = os.path.join(model_dir, RUN_FILE)
-    return read_object(path) if os.path.exists(path) else {}
+    run = read_object(path) if os.path.exists(path) else {}
+    if not isinstance(run.get("dataset_dir", ""), str):
+        raise ValueError(f"{path}: dataset_dir is {run['dataset_dir']!r}, which is no path.")
+    return run

@@ -195,7 +195,7 @@ def _curves(state: State, output_dir: str) -> List[str]:
     steps = 0
     for name in [name for name in state.stages if name.startswith(TRAINING)]:
         path = os.path.join(output_dir, name, METRICS_FILE)
-        lines = read_json_lines(path, key="epoch")
+        lines = read_json_lines(path, key="epoch", of=int)
         epochs = sorted(lines)
         every = state.stages[name]["result"]["steps"] / max(1, len(epochs))
         x = [steps + every * epoch for epoch in epochs]

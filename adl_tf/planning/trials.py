@@ -84,5 +84,5 @@ def _run(program: str, model_dir: str, *arguments: str) -> float:
 
 
 def _last_line(model_dir: str) -> Dict[str, float]:
-    lines = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch")
+    lines = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
     return lines[max(lines)]

@@ -129,5 +129,5 @@ def write_config(model_dir: str) -> None:
 
 def last_val_miou(model_dir: str) -> Optional[float]:
     """mIoU of the last validation; None before the first."""
-    metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch")
-    return metrics[max(metrics)]["val_miou"] if metrics else None
+    metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
+    return metrics[max(metrics)].get("val_miou") if metrics else None

@@ -10,6 +10,7 @@ from adl_tf.configuration import say
 from adl_tf.model_directory import (
     ALPHA_HISTORY_PICTURE,
     ALPHA_PICTURE,
+    ARCHITECTURE_FILE,
     ARCHITECTURE_PICTURE,
     BETA_HISTORY_PICTURE,
     BETA_PICTURE,
@@ -70,6 +71,7 @@ def decode_search(
       ValueError: a search of another version, or a damaged file.
     """
     space, alpha, beta = read_search(model_dir)
+    alphas, betas = architecture_history(model_dir, space)
     genotype = choose(space, alpha, beta)
     probability = path_probability(space, beta, genotype.path)
     # A budget may choose other ops than the strongest.
@@ -81,14 +83,17 @@ def decode_search(
     if folder:
         os.makedirs(folder, exist_ok=True)
     save_genotype(genotype, output, probability=probability, decision=decision.numbers())
-    alphas, betas = architecture_history(model_dir, space)
-    for name, figure in (
-        (ARCHITECTURE_PICTURE, draw_architecture(genotype, space, beta, alpha)),
-        (ALPHA_PICTURE, draw_alpha(space, op_probabilities(alpha))),
-        (BETA_PICTURE, draw_beta(space, move_probabilities(space, beta))),
-        (ALPHA_HISTORY_PICTURE, draw_alpha_history(space, alphas)),
-        (BETA_HISTORY_PICTURE, draw_beta_history(space, betas)),
-    ):
+    pictures = {
+        ARCHITECTURE_PICTURE: draw_architecture(genotype, space, beta, alpha),
+        ALPHA_PICTURE: draw_alpha(space, op_probabilities(alpha)),
+        BETA_PICTURE: draw_beta(space, move_probabilities(space, beta)),
+    }
+    if alphas:
+        pictures[ALPHA_HISTORY_PICTURE] = draw_alpha_history(space, alphas)
+        pictures[BETA_HISTORY_PICTURE] = draw_beta_history(space, betas)
+    else:
+        say(f"{os.path.join(model_dir, ARCHITECTURE_FILE)} has no epochs: no history is drawn.")
+    for name, figure in pictures.items():
         save_figure(figure, os.path.join(folder, name))
     for line in (*describe_genotype(genotype), decision.summary(), decision.warning()):
         if line:

@@ -251,7 +251,7 @@ def run_member(
         save_genotype(genotype, file)
         arguments.append(f"--genotype={file}")
     result = _run("train", arguments, model_dir)
-    metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch")
+    metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
     line = {
         "training": training_name(member, seed),
         "member": member.name,

@@ -30,10 +30,6 @@ def changed(content):
     return content[:start] + bytes(255 - byte for byte in content[start:end]) + content[end:]
 
 
-def garbage(content):
-    return b"\xff\xfe garbage \x00" * 20
-
-
 def wrong_types(content):
     """JSON whose values have other types: numbers for texts, texts for numbers."""
 
@@ -48,18 +44,17 @@ def wrong_types(content):
         lines = [json.loads(line) for line in content.splitlines()]
         return "\n".join(json.dumps(swap(line)) for line in lines).encode()
     except ValueError:
-        pass
-    try:
         return json.dumps(swap(json.loads(content))).encode()
-    except ValueError:
-        return b"[7]"
 
 
 def other_kind(content):
     return b"[]"
 
 
-DAMAGES = (cut, emptied, changed, garbage, wrong_types, other_kind, None)
+def damages(file):
+    """What is done to a file; None deletes it."""
+    any_file = (cut, emptied, changed, None)
+    return (*any_file, wrong_types, other_kind) if ".json" in file else any_file
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +117,7 @@ def test_damaged_files(kind, directories, tmp_path, request):
     cases = [
         (file, damage, index)
         for file in files_in(paths[kind])
-        for damage in DAMAGES
+        for damage in damages(file)
         for index in range(len(readers(kind, tmp_path)))
     ]
     if not request.config.getoption("all_faults"):

@@ -1,9 +1,11 @@
 """Signals at any time: one line, status 130, nothing left running."""
 
 import os
+import shutil
 import signal
 import time
 
+import commands
 import counts
 import pytest
 from processes import start
@@ -41,3 +43,18 @@ def test_while_importing(arguments, number, tmp_path):
     assert process.returncode == 130, errors
     assert errors.count("interrupted") == 1 and "Traceback" not in errors
     counts.add("signals", arguments[1], 1)
+
+
+def test_records_that_vanish_end_a_run_in_one_line(streets, tmp_path):
+    records, model_dir = str(tmp_path / "streets"), tmp_path / "run"
+    shutil.copytree(streets, records)
+    arguments = commands.train(records, str(model_dir), "STEPS = 1000000")
+    process = start(["-m", "adl_tf.train", *arguments], tmp_path)
+    wait_for(lambda: (model_dir / "checkpoint").exists(), process)
+    shutil.rmtree(records)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    lines = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and "Traceback" not in errors, errors
+    assert "the file is no longer there" in lines[0] and records in lines[0]
+    counts.add("photos and inputs", "vanished records", 1)

@@ -29,16 +29,25 @@ def record_architecture(model_dir: str, epoch: int, alpha: np.ndarray, beta: np.
 
 
 def architecture_history(model_dir: str, space: SearchSpace) -> Tuple[History, History]:
-    """Softmaxes of alpha and of beta by epoch, oldest first."""
-    lines = read_json_lines(os.path.join(model_dir, ARCHITECTURE_FILE), key="epoch")
-    epochs = sorted(lines)
-    return (
-        [(epoch, op_probabilities(np.array(lines[epoch]["alpha"]))) for epoch in epochs],
-        [
-            (epoch, move_probabilities(space, np.reshape(lines[epoch]["beta"], space.beta_shape)))
-            for epoch in epochs
-        ],
-    )
+    """Softmaxes of alpha and of beta by epoch, oldest first.
+
+    Raises:
+      ValueError: a line is damaged.
+    """
+    path = os.path.join(model_dir, ARCHITECTURE_FILE)
+    lines = read_json_lines(path, key="epoch", of=int)
+    alphas, betas = [], []
+    for epoch in sorted(lines):
+        try:
+            alpha = np.reshape(np.array(lines[epoch]["alpha"], float), space.alpha_shape)
+            beta = np.reshape(np.array(lines[epoch]["beta"], float), space.beta_shape)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: the line of epoch {epoch} is damaged ({error}); remove it."
+            ) from error
+        alphas.append((epoch, op_probabilities(alpha)))
+        betas.append((epoch, move_probabilities(space, beta)))
+    return alphas, betas
 
 
 class ArchitectureLog(MetricsLog):
