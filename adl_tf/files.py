@@ -181,7 +181,7 @@ def read_json(path: str) -> Any:
       FileNotFoundError: no such file.
       ValueError: not JSON; the message names the file.
     """
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:  # Editors on Windows write a BOM.
         try:
             return json.load(file)
         except ValueError as error:

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from adl_tf.data.description import IGNORE_LABEL
+from adl_tf.files import read_json
 from data_prep.errors import BadExample, ConversionError
 from data_prep.examples import Example, Item
-from data_prep.folders import read_json
 from data_prep.images import read_image
 
 _SUBPIXELS = 4  # Outlines are drawn larger and sampled at the centers of pixels.

@@ -1,6 +1,5 @@
 """Folders as people have them: where images, masks and class names are."""
 
-import json
 import os
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -90,16 +89,6 @@ def list_splits(root: str, folder: Folder) -> Dict[str, List[Item]]:
                 )
             splits[split] = [by_name[name] for name in names]
     return splits or {"": items}
-
-
-def read_json(path: str):
-    """The content of a JSON file.
-
-    Raises:
-      ValueError: it is none.
-    """
-    with open(path, encoding="utf-8-sig") as file:
-        return json.load(file)
 
 
 def _list_pairs(root: str, folder: Folder, split: str) -> List[Item]:

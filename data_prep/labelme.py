@@ -5,8 +5,8 @@ from typing import Sequence, Tuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from adl_tf.files import read_json
 from data_prep.errors import BadExample, ConversionError
-from data_prep.folders import read_json
 
 _BACKGROUND = ("_background_", "background")
 

@@ -24,8 +24,8 @@ STUDIES = (
 )
 # What the searches with another method are as long as.
 LENGTHS = {
-    "search.gin": "run_sampled_search.steps",
-    "recommended_search.gin": "run_sampled_search.steps",
+    "search.gin": "run_random_search.steps",
+    "recommended_search.gin": "run_random_search.steps",
     "study_sampled_search.gin": "run_sampled_search.steps",
     "study_transfer_search.gin": "run_sampled_search.steps",
     "study_random_search.gin": "run_random_search.steps",

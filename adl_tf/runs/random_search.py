@@ -13,8 +13,6 @@ import tensorflow as tf
 from adl_tf.configuration import configured_sizes, configured_space, say
 from adl_tf.files import exclusive
 from adl_tf.model_directory import (
-    ARCHITECTURE_PICTURE,
-    GENOTYPE_FILE,
     RANKING_FILE,
     SCHEDULE_FILE,
     SPACE_FILE,
@@ -26,10 +24,11 @@ from adl_tf.models.registry import DECODED, NetworkDescription, build_network
 from adl_tf.progress import Progress
 from adl_tf.runs.data import RunData
 from adl_tf.runs.run import claim, write_config
+from adl_tf.runs.search_result import write_ranked
 from adl_tf.settings import Count, PartialShare, SomeShare, configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.decision import weightless_share
-from adl_tf.space.genotype import Genotype, describe_genotype, save_genotype
+from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.sampling import sample_genotype, sample_within
 from adl_tf.space.search_space import SearchSpace
@@ -41,8 +40,6 @@ from adl_tf.training.devices import (
 )
 from adl_tf.training.optimizers import Optimizer, training_optimizer
 from adl_tf.training.training_model import TrainingModel
-from adl_tf.visualization.architecture import draw_architecture
-from adl_tf.visualization.figure import save_figure
 
 _ATTEMPTS = 10000  # Draws for one genotype within a budget.
 
@@ -290,26 +287,18 @@ def _report(
         "first_rung_best": best.mious[0],
         "weightless_ops": weightless_share(best.genotype.cell),
     }
-    lines = [{"miou": trial.mious[-1], "loss": trial.losses[-1]} for trial in finished]
-    for line in describe_genotype(best.genotype):
-        say(line)
-    say(
+    remarks = [
         f"{len(trials)} random genotypes, {len(finished)} of them trained to the end; after the "
         f"first rung the best had a training mIoU of {best.mious[0]:.3f}, all "
-        f"{np.median(first):.3f} +- {first.std():.3f}; {decision['weightless_ops']:.0%} of its "
-        "ops without parameters"
-    )
-    file = os.path.join(model_dir, GENOTYPE_FILE)
-    save_genotype(best.genotype, file, **lines[0], decision=decision)
-    picture = os.path.join(model_dir, ARCHITECTURE_PICTURE)
-    save_figure(draw_architecture(best.genotype), picture)
+        f"{np.median(first):.3f} +- {first.std():.3f}; at the end {best.mious[-1]:.3f}"
+        + (f", the next one {finished[1].mious[-1]:.3f}" if finished[1:] else "")
+        + f"; {decision['weightless_ops']:.0%} of its ops without parameters",
+        "each was trained once, and another seed can change the order: adl_tf.study repeats",
+    ]
+    ranked = [(t.genotype, {"miou": t.mious[-1], "loss": t.losses[-1]}) for t in finished[:keep]]
     ends = [round(steps * len(trial.mious) / rungs) for trial in trials]
     return {
-        "genotype": file,
-        **best.genotype.to_dict(),
-        **lines[0],
-        "decision": decision,
-        "best": [{**t.genotype.to_dict(), **line} for t, line in zip(finished, lines)][:keep],
+        **write_ranked(model_dir, ranked, decision, remarks),
         "weight_steps": int(sum(ends)),
         "seconds": round(time.time() - started, 1),
         "model_dir": model_dir,

@@ -10,12 +10,10 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.configuration import configured_sizes, configured_space, say
+from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.evaluation.ranking_decision import measure_ranking
 from adl_tf.files import exclusive
 from adl_tf.model_directory import (
-    ARCHITECTURE_PICTURE,
-    GENOTYPE_FILE,
     RANKING_FILE,
     SCHEDULE_FILE,
     SPACE_FILE,
@@ -29,10 +27,11 @@ from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
 from adl_tf.runs.run import claim, fit_phases, start_or_resume
+from adl_tf.runs.search_result import write_ranked
 from adl_tf.settings import Count, PartialShare, Share, configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.evolution import count_random, evolve
-from adl_tf.space.genotype import Genotype, describe_genotype, save_genotype
+from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.callbacks.metrics_log import MetricsLog
@@ -45,8 +44,6 @@ from adl_tf.training.devices import (
 )
 from adl_tf.training.optimizers import Optimizer, weight_optimizer
 from adl_tf.training.sampled_model import SampledModel
-from adl_tf.visualization.architecture import draw_architecture
-from adl_tf.visualization.figure import save_figure
 
 # What a candidate takes, in training steps: measured on small networks.
 _CANDIDATE = 8
@@ -139,21 +136,12 @@ def run_sampled_search(
                     random_share,
                 )
     best = sorted(scores, key=lambda genotype: -scores[genotype])[:keep]
-    file = os.path.join(model_dir, GENOTYPE_FILE)
     lines = [{name: ranker.score(g)[name] for name in ("loss", "miou")} for g in best]
     losses = [ranker.score(genotype)["losses"] for genotype in scores]
     decision = measure_ranking(losses, count_random(candidates, random_share), best[0])
-    for line in (*describe_genotype(best[0]), decision.summary(), decision.warning()):
-        if line:
-            say(line)
-    save_genotype(best[0], file, **lines[0], decision=decision.numbers())
-    save_figure(draw_architecture(best[0]), os.path.join(model_dir, ARCHITECTURE_PICTURE))
+    remarks = decision.summary(), decision.warning()
     return {
-        "genotype": file,
-        **best[0].to_dict(),
-        **lines[0],
-        "decision": decision.numbers(),
-        "best": [{**genotype.to_dict(), **line} for genotype, line in zip(best, lines)],
+        **write_ranked(model_dir, list(zip(best, lines)), decision.numbers(), remarks),
         "weight_steps": int(model.optimizer.iterations),
         "seconds": round(time.time() - started, 1),
         "model_dir": model_dir,

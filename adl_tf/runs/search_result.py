@@ -1,7 +1,7 @@
 """The result of a search, running or finished: its genotype, and pictures of it."""
 
 import os
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -103,6 +103,39 @@ def decode_search(
         "probability": probability,
         "decision": decision.numbers(),
         "genotype": output,
+    }
+
+
+def write_ranked(
+    model_dir: str,
+    best: Sequence[Tuple[Genotype, Dict[str, float]]],
+    decision: Dict[str, float],
+    remarks: Sequence[str],
+) -> Dict[str, Any]:
+    """Writes, prints to stderr and draws the best of the genotypes that a search ranked.
+
+    Args:
+      model_dir: gets genotype and picture.
+      best: the best ones with their scores, the best one first.
+      decision: how much was decided, by name.
+      remarks: what is printed after the genotype; empty ones are left out.
+
+    Returns:
+      genotype (the file), path, cell, scores and decision of the best one, and best: all of them.
+    """
+    genotype, scores = best[0]
+    for line in (*describe_genotype(genotype), *remarks):
+        if line:
+            say(line)
+    file = os.path.join(model_dir, GENOTYPE_FILE)
+    save_genotype(genotype, file, **scores, decision=decision)
+    save_figure(draw_architecture(genotype), os.path.join(model_dir, ARCHITECTURE_PICTURE))
+    return {
+        "genotype": file,
+        **genotype.to_dict(),
+        **scores,
+        "decision": decision,
+        "best": [{**other.to_dict(), **line} for other, line in best],
     }
 
 

@@ -25,7 +25,17 @@ def streets(tmp_path_factory):
     return directory
 
 
-def search(streets, model_dir, candidates=5, **options):
+CANDIDATES = 4
+
+
+@pytest.fixture(scope="module")
+def whole(streets, tmp_path_factory):
+    """A search that nothing stopped, and its directory."""
+    model_dir = tmp_path_factory.mktemp("whole")
+    return search(streets, model_dir), model_dir
+
+
+def search(streets, model_dir, candidates=CANDIDATES, **options):
     data = RunData(streets, crop_size=33, batch_size=2, deterministic=True)
     return run_random_search(
         str(model_dir),
@@ -49,12 +59,12 @@ def test_the_best_share_goes_on():
     assert 0.25 < np.mean(went_on) < 0.4
 
 
-def test_what_is_found_is_the_best_that_reached_the_end(streets, tmp_path):
-    result = search(streets, tmp_path)
-    trained = lines(tmp_path)
-    assert len(trained) == 5
+def test_what_is_found_is_the_best_that_reached_the_end(whole):
+    result, model_dir = whole
+    trained = lines(model_dir)
+    assert len(trained) == CANDIDATES
     finished = [line for line in trained if len(line["mious"]) == 2]
-    assert 0 < len(finished) < 5
+    assert 0 < len(finished) < CANDIDATES
     best = max(finished, key=lambda line: line["mious"][-1])
     assert load_genotype(result["genotype"]) == load_genotype(best["genotype"])
     assert result["miou"] == best["mious"][-1] and result["loss"] == best["losses"][-1]
@@ -64,11 +74,10 @@ def test_what_is_found_is_the_best_that_reached_the_end(streets, tmp_path):
     for index, line in enumerate(trained):
         before = [other["mious"][0] for other in trained[: index + 1]]
         assert (len(line["mious"]) == 2) == (line["mious"][0] >= np.quantile(before, 0.5))
-    assert (tmp_path / "architecture.png").exists()
+    assert (model_dir / "architecture.png").exists()
 
 
-def test_an_interrupted_search_ends_the_same(streets, tmp_path, monkeypatch):
-    whole = search(streets, tmp_path / "whole")
+def test_an_interrupted_search_ends_the_same(streets, whole, tmp_path, monkeypatch):
     train, calls = random_search._train, []
 
     def interrupted(*arguments):
@@ -79,12 +88,12 @@ def test_an_interrupted_search_ends_the_same(streets, tmp_path, monkeypatch):
 
     monkeypatch.setattr(random_search, "_train", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        search(streets, tmp_path / "again")
-    assert len(lines(tmp_path / "again")) == 2
-    again = search(streets, tmp_path / "again")
-    assert len(calls) == 3 + 3  # Five genotypes, one of them begun twice.
+        search(streets, tmp_path)
+    assert len(lines(tmp_path)) == 2
+    again = search(streets, tmp_path)
+    assert len(calls) == CANDIDATES + 1  # One of them was begun twice.
     for name in ("path", "cell", "miou", "loss", "decision", "best"):
-        assert again[name] == whole[name]
+        assert again[name] == whole[0][name]
 
 
 def test_genotypes_keep_a_budget(streets, tmp_path):

@@ -144,7 +144,7 @@ def test_report(programs, tmp_path):
 
 def test_a_search_comes_before_the_training_of_what_it_finds(programs, tmp_path):
     calls, _ = programs
-    (member,) = search_members("paper", ["search.gin", "EPOCHS = 2"], seeds=[3])
+    (member,) = search_members("paper", ["camvid_search.gin", "EPOCHS = 2"], seeds=[3])
     run(tmp_path, member)
     (search, name, arguments), (train, _, training) = calls
     assert (search, name, train) == ("search", "paper_3/search", "train")
@@ -156,7 +156,7 @@ def test_a_search_comes_before_the_training_of_what_it_finds(programs, tmp_path)
 
 def test_a_search_that_is_decoded_in_another_way(programs, tmp_path):
     calls, _ = programs
-    (member,) = search_members("other", ["search.gin"], [3], ["--selection=perturbation"])
+    (member,) = search_members("other", ["camvid_search.gin"], [3], ["--selection=perturbation"])
     run(tmp_path, member)
     (_, name, searching), (decode, decoded, arguments), (_, _, training) = calls
     assert (decode, decoded) == ("decode", name) and arguments[: len(searching)] == searching
