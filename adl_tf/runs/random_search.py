@@ -200,7 +200,10 @@ def _train(
     losses: List[float] = []
     stream = iter(data.training_stream(0))
     ends = [round(steps * (rung + 1) / rungs) for rung in range(rungs)]
-    best = max((t.mious[-1] for t in trials if len(t.mious) == rungs), default=float("nan"))
+    text = f"genotype {len(trials) + 1}, "
+    ends_reached = [trial.mious[-1] for trial in trials if len(trial.mious) == rungs]
+    if ends_reached:
+        text += f"best miou {max(ends_reached):.3f}, "
     done = 0
     for rung, end in enumerate(ends):
         history = model.fit(
@@ -208,7 +211,7 @@ def _train(
             steps_per_epoch=end - done,
             epochs=1,
             verbose=0,
-            callbacks=[_Steps(progress, f"genotype {len(trials) + 1}, best miou {best:.3f}, ")],
+            callbacks=[_Steps(progress, text)],
         ).history
         done = end
         mious.append(float(history["miou"][-1]))
