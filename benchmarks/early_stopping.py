@@ -16,7 +16,7 @@ from absl import app, flags
 from scipy.stats import kendalltau
 
 from adl_tf.model_directory import read_json_lines
-from adl_tf.runs.random_search import goes_on
+from adl_tf.space.early_stopping import goes_on
 
 CANDIDATES, SHARES = (12, 20, 30), (0.33, 0.5)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint
 from adl_tf.space.costs import network_cost
+from adl_tf.space.early_stopping import expected_trainings
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.sampling import sample_genotype
@@ -35,8 +36,8 @@ FEW_IMAGES = 20
 IMBALANCED = 10.0
 SEARCH_SHARE = 0.25  # Of the time.
 LONGEST_SEARCH = 1.0  # Hours.
-CANDIDATES = 60
-LEAST_STEPS = 200
+CANDIDATES, RUNGS, SHARE = 20, 4, 0.33  # Of the search, see `run_random_search`.
+LEAST_SEARCH_STEPS, LEAST_STEPS = 80, 200
 VALIDATIONS = 8
 
 
@@ -85,16 +86,16 @@ class Timings:
     """What a trial took on this machine, in seconds.
 
     Attributes:
-      search_start, train_start: of a program until its first step, graphs included.
+      search_start: of the search without its trainings.
+      candidate_start, train_start: of a training until its first step, graphs included.
       search_step, train_step: of a step.
-      candidate: of scoring one.
       validation: of one image.
       memory: largest of a program, in GiB.
     """
 
     search_start: float
+    candidate_start: float
     search_step: float
-    candidate: float
     train_start: float
     train_step: float
     validation: float
@@ -107,7 +108,7 @@ class Plan:
 
     Attributes:
       settings: see there.
-      search_steps, candidates: 0 without a search.
+      search_steps, candidates: of a training in the search, and how many begin; 0 without a search.
       train_steps: of the training.
       validate_every: steps between validations.
       validation_images: how many each of them scores; None for all.
@@ -138,7 +139,7 @@ class Plan:
         total = sum(self.seconds.values())
         lines.append(f"  {total / 60:.0f} minutes, {self.memory:.1f} GiB of memory:")
         details = {
-            SEARCH: f" ({self.search_steps} steps, {self.candidates} candidates)",
+            SEARCH: f" ({self.candidates} networks, {self.search_steps} steps for the best)",
             TRAINING: f" ({self.train_steps} steps)",
         }
         for stage, seconds in self.seconds.items():
@@ -174,7 +175,7 @@ def choose_settings(
     searched = images >= FEW_IMAGES or preset is None
     reasons = {
         "crop_size": f"three quarters of the median short side, {short}",
-        "search_crop_size": "smaller: a search takes many steps, of which each trains one network",
+        "search_crop_size": "smaller: a search trains many networks",
         "batch_size": "enough for batch norm, and few enough for many steps",
         "filter_multiplier": (
             f"the largest with which the median network costs at most {multi_adds:g} billion "
@@ -224,10 +225,12 @@ def make_plan(settings: Settings, fingerprint: Fingerprint, timings: Timings, ho
     search_steps = candidates = 0
     if settings.searched:
         candidates = CANDIDATES
-        fixed = timings.search_start + candidates * timings.candidate
+        fixed = timings.search_start + candidates * timings.candidate_start
+        trainings = expected_trainings(candidates, RUNGS, SHARE)
         share = min(SEARCH_SHARE * budget, LONGEST_SEARCH * 3600)
-        search_steps = max(LEAST_STEPS, int((share - fixed) / timings.search_step))
-        seconds[SEARCH] = fixed + search_steps * timings.search_step
+        affordable = int((share - fixed) / trainings / timings.search_step)
+        search_steps = max(LEAST_SEARCH_STEPS, affordable)
+        seconds[SEARCH] = fixed + trainings * search_steps * timings.search_step
     # Evaluation and export start like a training, and then see every image once.
     after = {
         EVALUATION: timings.train_start + images * timings.validation,
@@ -260,6 +263,8 @@ def search_config(settings: Settings, dataset_dir: str, steps: int, candidates: 
     reasons = settings.reasons
     return f"""# Planned for {dataset_dir}. Edit it, and give the same command again.
 
+include 'recommended_search.gin'
+
 DATASET_DIR = {dataset_dir!r}
 CROP_SIZE = {settings.search_crop_size}  # {reasons["search_crop_size"]}.
 BATCH_SIZE = {settings.batch_size}  # {reasons["batch_size"]}.
@@ -268,17 +273,14 @@ CANDIDATES = {candidates}
 NUM_LAYERS = {NUM_LAYERS}
 NUM_BLOCKS = {NUM_BLOCKS}
 FILTER_MULTIPLIER = {settings.filter_multiplier}  # {reasons["filter_multiplier"]}.
+IMAGE_SIZE = {settings.image_size}
+MULTI_ADDS = {settings.cells_multi_adds}  # {reasons["cells_multi_adds"]}.
 SEED = 0
 
-include 'base_sampled_search.gin'
-
 {_size_bindings(settings.sizes)}
-run_sampled_search.class_balanced_loss = {settings.class_balanced}  # {reasons["class_balanced"]}.
-run_sampled_search.budget = @Budget
-Budget.image_size = {settings.image_size}
-Budget.filter_multiplier = %FILTER_MULTIPLIER
-Budget.multi_adds = {settings.cells_multi_adds}  # {reasons["cells_multi_adds"]}.
-Budget.part = 'cells'
+run_random_search.class_balanced_loss = {settings.class_balanced}  # {reasons["class_balanced"]}.
+run_random_search.rungs = {RUNGS}
+run_random_search.share = {SHARE}
 """
 
 
@@ -293,14 +295,14 @@ def train_config(
     reasons = settings.reasons
     return f"""# Planned for {dataset_dir}. Edit it, and give the same command again.
 
+include 'recommended_train.gin'
+
 DATASET_DIR = {dataset_dir!r}
 CROP_SIZE = {settings.crop_size}  # {reasons["crop_size"]}.
 BATCH_SIZE = {settings.batch_size}  # {reasons["batch_size"]}.
 STEPS = {steps}
 FILTER_MULTIPLIER = {settings.filter_multiplier}  # {reasons["filter_multiplier"]}.
 SEED = 0
-
-include 'recommended_train.gin'
 
 {_size_bindings(settings.sizes)}
 run_training.class_balanced_loss = {settings.class_balanced}  # {reasons["class_balanced"]}.

@@ -180,12 +180,12 @@ def _decision(search) -> List[str]:
         return ["<p>No search: the genotype is that of a network that comes with the package.</p>"]
     numbers = search["result"]["decision"]
     return [
-        "<p>How sure the search is: "
-        f"what one half of the scored batches prefers is {numbers['gain']:.2g} standard deviations "
-        f"of random networks better on the other half; rank correlation of the halves "
-        f"{numbers['half_tau']:.2f}; {numbers['weightless_ops']:.0%} of the chosen ops have no "
-        "weights. A search can be sure and no better than chance: compare with random networks by "
-        "<code>adl_tf.study</code>.</p>"
+        f"<p>How sure the search is: of {numbers['candidates']} random networks, of which "
+        f"{numbers['finished']} were trained to the end, the chosen one had an mIoU of "
+        f"{numbers['first_rung_best']:.3f} on training crops after the first quarter, all "
+        f"{numbers['first_rung_median']:.3f} ± {numbers['first_rung_deviation']:.3f}; "
+        f"{numbers['weightless_ops']:.0%} of its ops have no weights. The best of many is above "
+        "the others by chance, too: compare with random networks by <code>adl_tf.study</code>.</p>"
     ]
 
 

@@ -5,11 +5,13 @@ import shutil
 import time
 from typing import Dict, Optional, Sequence
 
+import numpy as np
+
 from adl_tf.model_directory import GENOTYPE_FILE, METRICS_FILE, RANKING_FILE, read_json_lines
 from adl_tf.planning.plan import SEARCH, TRAINING, Timings
 from adl_tf.planning.stages import Stage, peak_memory, run_program
 
-_STEPS, _CANDIDATES, _IMAGES = 12, 4, 4
+_STEPS, _CANDIDATES, _IMAGES = 12, 3, 4
 
 
 def measure(
@@ -31,7 +33,7 @@ def measure(
     """
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
-    start = step = candidate = 0.0
+    start = candidate = step = 0.0
     if genotype is None:
         search_dir = os.path.join(directory, SEARCH)
         seconds = _run(
@@ -40,12 +42,12 @@ def measure(
             f"--gin_file={configs[SEARCH]}",
             f"--gin_param=STEPS = {_STEPS}",
             f"--gin_param=CANDIDATES = {_CANDIDATES}",
+            "--gin_param=run_random_search.share = 1.0",  # All go on to their last step.
         )
-        step = _last_line(search_dir)["seconds_per_step"]
         lines = read_json_lines(os.path.join(search_dir, RANKING_FILE), key="key").values()
-        # The first one builds its graphs.
-        candidate = sorted(line["seconds"] for line in lines)[len(lines) // 2]
-        start = seconds - _STEPS * step - _CANDIDATES * candidate
+        step = float(np.mean([line["seconds_per_step"] for line in lines]))
+        candidate = float(np.mean([line["seconds"] for line in lines])) - _STEPS * step
+        start = seconds - sum(line["seconds"] for line in lines)
         genotype = os.path.join(search_dir, GENOTYPE_FILE)
     train_dir = os.path.join(directory, TRAINING)
     seconds = _run(
@@ -63,9 +65,9 @@ def measure(
     shutil.rmtree(directory)
     spent = _STEPS * last["seconds_per_step"] + 2 * last["validation_seconds"]
     return Timings(
-        search_start=max(0.0, start),
+        search_start=start,
+        candidate_start=candidate,
         search_step=step,
-        candidate=candidate,
         train_start=max(0.0, seconds - spent),
         train_step=last["seconds_per_step"],
         validation=last["validation_seconds"] / _IMAGES,

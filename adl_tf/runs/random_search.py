@@ -28,6 +28,7 @@ from adl_tf.runs.search_result import write_ranked
 from adl_tf.settings import Count, PartialShare, SomeShare, configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.decision import weightless_share
+from adl_tf.space.early_stopping import goes_on
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.sampling import sample_genotype, sample_within
@@ -51,11 +52,13 @@ class Trial(NamedTuple):
       genotype: what was trained.
       mious: on the training crops of each rung that it reached.
       losses: the same of the loss.
+      seconds_per_step: median; the first step also builds the graph.
     """
 
     genotype: Genotype
     mious: Sequence[float]
     losses: Sequence[float]
+    seconds_per_step: float
 
 
 @configurable
@@ -82,9 +85,8 @@ def run_random_search(
     reached the end is what was found.
 
     Random search with early stopping is one of the two baselines that architecture search has to
-    beat (Li and Talwalkar, https://arxiv.org/abs/1902.07638); the rule that looks back only, so
-    that genotypes can come one at a time, is that of asynchronous successive halving
-    (https://arxiv.org/abs/1810.05934, section 3).
+    beat (Li and Talwalkar, https://arxiv.org/abs/1902.07638); who goes on: see
+    `space.early_stopping`.
 
     The same command resumes: a genotype whose training was interrupted starts again.
 
@@ -144,6 +146,7 @@ def run_random_search(
             progress = Progress(candidates * steps, len(trials) * steps)
             try:
                 for genotype in _draw(space, data.seed, limit, candidates)[len(trials) :]:
+                    began = time.monotonic()
                     network = NetworkDescription(
                         network=DECODED,
                         num_classes=data.num_classes,
@@ -158,24 +161,15 @@ def run_random_search(
                         write_config(model_dir)
                         trial = _train(model, genotype, data, steps, rungs, share, trials, progress)
                     trials.append(trial)
-                    append_json_line(path, {"key": str(genotype), **_to_dict(trial)})
+                    seconds = round(time.monotonic() - began, 3)
+                    line = {"key": str(genotype), **_to_dict(trial), "seconds": seconds}
+                    append_json_line(path, line)
                     del model
                     tf.keras.backend.clear_session()
                     gc.collect()
             finally:
                 progress.close()
     return _report(model_dir, trials, steps, rungs, keep, started)
-
-
-def goes_on(miou: float, others: Sequence[float], share: float) -> bool:
-    """Whether a genotype is in the best share of all that reached a rung.
-
-    Args:
-      miou: its own.
-      others: of those that were there before.
-      share: of them, the new one included, that go on.
-    """
-    return miou >= np.quantile([*others, miou], 1 - share)
 
 
 def _build(description: NetworkDescription, norm_momentum: float) -> tf.keras.Model:
@@ -204,14 +198,14 @@ def _train(
     ends_reached = [trial.mious[-1] for trial in trials if len(trial.mious) == rungs]
     if ends_reached:
         text += f"best miou {max(ends_reached):.3f}, "
-    done = 0
+    done, counter = 0, _Steps(progress, text)
     for rung, end in enumerate(ends):
         history = model.fit(
             stream,
             steps_per_epoch=end - done,
             epochs=1,
             verbose=0,
-            callbacks=[_Steps(progress, text)],
+            callbacks=[counter],
         ).history
         done = end
         mious.append(float(history["miou"][-1]))
@@ -226,17 +220,27 @@ def _train(
         + ("" if len(mious) == rungs else ", stopped")
     )
     progress.advance(steps - done)
-    return Trial(genotype, tuple(mious), tuple(losses))
+    return Trial(genotype, tuple(mious), tuple(losses), counter.seconds_per_step)
 
 
 class _Steps(tf.keras.callbacks.Callback):
-    """Counts steps."""
+    """Counts steps and their seconds."""
 
     def __init__(self, progress: Progress, text: str):
         super().__init__()
         self._progress, self._text = progress, text
+        self._seconds: List[float] = []
+
+    @property
+    def seconds_per_step(self) -> float:
+        """The median."""
+        return round(float(np.median(self._seconds)), 4)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
+        self._seconds.append(time.monotonic() - self._began)
         self._progress.advance(1, f"{self._text}loss {logs['loss']:.3f} miou {logs['miou']:.3f}")
 
 
@@ -254,6 +258,7 @@ def _to_dict(trial: Trial) -> Dict[str, Any]:
         "genotype": trial.genotype.to_dict(),
         "mious": list(trial.mious),
         "losses": list(trial.losses),
+        "seconds_per_step": trial.seconds_per_step,
     }
 
 
@@ -270,7 +275,7 @@ def _read_trials(path: str) -> List[Trial]:
                 f"{path}: the line of {line['key']!r} is damaged ({error}); remove the file, and "
                 "the genotypes are trained again."
             ) from error
-        trials.append(Trial(genotype, mious, losses))
+        trials.append(Trial(genotype, mious, losses, line.get("seconds_per_step", 0.0)))
     return trials
 
 

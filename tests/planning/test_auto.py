@@ -18,8 +18,15 @@ from adl_tf.planning.plan import Timings
 from adl_tf.space.genotype import Genotype, save_genotype
 
 GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "skip_connect")]])
-TIMINGS = Timings(20.0, 0.3, 2.0, 10.0, 0.5, 0.1, 2.5)
-DECISION = {"gain": 1.0, "half_tau": 0.5, "weightless_ops": 0.5}
+TIMINGS = Timings(5.0, 10.0, 0.3, 10.0, 0.5, 0.1, 2.5)
+DECISION = {
+    "candidates": 20,
+    "finished": 4,
+    "first_rung_best": 0.2,
+    "first_rung_median": 0.15,
+    "first_rung_deviation": 0.02,
+    "weightless_ops": 0.5,
+}
 
 
 def make_folder(root, count=30):

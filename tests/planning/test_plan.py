@@ -21,7 +21,13 @@ from adl_tf.planning.plan import (
 from adl_tf.space.costs import network_cost
 from adl_tf.space.sampling import sample_genotype
 
-TIMINGS = Timings(20.0, 0.3, 2.0, 10.0, 0.5, 0.1, 2.5)
+TIMINGS = Timings(5.0, 10.0, 0.3, 10.0, 0.5, 0.1, 2.5)
+
+
+@pytest.fixture(autouse=True)
+def gin_as_before():
+    yield
+    gin.clear_config()
 
 
 def fingerprint(train=100, val=20, size=(360, 480), shares=(0.5, 0.45, 0.05)):
@@ -43,8 +49,9 @@ def test_the_time_is_kept_and_the_steps_fill_it(hours):
     plan = make_plan(choose_settings(data, None, False), data, TIMINGS, hours)
     assert 0.98 * hours * 3600 < sum(plan.seconds.values()) <= hours * 3600
     assert plan.seconds[SEARCH] <= min(0.26 * hours, 1.01) * 3600
-    taken = TIMINGS.search_start + plan.search_steps * TIMINGS.search_step
-    assert plan.seconds[SEARCH] == pytest.approx(taken + plan.candidates * TIMINGS.candidate)
+    start = TIMINGS.search_start + plan.candidates * TIMINGS.candidate_start
+    steps = (plan.seconds[SEARCH] - start) / TIMINGS.search_step
+    assert plan.candidates / 4 < steps / plan.search_steps < plan.candidates / 2
     assert plan.train_steps * TIMINGS.train_step <= plan.seconds[TRAINING]
     assert list(plan.seconds)[-2] == EVALUATION
 
@@ -110,6 +117,10 @@ def test_what_depends_on_the_data():
     assert SEARCH not in plan.seconds and plan.search_steps == 0
 
 
+def macro(name):
+    return gin.query_parameter(f"{name}/gin.macro.value")
+
+
 def test_the_files_are_what_was_planned(tmp_path):
     data = fingerprint()
     settings = choose_settings(data, 5.0, False)
@@ -117,8 +128,10 @@ def test_the_files_are_what_was_planned(tmp_path):
     text = search_config(settings, "data/mine", 700, 50)
     file.write_text(text)
     parse_gin([str(file)], [])
-    assert "STEPS" in str(gin.query_parameter("run_sampled_search.steps"))
+    assert "STEPS" in str(gin.query_parameter("run_random_search.steps"))
     assert configured_sizes() == settings.sizes
+    assert macro("MULTI_ADDS") == settings.cells_multi_adds
+    assert (macro("STEPS"), macro("DATASET_DIR")) == (700, "data/mine")
     assert f"CROP_SIZE = {settings.search_crop_size}  # smaller" in text
     for name in ("# Planned for data/mine", "STEPS = 700", "CANDIDATES = 50"):
         assert name in text
@@ -126,5 +139,6 @@ def test_the_files_are_what_was_planned(tmp_path):
     file.write_text(text)
     parse_gin([str(file)], [])
     assert configured_sizes() == settings.sizes
+    assert (macro("STEPS"), macro("DATASET_DIR")) == (900, "data/mine")
     assert gin.query_parameter("RunData.validation_images") == 7
     assert gin.query_parameter("run_training.validate_every") == 100
