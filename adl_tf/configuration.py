@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, Sequence, Set
 
 # Set before TensorFlow is imported: its start-up log would bury the progress bar.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -157,16 +157,13 @@ def run_program(
             if isinstance(error, RuntimeError) and not text.startswith("Required bindings"):
                 raise
             logging.debug("raised here", exc_info=True)
-            print(f"error: {text}", file=sys.stderr)
-            sys.exit(1)
+            _end(1, f"error: {text}")
         except (KeyboardInterrupt, Interrupted) as error:
-            print(f"interrupted. {_one_line(error)}", file=sys.stderr)
-            sys.exit(130)
+            _end(130, f"interrupted. {_one_line(error)}")
         print(json.dumps(result), flush=True)
         if then and STAGE not in os.environ:
             say(f"next: {shlex.join(['python', '-m', *then(result)])}")
-        if result.get("failed"):
-            sys.exit(1)
+        _end(1 if result.get("failed") else 0)
 
     app.run(main)
 
@@ -189,6 +186,19 @@ def carried(*macros: str) -> List[str]:
         except ValueError:
             continue  # The configuration does not have it.
     return flags_
+
+
+def _end(status: int, text: str = "") -> NoReturn:
+    """Ends the process at once.
+
+    What TensorFlow does while Python finalizes is of no use to a program, and the destructor of an
+    iterator of tf.data was once seen to wait for ever there (TensorFlow 2.15).
+    """
+    if text:
+        print(text, file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _one_line(error: BaseException) -> str:
