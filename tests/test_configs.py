@@ -64,6 +64,18 @@ def test_study():
         gin.clear_config()
 
 
+def test_studies_need_no_more_than_their_program_imports(tmp_path):
+    program = (
+        "import adl_tf.study, gin; from adl_tf.configuration import parse_gin\n"
+        f"for study in {STUDIES}:\n"
+        "    parse_gin([study], [])\n"
+        "    assert gin.query_parameter('run_study.members')\n"
+        "    gin.clear_config()\n"
+    )
+    process = run(["-c", program], tmp_path)
+    assert process.returncode == 0, process.stderr
+
+
 @pytest.mark.parametrize("size, filters", zip(SIZES, (20, 32, 48)))
 def test_sizes_win_over_the_config_before_them(size, filters):
     try:
