@@ -85,12 +85,11 @@ setup(
         # For warm-up requests in exports, and the gRPC client.
         "serving": ["tensorflow-serving-api==2.15.*"],
         # Files for other runtimes.
-        "onnx": ["tf2onnx>=1.17,<2", "onnx>=1.16,<1.18", "onnxruntime>=1.17,<2"],
+        "onnx": [*ONNX, "onnxruntime>=1.17,<2"],
         "openvino": [
             "openvino>=2026.0,<2027",
             "nncf>=3,<4",
-            "tf2onnx>=1.17,<2",
-            "onnx>=1.16,<1.18",
+            *ONNX,
         ],
         # From 2.78 on it wants protobuf 6.
         "beam": ["apache-beam>=2.60,<2.78"],

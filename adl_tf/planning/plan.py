@@ -195,6 +195,8 @@ def choose_settings(
             "with the package, is trained on instead"
         ),
     }
+    if not searched:
+        del reasons["search_crop_size"], reasons["cells_multi_adds"]
     return Settings(
         crop_size=crop,
         search_crop_size=search_crop,

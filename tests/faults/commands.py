@@ -64,6 +64,22 @@ def sampled_search(streets: str, model_dir: str, *bindings: str) -> List[str]:
     return _run("study_sampled_search.gin", streets, model_dir, (*own, *bindings))
 
 
+def random_search(streets: str, model_dir: str, *bindings: str) -> List[str]:
+    """Arguments of a random search: 2 networks, 2 rungs of 2 steps."""
+    own = (
+        "STEPS = 4",
+        "CANDIDATES = 2",
+        "NUM_LAYERS = 2",
+        "NUM_BLOCKS = 1",
+        "FILTER_MULTIPLIER = 2",
+        "SearchSpace.ops = ('skip_connect', 'max_pool_3x3')",
+        "SearchSpace.num_levels = 2",
+        "run_random_search.budget = None",
+        "run_random_search.rungs = 2",
+    )
+    return _run("study_random_search.gin", streets, model_dir, (*own, *bindings))
+
+
 def evaluate(model_dir: str, *bindings: str) -> List[str]:
     """Arguments of an evaluation."""
     return [f"--model_dir={model_dir}", *_flags(bindings)]

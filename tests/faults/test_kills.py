@@ -86,6 +86,7 @@ def kill_everywhere(module, arguments, model_dir, every, check):
         ("adl_tf.train", commands.train),
         ("adl_tf.search", commands.search),
         ("adl_tf.search", commands.sampled_search),
+        ("adl_tf.search", commands.random_search),
     ],
 )
 def test_runs_end_with_the_same_bits(module, command, streets, tmp_path, request):

@@ -52,14 +52,16 @@ def trained(streets, tmp_path_factory):
     return directory
 
 
-@pytest.mark.parametrize("program", ["train", "search", "sampled_search", "evaluate"])
+@pytest.mark.parametrize(
+    "program", ["train", "search", "sampled_search", "random_search", "evaluate"]
+)
 def test_wrong_settings(program, streets, trained, tmp_path, request):
     def arguments(directory, *bindings):
         if program == "evaluate":
             return commands.evaluate(trained, *bindings)
         return getattr(commands, program)(streets, directory, *bindings)
 
-    module = "adl_tf.search" if program == "sampled_search" else f"adl_tf.{program}"
+    module = "adl_tf.search" if program.endswith("search") else f"adl_tf.{program}"
     if program == "evaluate":
         bindings = [
             ("evaluate_network", name)
@@ -116,7 +118,7 @@ def types_of(name):
     ],
 )
 def test_settings_that_once_ended_otherwise(program, binding, message, streets, tmp_path):
-    module = "adl_tf.search" if program == "sampled_search" else f"adl_tf.{program}"
+    module = "adl_tf.search" if program.endswith("search") else f"adl_tf.{program}"
     bindings = [binding]
     if "service" in binding:
         bindings.append("RunData.deterministic = False")

@@ -113,6 +113,7 @@ def test_what_depends_on_the_data():
     few = choose_settings(fingerprint(train=12), None, False, preset="camvid")
     assert not few.searched and "12 images are too few" in few.reasons["searched"]
     assert choose_settings(fingerprint(train=12), None, False).searched  # Nothing to start from.
+    assert "search_crop_size" not in few.reasons  # Nothing is printed that does not matter.
     plan = make_plan(few, fingerprint(train=12), TIMINGS, 0.5)
     assert SEARCH not in plan.seconds and plan.search_steps == 0
 
