@@ -71,7 +71,23 @@ def _to_onnx(function) -> bytes:
     model, _ = tf2onnx.convert.from_function(
         function, input_signature=function.input_signature, opset=_OPSET
     )
+    _raise_scales(model.graph)
     return model.SerializeToString()
+
+
+def _raise_scales(graph) -> None:
+    """Makes scales of resizing a little larger than their float32.
+
+    The size of the result is the floor of size times scale: 25 * float32(13 / 25) is below 13.
+    """
+    from onnx import numpy_helper
+
+    scales = {node.input[2] for node in graph.node if node.op_type == "Resize"}
+    for tensor in graph.initializer:
+        if tensor.name in scales:
+            values = numpy_helper.to_array(tensor)
+            raised = np.where(values == 1, values, values * np.float32(1 + 1e-6))
+            tensor.CopyFrom(numpy_helper.from_array(raised, tensor.name))
 
 
 def _write_openvino(body, function, path: str, typical: Optional[np.ndarray]) -> None:
