@@ -10,13 +10,18 @@ from typing import Any, Dict, List
 
 from absl import flags
 
-from adl_tf.configuration import run_program
+from adl_tf.configuration import run_program  # isort: skip
+
+import tensorflow as tf
+
 from adl_tf.planning.auto import run_auto
 
 
 def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     options = flags.FLAGS
+    # This process computes next to nothing, and would keep the memory that its stages need.
+    tf.config.set_visible_devices([], "GPU")
     return run_auto(
         os.path.expanduser(options.input),
         os.path.expanduser(options.output_dir),

@@ -33,8 +33,8 @@
     alpha.png, beta.png,       runs.search_result -> the user
     alpha_history.png,
     beta_history.png
-    ranking.jsonl              scores of candidates with shared weights
-                               runs.sampled_search -> the same
+    ranking.jsonl              scores of candidates
+                               runs.random_search, runs.sampled_search -> the same
     evaluation/                scores, page and pictures
                                evaluation.results -> the user
 

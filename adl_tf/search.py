@@ -23,7 +23,7 @@ def main() -> Dict[str, Any]:
 
 def then(result: Dict[str, Any]) -> List[str]:
     """The command that trains what was found."""
-    return train_command(result["genotype"], f"{result['model_dir']}_trained")
+    return train_command(result["genotype"], f"{flags.FLAGS.model_dir}_trained")
 
 
 if __name__ == "__main__":

@@ -18,13 +18,23 @@ _BACKGROUND = "background"
 
 
 def find(root: str) -> Optional[str]:
-    """The file of annotations of a folder; None if there is none."""
+    """The file of annotations of a folder; None if there is none.
+
+    Raises:
+      ConversionError: there are several.
+    """
+    found = []
     for folder in (root, os.path.join(root, "annotations")):
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             path = os.path.join(folder, name)
             if name.endswith(".json") and _is_annotations(path):
-                return path
-    return None
+                found.append(path)
+    if len(found) > 1:
+        raise ConversionError(
+            f"{root}: {len(found)} files of annotations ({', '.join(found)}); leave one, which a "
+            "share is set aside of as val, or convert COCO itself by convert_coco."
+        )
+    return found[0] if found else None
 
 
 def read(path: str, images: str) -> Tuple[Sequence[str], Dict[str, List[Item]]]:
@@ -62,7 +72,8 @@ def list_items(content, images: str, labels: Dict[int, Optional[int]]) -> List[I
     for annotation in sorted(content["annotations"], key=lambda a: -a["area"]):
         if annotation["category_id"] in labels:
             label = labels[annotation["category_id"]]
-            objects[annotation["image_id"]].append((label, annotation["segmentation"]))
+            crowd = bool(annotation.get("iscrowd"))
+            objects[annotation["image_id"]].append((label, annotation["segmentation"], crowd))
     items = []
     for image in content["images"]:
         file = image["file_name"]
@@ -75,13 +86,18 @@ def convert(item: Item) -> Example:
     """Draws the label map."""
     height, width, objects = item.label
     canvas = Image.new("L", (width * _SUBPIXELS, height * _SUBPIXELS))
-    crowd = np.zeros((height, width), bool)
+    crowds = np.zeros((height, width), bool)
     try:
-        for label, segmentation in objects:
+        for label, segmentation, crowd in objects:
             if label is None:
                 raise ValueError("unknown category id")
             if isinstance(segmentation, dict):
-                crowd |= _decode_runs(segmentation, height, width)
+                inside = _decode_runs(segmentation, height, width)
+                if crowd:
+                    crowds |= inside
+                else:
+                    mask = Image.fromarray(inside).resize(canvas.size, Image.Resampling.NEAREST)
+                    canvas.paste(label, mask=mask)
                 continue
             for outline in segmentation:
                 corners = [corner * _SUBPIXELS for corner in outline]
@@ -94,14 +110,16 @@ def convert(item: Item) -> Example:
         ) from None
     center = slice(_SUBPIXELS // 2, None, _SUBPIXELS)
     label = np.array(np.asarray(canvas)[center, center])
-    label[crowd & (label == 0)] = IGNORE_LABEL
+    label[crowds & (label == 0)] = IGNORE_LABEL
     return Example(*read_image(item.image), label)
 
 
 def _decode_runs(segmentation, height, width):
     """Bool [height, width] of alternating runs of pixels outside and inside, column by column."""
     if segmentation["size"] != [height, width]:
-        raise ValueError(f"a crowd of size {segmentation['size']}")
+        raise ValueError(f"runs of size {segmentation['size']}")
+    if isinstance(segmentation["counts"], str):
+        raise ValueError("compressed runs: save them as lists, as pycocotools decodes them")
     runs = np.array(segmentation["counts"])
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return inside.reshape(width, height).T

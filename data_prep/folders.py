@@ -1,5 +1,6 @@
 """Folders as people have them: where images, masks and class names are."""
 
+import collections
 import os
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -68,7 +69,7 @@ def list_splits(root: str, folder: Folder) -> Dict[str, List[Item]]:
     images = os.path.join(root, folder.images)
     subfolders = sorted(e.name for e in os.scandir(images) if e.is_dir())
     subfolders = [name for name in subfolders if _holds(os.path.join(images, name), IMAGE_SUFFIXES)]
-    if folder.images != "." and subfolders:
+    if folder.images != "." and subfolders and not _holds(images, IMAGE_SUFFIXES):
         return {split: _list_pairs(root, folder, split) for split in subfolders}
     items = _list_pairs(root, folder, "")
     lists = os.path.join(root, _LISTS)
@@ -97,24 +98,28 @@ def _list_pairs(root: str, folder: Folder, split: str) -> List[Item]:
     masks = os.path.join(root, folder.masks, split)
     if not os.path.isdir(masks):
         raise ConversionError(f"{masks}: no such directory; the masks of {images} belong there.")
-    stems = {}
+    stems = collections.defaultdict(list)
     for file in sorted(os.listdir(masks)):
         stem, suffix = os.path.splitext(file)
         if suffix.lower() in _MASK_SUFFIXES:
-            stems.setdefault(stem, os.path.join(masks, file))
+            stems[stem].append(os.path.join(masks, file))
+    files = [os.path.join(images, f) for f in sorted(os.listdir(images)) if is_image(f)]
+    # Beside a photo, a PNG of its name is its mask.
+    chosen = {}
+    for file in sorted(files, key=lambda file: file.lower().endswith(".png")):
+        if file not in chosen.values():
+            chosen[file] = _find_mask(file, stems)
+    taken = set(chosen.values())
     items, found = [], 0
-    for file in sorted(os.listdir(images)):
-        name, suffix = os.path.splitext(file)
-        if suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        mask = _find_mask(name, os.path.join(images, file), stems)
-        if masks == images and mask is None and _is_mask(name, stems):
+    for file in files:
+        name = os.path.splitext(os.path.basename(file))[0]
+        if file in taken:
             continue  # The mask of another image beside it.
-        found += mask is not None
+        found += chosen[file] is not None
         default = os.path.join(masks, name + ".png")
-        items.append(Item(name, os.path.join(images, file), mask or default))
+        items.append(Item(name, file, chosen[file] or default))
     if items and not found:
-        example = next(iter(sorted(stems.values())), None)
+        example = min((path for paths in stems.values() for path in paths), default=None)
         named = f"the first is called {os.path.basename(example)}" if example else "there are none"
         raise ConversionError(
             f"{masks}: no mask fits an image of {images}: {named}; masks are named like their "
@@ -123,17 +128,18 @@ def _list_pairs(root: str, folder: Folder, split: str) -> List[Item]:
     return items
 
 
-def _find_mask(name: str, image: str, stems: Dict[str, str]) -> Optional[str]:
+def is_image(file: str) -> bool:
+    """Whether a file is an image, by its name."""
+    return file.lower().endswith(IMAGE_SUFFIXES)
+
+
+def _find_mask(image: str, stems: Dict[str, List[str]]) -> Optional[str]:
+    name = os.path.splitext(os.path.basename(image))[0]
     for ending in MASK_ENDINGS:
-        path = stems.get(name + ending)
-        if path is not None and path != image:
-            return path
+        for path in stems.get(name + ending, ()):
+            if path != image:
+                return path
     return None
-
-
-def _is_mask(name: str, stems: Dict[str, str]) -> bool:
-    """Whether an image beside others is the mask of one."""
-    return any(ending and name.endswith(ending) and name[: -len(ending)] for ending in MASK_ENDINGS)
 
 
 def _first(root: str, names: Sequence[str], suffixes: Tuple[str, ...]) -> Optional[str]:

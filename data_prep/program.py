@@ -47,7 +47,10 @@ def _define_flags(input_dir):
         'machine, such as "--runner=DirectRunner --direct_num_workers=2".',
     )
     flags.DEFINE_integer(
-        "preview", 0, "Pictures of masks over images to write into OUTPUT_DIR/preview first."
+        "preview",
+        0,
+        "Pictures of masks over images to write into OUTPUT_DIR/preview first.",
+        lower_bound=0,
     )
     names = ["output_dir", "preview", "num_shards", "num_workers", "max_errors", "beam_options"]
     show_in_help(*(["input_dir"] if input_dir else []), *names)
@@ -89,7 +92,7 @@ def _write_preview(conversion, output_dir, count):
 
     try:
         paths = write_preview(conversion, output_dir, count)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ConversionError(f"{output_dir}: no preview can be written ({error}).") from error
     place = f" in {os.path.dirname(paths[0])}" if paths else ""
     print(f"preview: {len(paths)} pictures{place}.", file=sys.stderr)

@@ -17,6 +17,7 @@ from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint, take_fingerprin
 from adl_tf.planning.plan import (
     EVALUATION,
     EXPORT,
+    FEW_IMAGES,
     SEARCH,
     TRAINING,
     choose_settings,
@@ -29,6 +30,7 @@ from adl_tf.planning.report import write_card, write_report
 from adl_tf.planning.stages import Stage, State, run_stages
 from adl_tf.planning.trials import measure
 from adl_tf.settings import Positive, configurable
+from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import save_genotype
 from data_prep.recognize import recognize
 
@@ -76,7 +78,7 @@ def run_auto(
     make_directory(output_dir)
     with exclusive(output_dir):
         state = State(output_dir)
-        _check_input(state, input_dir)
+        _check_input(state, input_dir, output_dir)
         dataset_dir = _convert(state, input_dir, output_dir)
         fingerprint = _take_fingerprint(dataset_dir, output_dir)
         plan_dir = os.path.join(output_dir, PLAN)
@@ -87,13 +89,17 @@ def run_auto(
                 f"{output_dir}: planned with --multi_adds={state.get('multi_adds')}; give another "
                 "--output_dir for another network."
             )
+        elif hours != state.get("hours") and TRAINING not in state.stages:
+            raise ValueError(
+                f"{output_dir}: planned with --hours={state.get('hours'):g}, which are not over; "
+                "give that, and more hours afterwards, or another --output_dir."
+            )
         if plan_only:
             say(f"Edit {plan_dir}/*.gin if you like; without --plan_only it is carried out.")
             return {"plan": plan_dir}
         stages = _stages(state, output_dir, hours)
         say(f"Watch it: tensorboard --logdir {output_dir}")
         run_stages(state, stages)
-        state.set(hours=max(hours, state.get("hours")))
         evaluation, export = (state.stages[stage.name]["result"] for stage in stages[-2:])
         card = write_card(state, fingerprint, evaluation, export)
         report = write_report(state, fingerprint, output_dir)
@@ -109,10 +115,10 @@ def run_auto(
     }
 
 
-def _check_input(state: State, input_dir: str) -> None:
+def _check_input(state: State, input_dir: str, output_dir: str) -> None:
     """Raises ValueError if the directory is of another folder, or if the folder has changed."""
-    listing = _listing(input_dir)
-    if state.get("input") is None:
+    listing = _listing(input_dir, output_dir)
+    if not state.stages and state.get("plan") is None:
         state.set(input=input_dir, listing=listing)
     if state.get("input") != input_dir:
         raise ValueError(
@@ -126,12 +132,13 @@ def _check_input(state: State, input_dir: str) -> None:
     state.set(listing=listing)
 
 
-def _listing(folder: str) -> List[int]:
+def _listing(folder: str, left_out: str) -> List[int]:
     """Number of files and of bytes."""
     sizes = [
         os.path.getsize(os.path.join(path, name))
         for path, _, names in os.walk(folder)
         for name in names
+        if os.path.commonpath([path, left_out]) != left_out
     ]
     return [len(sizes), sum(sizes)]
 
@@ -190,14 +197,30 @@ def _plan(
     if not settings.searched:
         description = read_network_description(preset_dir(preset))
         settings = settings.like(description.filter_multiplier, description.sizes)
+        cost = network_cost(
+            description.genotype,
+            description.filter_multiplier,
+            len(fingerprint.class_names),
+            fingerprint.median_size,
+            description.sizes,
+        )
+        billions = cost.total.multi_adds / 1e9
+        if multi_adds and billions > multi_adds:
+            raise ValueError(
+                f"--multi_adds={multi_adds:g}: fewer than {FEW_IMAGES} images get the network "
+                f"{preset!r}, which costs {billions:.2g} billion at their median size; leave it "
+                "out, or add images."
+            )
         genotype = os.path.join(plan_dir, GENOTYPE_FILE)
         save_genotype(description.genotype, genotype)
         arguments = [f"--init_from={preset}"]
     write_text(train_config(settings, dataset_dir, 1, 1, None), configs[TRAINING])
     if settings.searched:
         write_text(search_config(settings, dataset_dir, 1, 1), configs[SEARCH])
-    say("Trying a dozen steps on this machine, to see what they take; a minute or two.")
-    timings = measure(os.path.join(output_dir, TRIALS), configs, genotype, arguments)
+    say("Trying a dozen steps on this machine, to see what they take; two minutes or so.")
+    timings = measure(
+        os.path.join(output_dir, TRIALS), configs, fingerprint.examples[VAL], genotype, arguments
+    )
     plan = make_plan(settings, fingerprint, timings, hours)
     write_text(
         train_config(

@@ -128,6 +128,9 @@ def take_fingerprint(dataset_dir: str) -> Fingerprint:
 def _walk(reader: RecordReader):
     """(name, bytes, (H, W)) of each image."""
     for record in range(reader.num_examples):
+        fault = reader.find_fault(record)
+        if fault:
+            raise ValueError(f"{reader.record_name(record)}: {fault}; convert the data again.")
         example = tf.train.Example.FromString(reader.read_serialized(record))
         features = collections.defaultdict(tf.train.Feature, example.features.feature)
 

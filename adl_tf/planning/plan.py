@@ -90,6 +90,8 @@ class Timings:
       candidate_start, train_start: of a training until its first step, graphs included.
       search_step, train_step: of a step.
       validation: of one image.
+      evaluation_start: of the evaluation without its images.
+      export: of all of it.
       memory: largest of a program, in GiB.
     """
 
@@ -99,6 +101,8 @@ class Timings:
     train_start: float
     train_step: float
     validation: float
+    evaluation_start: float
+    export: float
     memory: float
 
 
@@ -233,10 +237,9 @@ def make_plan(settings: Settings, fingerprint: Fingerprint, timings: Timings, ho
         affordable = int((share - fixed) / trainings / timings.search_step)
         search_steps = max(LEAST_SEARCH_STEPS, affordable)
         seconds[SEARCH] = fixed + trainings * search_steps * timings.search_step
-    # Evaluation and export start like a training, and then see every image once.
     after = {
-        EVALUATION: timings.train_start + images * timings.validation,
-        EXPORT: 2 * timings.train_start,
+        EVALUATION: timings.evaluation_start + images * timings.validation,
+        EXPORT: timings.export,
     }
     fixed = timings.train_start + VALIDATIONS * scored * timings.validation
     left = budget - sum(seconds.values()) - sum(after.values()) - fixed

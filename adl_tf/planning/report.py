@@ -4,6 +4,7 @@ import html
 import os
 from typing import Any, Dict, List, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from adl_tf.files import write_text
@@ -201,7 +202,7 @@ def _curves(state: State, output_dir: str) -> List[str]:
         x = [steps + every * epoch for epoch in epochs]
         for axes, key in ((left, "loss"), (left, "val_loss"), (right, "miou"), (right, "val_miou")):
             style = "-" if key.startswith("val") else ":"
-            axes.plot(x, [lines[e][key] for e in epochs], style, label=f"{name}: {key}")
+            axes.plot(x, [lines[e].get(key, np.nan) for e in epochs], style, label=f"{name}: {key}")
         steps = x[-1] if x else steps
     for axes in (left, right):
         axes.set_xlabel("step")

@@ -8,7 +8,7 @@ from typing import Dict, Optional, Sequence
 import numpy as np
 
 from adl_tf.model_directory import GENOTYPE_FILE, METRICS_FILE, RANKING_FILE, read_json_lines
-from adl_tf.planning.plan import SEARCH, TRAINING, Timings
+from adl_tf.planning.plan import EVALUATION, EXPORT, SEARCH, TRAINING, Timings
 from adl_tf.planning.stages import Stage, peak_memory, run_program
 
 _STEPS, _CANDIDATES, _IMAGES = 12, 3, 4
@@ -17,14 +17,16 @@ _STEPS, _CANDIDATES, _IMAGES = 12, 3, 4
 def measure(
     directory: str,
     configs: Dict[str, str],
+    val_images: int,
     genotype: Optional[str] = None,
     arguments: Sequence[str] = (),
 ) -> Timings:
-    """Runs the search, if there is one, and the training for a dozen steps.
+    """Runs the search, if there is one, and the training for a dozen steps, and what follows.
 
     Args:
       directory: for what they write; removed afterwards.
       configs: gin files, by stage.
+      val_images: how many there are to score.
       genotype: what is trained where nothing is searched.
       arguments: further flags of the training.
 
@@ -34,6 +36,7 @@ def measure(
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)
     start = candidate = step = 0.0
+    scored = min(_IMAGES, val_images)
     if genotype is None:
         search_dir = os.path.join(directory, SEARCH)
         seconds = _run(
@@ -58,10 +61,13 @@ def measure(
         f"--gin_param=STEPS = {_STEPS}",
         # Two validations: the first one builds its graph.
         f"--gin_param=run_training.validate_every = {_STEPS // 2}",
-        f"--gin_param=RunData.validation_images = {_IMAGES}",
+        f"--gin_param=RunData.validation_images = {scored}",
         *arguments,
     )
     last = _last_line(train_dir)
+    validation = last["validation_seconds"] / scored
+    evaluation = _run(EVALUATION, train_dir, f"--max_images={scored}")
+    export = _run(EXPORT, train_dir, f"--output_dir={os.path.join(directory, EXPORT)}")
     shutil.rmtree(directory)
     spent = _STEPS * last["seconds_per_step"] + 2 * last["validation_seconds"]
     return Timings(
@@ -70,7 +76,9 @@ def measure(
         search_step=step,
         train_start=max(0.0, seconds - spent),
         train_step=last["seconds_per_step"],
-        validation=last["validation_seconds"] / _IMAGES,
+        validation=validation,
+        evaluation_start=max(0.0, evaluation - scored * validation),
+        export=export,
         memory=peak_memory(),
     )
 

@@ -132,20 +132,26 @@ def run_random_search(
                 **({"budget": limit.to_dict()} if limit else {}),
                 "rungs": rungs,
                 "share": share,
+                "crop_size": data.crop_size,
+                "class_balanced_loss": class_balanced_loss,
+                "norm_momentum": norm_momentum,
             }
             claim(
                 model_dir,
                 {SPACE_FILE: {**fields, "sizes": sizes.to_dict()}, SCHEDULE_FILE: settings},
             )
             path = os.path.join(model_dir, RANKING_FILE)
-            trials = _read_trials(path)
+            known, trials = _read_trials(path), []
             say(
-                f"{'Resuming in' if trials else 'Writing to'} {model_dir} ({len(trials)} of "
+                f"{'Resuming in' if known else 'Writing to'} {model_dir} ({len(known)} of "
                 f"{candidates} genotypes)."
             )
-            progress = Progress(candidates * steps, len(trials) * steps)
+            progress = Progress(candidates * steps, len(known) * steps)
             try:
-                for genotype in _draw(space, data.seed, limit, candidates)[len(trials) :]:
+                for genotype in _draw(space, data.seed, limit, candidates):
+                    if genotype in known:
+                        trials.append(known[genotype])
+                        continue
                     began = time.monotonic()
                     network = NetworkDescription(
                         network=DECODED,
@@ -161,6 +167,7 @@ def run_random_search(
                         write_config(model_dir)
                         trial = _train(model, genotype, data, steps, rungs, share, trials, progress)
                     trials.append(trial)
+                    known[genotype] = trial  # Small spaces have it drawn again.
                     seconds = round(time.monotonic() - began, 3)
                     line = {"key": str(genotype), **_to_dict(trial), "seconds": seconds}
                     append_json_line(path, line)
@@ -192,7 +199,6 @@ def _train(
     """Trains until the last rung, or until it falls behind."""
     mious: List[float] = []
     losses: List[float] = []
-    stream = iter(data.training_stream(0))
     ends = [round(steps * (rung + 1) / rungs) for rung in range(rungs)]
     text = f"genotype {len(trials) + 1}, "
     ends_reached = [trial.mious[-1] for trial in trials if len(trial.mious) == rungs]
@@ -201,7 +207,7 @@ def _train(
     done, counter = 0, _Steps(progress, text)
     for rung, end in enumerate(ends):
         history = model.fit(
-            stream,
+            data.training_stream(int(model.positions[0].numpy())),
             steps_per_epoch=end - done,
             epochs=1,
             verbose=0,
@@ -262,8 +268,8 @@ def _to_dict(trial: Trial) -> Dict[str, Any]:
     }
 
 
-def _read_trials(path: str) -> List[Trial]:
-    trials = []
+def _read_trials(path: str) -> Dict[Genotype, Trial]:
+    trials = {}
     for line in read_json_lines(path, key="key").values():
         try:
             genotype = Genotype(**line["genotype"])
@@ -275,7 +281,7 @@ def _read_trials(path: str) -> List[Trial]:
                 f"{path}: the line of {line['key']!r} is damaged ({error}); remove the file, and "
                 "the genotypes are trained again."
             ) from error
-        trials.append(Trial(genotype, mious, losses, line.get("seconds_per_step", 0.0)))
+        trials[genotype] = Trial(genotype, mious, losses, line.get("seconds_per_step", 0.0))
     return trials
 
 
@@ -283,7 +289,14 @@ def _report(
     model_dir: str, trials: Sequence[Trial], steps: int, rungs: int, keep: int, started: float
 ) -> Dict[str, Any]:
     """Writes what was found, see `run_random_search`."""
-    finished = [trial for trial in trials if len(trial.mious) == rungs]
+    finished = [
+        trial for trial in trials if len(trial.mious) == rungs and np.isfinite(trial.losses[-1])
+    ]
+    if not finished:
+        raise ValueError(
+            f"{model_dir}: no genotype was trained to the end with a finite loss: lower the rate "
+            f"of the optimizer, remove {RANKING_FILE} there and run the same command."
+        )
     finished.sort(key=lambda trial: -trial.mious[-1])
     best = finished[0]
     first = np.array([trial.mious[0] for trial in trials])

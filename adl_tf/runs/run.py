@@ -119,6 +119,7 @@ def end_epoch(
     if validation is not None:
         scores = model.evaluate(validation, verbose=0, return_dict=True)
     for callback in records:
+        callback.set_model(model)  # Nothing may have been fitted yet.
         callback.on_epoch_end(epoch, {f"val_{name}": value for name, value in scores.items()})
 
 

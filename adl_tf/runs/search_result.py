@@ -155,14 +155,14 @@ def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:
     """
     checkpoint = newest_checkpoint(model_dir)
     path = os.path.join(model_dir, SPACE_FILE)
-    if checkpoint is None or not os.path.exists(path):
-        raise FileNotFoundError(f"{model_dir}: no checkpoint of a search there.")
-    fields = read_versioned(path)
+    fields = read_versioned(path) if os.path.exists(path) else {}
     if "sizes" in fields:
         raise ValueError(
-            f"{model_dir}: a search by sampled paths has no alpha and beta to decode; what it "
+            f"{model_dir}: a search that ranks genotypes has no alpha and beta to decode; what it "
             f"found is in its {GENOTYPE_FILE}."
         )
+    if checkpoint is None or not fields:
+        raise FileNotFoundError(f"{model_dir}: no checkpoint of a search there.")
     fields.pop("num_classes", None)
     try:
         space = SearchSpace(**fields)

@@ -4,7 +4,6 @@ What an export contains is in `servable`.
 """
 
 import contextlib
-import glob
 import os
 import shutil
 import sys
@@ -81,7 +80,7 @@ def export_network(
         size or another dtype than float32, or a library that is not installed.
     """
     edges = [name for name in formats if name != SAVED_MODEL]
-    _check_options(image_size, dtype, outputs, edges, int8)
+    _check_options(batch_size, image_size, dtype, outputs, edges, int8)
     network = load_network(model_dir, checkpoint)
     classes = read_classes(model_dir, network.num_classes)
     make_directory(output_dir)
@@ -116,6 +115,7 @@ def export_network(
 
 
 def _check_options(
+    batch_size: Optional[int],
     image_size: Optional[Size],
     dtype: str,
     outputs: Sequence[str],
@@ -135,6 +135,8 @@ def _check_options(
             f"{', '.join(edges)}: such files need a fixed image size and float32: give "
             "--image_size=H,W and leave --dtype out."
         )
+    if edges and batch_size not in (None, 1):
+        raise ValueError(f"{', '.join(edges)}: such files take one image; leave --batch_size out.")
     if int8 and not any(FORMATS[name].int8_file for name in edges):
         raise ValueError("--int8 needs a format that has it: --formats=tflite or openvino.")
 
@@ -167,8 +169,9 @@ def _write_edges(
         if fault:
             failed.append(f"{file}: {fault}")
             say(f"{file} is left out: it {fault}.")
-            for part in glob.glob(f"{os.path.splitext(path)[0]}.*"):
-                os.remove(part)
+            for part in (path, f"{os.path.splitext(path)[0]}.bin"):  # OpenVINO's weights.
+                if os.path.exists(part):
+                    os.remove(part)
         else:
             files[file] = result
     return {"files": files, **({"failed": failed} if failed else {})}

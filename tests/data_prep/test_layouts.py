@@ -59,6 +59,19 @@ def beside(root):
     write_classes(root)
 
 
+def same_names(root):
+    """Photos and masks that differ in their suffix alone."""
+    write_images(root)
+    write_masks(root)
+    write_classes(root)
+
+
+def same_names_bmp(root):
+    write_images(root, ".bmp")
+    write_masks(root)
+    write_classes(root)
+
+
 def voc_without_lists(root):
     write_images(root / "JPEGImages")
     write_masks(root / "SegmentationClass", make=colored(default_colors(2)))
@@ -85,7 +98,14 @@ def labelme(root):
         (root / f"{name}.json").write_text(json.dumps(content))
 
 
-def coco(root):
+def runs_of(label):
+    """Alternating runs outside and inside, column by column, as COCO has them."""
+    flat = label.T.ravel()
+    changes = np.flatnonzero(np.diff(flat)) + 1
+    return {"size": list(label.shape), "counts": np.diff([0, *changes, flat.size]).tolist()}
+
+
+def coco(root, runs=False):
     write_images(root / "images")
     images, annotations = [], []
     for index, (name, label) in enumerate(LABELS.items()):
@@ -93,14 +113,37 @@ def coco(root):
         start = int(np.argmax(label[0]))
         images.append({"id": index, "file_name": f"{name}.jpg", "height": height, "width": width})
         outline = [start, -1, width + 1, -1, width + 1, height + 1, start, height + 1]
-        annotations.append({"image_id": index, "category_id": 7, "segmentation": [outline]})
+        drawn = runs_of(label) if runs else [outline]
+        annotations.append({"image_id": index, "category_id": 7, "segmentation": drawn})
     categories = [{"id": 7, "name": "cat"}]
     (root / "export.json").write_text(
         json.dumps({"images": images, "annotations": annotations, "categories": categories})
     )
 
 
-LAYOUTS = [plain, endings, beside, voc_without_lists, own_colors, labelme, coco]
+def coco_runs(root):
+    coco(root, runs=True)
+
+
+def old_images_beside(root):
+    """A folder in images/ is no split where there are images beside it."""
+    plain(root)
+    write_images(root / "images" / "old", ".png")
+
+
+LAYOUTS = [
+    plain,
+    endings,
+    beside,
+    same_names,
+    same_names_bmp,
+    voc_without_lists,
+    own_colors,
+    labelme,
+    coco,
+    coco_runs,
+    old_images_beside,
+]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
@@ -115,6 +158,13 @@ def test_layouts(layout, tmp_path):
     assert found.keys() == LABELS.keys()
     for name, label in LABELS.items():
         np.testing.assert_array_equal(found[name], label)
+
+
+def test_several_files_of_annotations_are_refused(tmp_path):
+    coco(tmp_path)
+    (tmp_path / "second.json").write_bytes((tmp_path / "export.json").read_bytes())
+    with pytest.raises(ConversionError, match="2 files of annotations .*second.json"):
+        convert_folder.plan(str(tmp_path))
 
 
 def test_lists_are_the_splits(tmp_path):

@@ -18,7 +18,7 @@ from adl_tf.planning.plan import Timings
 from adl_tf.space.genotype import Genotype, save_genotype
 
 GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "skip_connect")]])
-TIMINGS = Timings(5.0, 10.0, 0.3, 10.0, 0.5, 0.1, 2.5)
+TIMINGS = Timings(5.0, 10.0, 0.3, 10.0, 0.5, 0.1, 8.0, 15.0, 2.5)
 DECISION = {
     "candidates": 20,
     "finished": 4,
@@ -121,6 +121,25 @@ def test_a_plan_can_be_edited_and_given_back(programs, tmp_path):
     assert (out / "plan" / "train.gin").read_text() == edited
     with pytest.raises(ValueError, match="planned with --multi_adds=None"):
         auto.run_auto(str(folder), str(out), 1.0, multi_adds=3.0)
+
+
+def test_other_hours_before_the_first_training_are_refused(programs, tmp_path):
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), 1.0, plan_only=True)
+    with pytest.raises(ValueError, match="planned with --hours=1, which are not over"):
+        auto.run_auto(str(folder), str(out), 8.0)
+
+
+def test_results_inside_the_folder_and_a_wrong_folder_first(programs, tmp_path):
+    ran, _ = programs
+    folder, wrong = make_folder(tmp_path / "in"), tmp_path / "wrong"
+    wrong.mkdir()
+    out = folder / "run"
+    with pytest.raises(ValueError):
+        auto.run_auto(str(wrong), str(out), hours=1.0)
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    assert len(ran) == 4
 
 
 def test_more_hours_train_on(programs, tmp_path):

@@ -21,7 +21,7 @@ from adl_tf.planning.plan import (
 from adl_tf.space.costs import network_cost
 from adl_tf.space.sampling import sample_genotype
 
-TIMINGS = Timings(5.0, 10.0, 0.3, 10.0, 0.5, 0.1, 2.5)
+TIMINGS = Timings(5.0, 10.0, 0.3, 10.0, 0.5, 0.1, 8.0, 15.0, 2.5)
 
 
 @pytest.fixture(autouse=True)

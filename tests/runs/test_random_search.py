@@ -1,9 +1,11 @@
 """Random search with early stopping: what is found, what is left of an interruption."""
 
+import functools
 import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from adl_tf.runs import random_search
 from adl_tf.runs.data import RunData
@@ -95,6 +97,25 @@ def test_genotypes_keep_a_budget(streets, tmp_path):
     search(streets, tmp_path, candidates=2, budget=budget)
     limit = budget(num_classes=8, sizes=SIZES)
     assert all(limit.met_by(load_genotype(line["genotype"])) for line in lines(tmp_path))
+
+
+def test_each_rung_goes_on_in_the_data(streets, tmp_path, monkeypatch):
+    starts = []
+    stream = RunData.training_stream
+    monkeypatch.setattr(
+        RunData,
+        "training_stream",
+        lambda data, position, *rest: starts.append(position) or stream(data, position, *rest),
+    )
+    search(streets, tmp_path, candidates=1)
+    first, second = starts
+    assert first == 0 and second == 2 * 2  # Steps of a rung, images of a step.
+
+
+def test_rates_that_no_genotype_survives_are_named(streets, tmp_path):
+    optimizer = functools.partial(tf.keras.optimizers.legacy.SGD, 1e30)
+    with pytest.raises(ValueError, match="lower the rate of the optimizer, remove ranking.jsonl"):
+        search(streets, tmp_path, candidates=1, optimizer=lambda total_steps: optimizer())
 
 
 def test_damage_and_other_settings_are_named(streets, tmp_path):

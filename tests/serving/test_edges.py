@@ -61,11 +61,20 @@ def test_tflite_in_floats_and_in_integers(model_dir, tmp_path):
 def test_a_file_that_labels_otherwise_is_left_out(model_dir, tmp_path, monkeypatch, capfd):
     checked = {"labels_equal": 0.5, "miou": 0.1, "float_miou": 0.3, "seconds": 1.0}
     monkeypatch.setattr(export, "check_edge", lambda *_: checked)
+    write = export.write_edge
+
+    def write_two(*arguments):
+        path = write(*arguments)
+        with open(os.path.join(os.path.dirname(path), "network.onnx"), "wb"):
+            pass  # Of another format, which must stay.
+        return path
+
+    monkeypatch.setattr(export, "write_edge", write_two)
     result = export_network(model_dir, str(tmp_path), image_size=SIZE, formats=["tflite"])
     (line,) = result["failed"]
     assert "network.tflite: labels only 50.00% of the pixels" in line and not result["files"]
     assert "network.tflite is left out" in capfd.readouterr().err
-    assert "network.tflite" not in os.listdir(os.path.join(result["export_dir"], edges.FOLDER))
+    assert os.listdir(os.path.join(result["export_dir"], edges.FOLDER)) == ["network.onnx"]
 
 
 def test_faults():
@@ -83,6 +92,7 @@ def test_faults():
         ({"formats": ["onnx"], "image_size": None}, "give --image_size=H,W"),
         ({"formats": ["tflite"], "dtype": "bfloat16"}, "leave --dtype out"),
         ({"formats": ["onnx"], "int8": True}, "--formats=tflite or openvino"),
+        ({"formats": ["tflite"], "batch_size": 2}, "leave --batch_size out"),
     ],
 )
 def test_what_cannot_be_written(model_dir, tmp_path, options, message):
