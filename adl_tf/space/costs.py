@@ -4,9 +4,14 @@ Counts what `models.counting` counts in the graph of the built network, by the s
 multiplication and its addition are one Multi-Add; convolutions and matrix products count, batch
 norm, activations, pooling and resizing do not; an atrous convolution of rate r counts in whole
 phases, its sides rounded up to multiples of r.
+
+The costs of the parts are kept, since genotypes of one space are made of the same ones: after the
+first, counting a genotype takes tens of microseconds.
 """
 
-from typing import Any, Dict, List, NamedTuple, Tuple
+import functools
+from collections import Counter
+from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
 
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
@@ -32,7 +37,12 @@ class Cost(NamedTuple):
     activations: int = 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(*(mine + its for mine, its in zip(self, other)))
+        return add_costs((self, other))
+
+
+def add_costs(costs: Iterable[Cost]) -> Cost:
+    """The sum of costs; there is at least one."""
+    return Cost(*map(sum, zip(*costs)))
 
 
 class NetworkCost(NamedTuple):
@@ -110,6 +120,7 @@ def sizes_of_levels(image_size: Size, levels: int) -> List[Size]:
     return found
 
 
+@functools.cache
 def op_cost(op: str, filters: int, size: Size, stride: int = 1) -> Cost:
     """One op of a decoded cell.
 
@@ -152,21 +163,34 @@ def network_cost(
       image_size: (H, W) in pixels.
       sizes: of stem, ASPP and decoder.
     """
-    level_sizes = sizes_of_levels(image_size, max(genotype.path) + 1)
+    path = tuple(genotype.path)
+    level_sizes = sizes_of_levels(image_size, max(path) + 1)
     blocks = len(genotype.cell)
+    # How often each op is on an input of the cell, and inside of it.
+    edges = Counter((op, source < CELL_INPUTS) for block in genotype.cell for source, op in block)
 
-    cells = Cost()
+    costs = []
     before_previous, previous = sizes.stem[1:]  # Channels.
-    for level, last in zip(genotype.path, (0, *genotype.path)):
+    for level, last in zip(path, (0, *path)):
         filters = filter_multiplier * 2**level
-        cells += _cell_cost(genotype, filters, level_sizes, last, level, previous, before_previous)
+        size = level_sizes[level]
+        # A move up resizes the inputs before they are projected, a move down halves in the ops.
+        read = level_sizes[min(level, last)]
+        costs.append(_inputs_cost(read, previous, before_previous, filters))
+        for (op, from_input), count in edges.items():
+            stride = 2 if from_input and level > last else 1
+            costs.append(_ops_cost(op, filters, size, stride, count))
         before_previous, previous = previous, blocks * filters
 
-    head = _aspp_cost(level_sizes[genotype.path[-1]], genotype.path[-1], previous, sizes)
-    head += _decoder_cost(level_sizes[0], blocks * filter_multiplier, num_classes, sizes)
-    return NetworkCost(_stem_cost(image_size, sizes), cells, head)
+    return NetworkCost(
+        _stem_cost(tuple(image_size), sizes),
+        add_costs(costs),
+        _aspp_cost(level_sizes[path[-1]], path[-1], previous, sizes)
+        + _decoder_cost(level_sizes[0], blocks * filter_multiplier, num_classes, sizes),
+    )
 
 
+@functools.cache
 def _stem_cost(image_size: Size, sizes: NetworkSizes) -> Cost:
     half = halve(image_size)
     first, second, third = sizes.stem
@@ -177,17 +201,17 @@ def _stem_cost(image_size: Size, sizes: NetworkSizes) -> Cost:
     )
 
 
-def _cell_cost(genotype, filters, level_sizes, last, level, previous, before_previous) -> Cost:
-    size = level_sizes[level]
-    stride = 2 if level > last else 1
-    # A move up resizes the inputs before they are projected, a move down halves in the ops.
-    read = level_sizes[min(level, last)]
-    cost = convolution_cost(read, previous, filters)
-    cost += convolution_cost(read, before_previous, filters)
-    for block in genotype.cell:
-        for source, op in block:
-            cost += op_cost(op, filters, size, stride if source < CELL_INPUTS else 1)
-    return cost
+@functools.cache
+def _inputs_cost(size: Size, previous: int, before_previous: int, filters: int) -> Cost:
+    """The projections of a cell's two inputs."""
+    return convolution_cost(size, previous, filters) + convolution_cost(
+        size, before_previous, filters
+    )
+
+
+@functools.cache
+def _ops_cost(op: str, filters: int, size: Size, stride: int, count: int) -> Cost:
+    return Cost(*(count * number for number in op_cost(op, filters, size, stride)))
 
 
 def _head_convolution(size, channels, filters, sizes, rate=1) -> Cost:
@@ -196,6 +220,7 @@ def _head_convolution(size, channels, filters, sizes, rate=1) -> Cost:
     return convolution_cost(size, channels, filters, 3, rate)
 
 
+@functools.cache
 def _aspp_cost(size: Size, level: int, channels: int, sizes: NetworkSizes) -> Cost:
     cost = convolution_cost((1, 1), channels, sizes.aspp)
     cost += convolution_cost(size, channels, sizes.aspp)
@@ -204,6 +229,7 @@ def _aspp_cost(size: Size, level: int, channels: int, sizes: NetworkSizes) -> Co
     return cost + convolution_cost(size, 5 * sizes.aspp, sizes.aspp)
 
 
+@functools.cache
 def _decoder_cost(size: Size, channels: int, num_classes: int, sizes: NetworkSizes) -> Cost:
     cost = convolution_cost(size, channels, sizes.low_level)
     cost += _head_convolution(size, sizes.aspp + sizes.low_level, sizes.decoder, sizes)
