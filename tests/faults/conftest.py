@@ -1,5 +1,6 @@
 """Data and commands of the fault suite."""
 
+import collections
 import os
 import subprocess
 import sys
@@ -24,8 +25,21 @@ def streets(tmp_path_factory):
     return directory
 
 
-def pytest_terminal_summary(terminalreporter):
-    import counts
+@pytest.fixture
+def count(record_property):
+    """Counts cases by kind, for the table of docs/reliability.md; reports carry them to the end."""
 
-    for line in counts.lines():
-        terminalreporter.write_line(f"faults, {line}")
+    def add(kind, number):
+        record_property(f"faults, {kind}", number)
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter):
+    totals = collections.Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, number in report.user_properties:
+            if name.startswith("faults, "):
+                totals[name] += number
+    for name, number in sorted(totals.items()):
+        terminalreporter.write_line(f"{name}: {number}")

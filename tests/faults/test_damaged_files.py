@@ -9,7 +9,6 @@ import os
 import shutil
 
 import commands
-import counts
 import forked
 import pytest
 
@@ -122,7 +121,7 @@ def all_cases(files, num_readers):
 
 
 @pytest.mark.parametrize("kind", ["records", "train", "search", "sampled", "export"])
-def test_damaged_files(kind, directories, tmp_path, request):
+def test_damaged_files(kind, directories, tmp_path, request, count):
     whole, paths = directories
     cases = list(all_cases(files_in(paths[kind]), len(readers(kind, tmp_path))))
     if not request.config.getoption("all_faults"):
@@ -156,5 +155,5 @@ def test_damaged_files(kind, directories, tmp_path, request):
                 assert "Writing to" not in outcome.stderr, "it starts over"
         except AssertionError as error:
             failures.append(f"{text}: {str(error)[-700:]}")
-    counts.add("damaged files", kind, len(cases) - len(failures))
+    count("damaged files", len(cases) - len(failures))
     assert not failures, f"{len(failures)} of {len(cases)}\n" + "\n".join(failures)

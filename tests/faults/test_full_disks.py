@@ -5,7 +5,6 @@ import shutil
 import subprocess
 
 import commands
-import counts
 import forked
 import pytest
 
@@ -52,7 +51,7 @@ def assert_one_line(outcome, out, place):
 @pytest.mark.parametrize(
     "name", ["train", "search", "sampled_search", "evaluate", "export", "convert"]
 )
-def test_quotas(name, streets, trained, tmp_path, request):
+def test_quotas(name, streets, trained, tmp_path, request, count):
     module, arguments = programs(streets, trained)[name]
     quotas = QUOTAS if request.config.getoption("all_faults") else QUOTAS[1::SHORT]
     if name in ("evaluate", "export"):  # Small files are written elsewhere.
@@ -71,7 +70,7 @@ def test_quotas(name, streets, trained, tmp_path, request):
         tried += 1
         shutil.rmtree(out)
     assert tried
-    counts.add("full disks", name, tried)
+    count("full disks", tried)
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def device(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "convert"])
-def test_devices(name, streets, trained, device, request):
+def test_devices(name, streets, trained, device, request, count):
     module, arguments = programs(streets, trained)[name]
     sizes = DEVICES if request.config.getoption("all_faults") else DEVICES[1:2]
     for size in sizes:
@@ -107,4 +106,4 @@ def test_devices(name, streets, trained, device, request):
         subprocess.run(["mount", "-o", "remount,size=100m", folder], check=True)
         again = forked.run(module, arguments(out))
         assert again.status == 0, again.stderr[-3000:]
-        counts.add("full disks", name, 1)
+        count("full disks", 1)

@@ -4,7 +4,6 @@ import io
 import json
 import os
 
-import counts
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
@@ -35,7 +34,7 @@ def photo(orientation, size=(12, 20), form="JPEG", mode="RGB"):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("form, mode", [("JPEG", "RGB"), ("PNG", "RGB"), ("PNG", "RGBA")])
-def test_photos_are_read_as_they_are_shown(tmp_path, orientation, form, mode):
+def test_photos_are_read_as_they_are_shown(tmp_path, orientation, form, mode, count):
     content = photo(orientation, form=form, mode=mode)
     path = tmp_path / f"photo.{form.lower()}"
     path.write_bytes(content)
@@ -48,20 +47,20 @@ def test_photos_are_read_as_they_are_shown(tmp_path, orientation, form, mode):
             assert image.getexif().get(ExifTags.Base.Orientation, 1) == 1
             np.testing.assert_array_equal(np.asarray(image.convert("RGB")), shown)
     np.testing.assert_array_equal(read_pixels(str(path)), shown)
-    counts.add("photos and inputs", "orientation", 1)
+    count("photos and inputs", 1)
 
 
 @pytest.mark.parametrize("orientation", range(2, 9))
-def test_masks_are_turned_like_photos(tmp_path, orientation):
+def test_masks_are_turned_like_photos(tmp_path, orientation, count):
     path = tmp_path / "mask.png"
     path.write_bytes(photo(orientation, form="PNG", mode="L"))
     with Image.open(path) as image:
         shown = np.asarray(ImageOps.exif_transpose(image))
     np.testing.assert_array_equal(read_label(str(path)), shown)
-    counts.add("photos and inputs", "mask orientation", 1)
+    count("photos and inputs", 1)
 
 
-def test_damaged_photos_are_bad_examples(tmp_path):
+def test_damaged_photos_are_bad_examples(tmp_path, count):
     """Cut ones, and those whose Exif data are damaged."""
     for form in ("PNG", "JPEG"):
         content = photo(6, form=form)
@@ -74,13 +73,13 @@ def test_damaged_photos_are_bad_examples(tmp_path):
             rest_client.decodable(content[:end])
         broken = content.replace(b"MM\x00*", b"XX\x00\x01").replace(b"II*\x00", b"XX\x01\x00")
         assert decodable(broken) == rest_client.decodable(broken) == broken
-        counts.add("photos and inputs", "damaged", 8)
+        count("photos and inputs", 8)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n", photo(6)[:60]])
-def test_what_is_no_image_is_left_alone(content):
+def test_what_is_no_image_is_left_alone(content, count):
     assert decodable(content) == rest_client.decodable(content) == content
-    counts.add("photos and inputs", "no image", 1)
+    count("photos and inputs", 1)
 
 
 def make_folder(path, masks, classes="back\nobject\n", suffix=".png"):
@@ -99,7 +98,7 @@ def convert(folder, output, **options):
     return run_conversion(convert_folder.plan(folder, **options), str(output))
 
 
-def test_masks_of_0_and_255(tmp_path, capsys):
+def test_masks_of_0_and_255(tmp_path, capsys, count):
     """What was seen is said, and the option makes classes of them."""
     folder = make_folder(tmp_path / "in", [[[0, 255, 0]]] * 5)
     convert(folder, tmp_path / "lost")
@@ -115,7 +114,7 @@ def test_masks_of_0_and_255(tmp_path, capsys):
     other = make_folder(tmp_path / "other", [[[0, 9]]] * 5)
     with pytest.raises(ConversionError, match="unknown label id 9"):
         convert(other, tmp_path / "out", mask_values=[0, 255])
-    counts.add("photos and inputs", "mask values", 5)
+    count("photos and inputs", 5)
 
 
 @pytest.mark.parametrize(
@@ -125,13 +124,13 @@ def test_masks_of_0_and_255(tmp_path, capsys):
         ([[[0, 1, 255, 255, 255]]] * 5, "60% of the pixels of train are ignored"),
     ],
 )
-def test_odd_data_sets_are_warned_of(tmp_path, capsys, masks, message):
+def test_odd_data_sets_are_warned_of(tmp_path, capsys, masks, message, count):
     convert(make_folder(tmp_path / "in", masks), tmp_path / "out")
     assert f"warning: {message}" in capsys.readouterr().err
-    counts.add("photos and inputs", "odd data sets", 1)
+    count("photos and inputs", 1)
 
 
-def test_a_class_in_val_alone_is_warned_of(tmp_path, capsys):
+def test_a_class_in_val_alone_is_warned_of(tmp_path, capsys, count):
     root = tmp_path / "in"
     for split, value in (("train", 0), ("val", 1)):
         for part in ("images", "masks"):
@@ -141,19 +140,19 @@ def test_a_class_in_val_alone_is_warned_of(tmp_path, capsys):
     (root / "classes.txt").write_text("back\nobject\n")
     convert(str(root), tmp_path / "out")
     assert "class object is in other splits, but not in train" in capsys.readouterr().err
-    counts.add("photos and inputs", "odd data sets", 1)
+    count("photos and inputs", 1)
 
 
-def test_names_with_a_mark_at_the_start_or_in_another_encoding(tmp_path):
+def test_names_with_a_mark_at_the_start_or_in_another_encoding(tmp_path, count):
     plan = convert_folder.plan(make_folder(tmp_path / "a", [[[0]]], classes="\ufeffback\nobject\n"))
     assert plan.class_names == ("back", "object")
     folder = make_folder(tmp_path / "b", [[[0]]], classes="Stra\xdfe\n".encode("latin-1"))
     with pytest.raises(ConversionError, match="classes.txt: not UTF-8"):
         convert_folder.plan(folder)
-    counts.add("photos and inputs", "classes.txt", 2)
+    count("photos and inputs", 2)
 
 
-def test_bad_files_are_listed_and_mended_inputs_go_on(tmp_path, capsys):
+def test_bad_files_are_listed_and_mended_inputs_go_on(tmp_path, capsys, count):
     folder = make_folder(tmp_path / "in", [[[0, 1]]] * 30)
     broken = [tmp_path / "in" / "images" / f"{index}.jpg" for index in range(14)]
     good = broken[0].read_bytes()
@@ -171,14 +170,14 @@ def test_bad_files_are_listed_and_mended_inputs_go_on(tmp_path, capsys):
     assert sum(convert(folder, tmp_path / "out")["examples"].values()) == 29
     with pytest.raises(ConversionError, match="holds shards of other inputs"):
         convert(folder, tmp_path / "out", mask_values=[0, 1])
-    counts.add("photos and inputs", "bad files", 14)
+    count("photos and inputs", 14)
 
 
 @pytest.mark.parametrize("name", ["$x", "a$b$c", "$\\frac{", "100$", "_^{}", "$$"])
-def test_names_are_no_formulas(name):
+def test_names_are_no_formulas(name, count):
     description = DatasetDescription(
         name=name, class_names=(name, "other"), colors=((0, 0, 0), (9, 9, 9)), splits={}
     )
     pixels = figure_to_image(draw_confusion(np.array([[3, 1], [2, 4]]), description))
     assert pixels.std() > 0
-    counts.add("photos and inputs", "names", 1)
+    count("photos and inputs", 1)

@@ -7,7 +7,6 @@ signatures refuse: a new binding is tested by itself.
 import re
 
 import commands
-import counts
 import forked
 import gin
 import pydantic
@@ -55,7 +54,7 @@ def trained(streets, tmp_path_factory):
 @pytest.mark.parametrize(
     "program", ["train", "search", "sampled_search", "random_search", "evaluate"]
 )
-def test_wrong_settings(program, streets, trained, tmp_path, request):
+def test_wrong_settings(program, streets, trained, tmp_path, request, count):
     def arguments(directory, *bindings):
         if program == "evaluate":
             return commands.evaluate(trained, *bindings)
@@ -87,7 +86,7 @@ def test_wrong_settings(program, streets, trained, tmp_path, request):
         except AssertionError as error:
             raise AssertionError(text) from error
         assert not (tmp_path / "bad" / "checkpoint").exists()
-    counts.add("wrong settings", program, len(cases))
+    count("wrong settings", len(cases))
 
 
 def types_of(name):
@@ -117,7 +116,7 @@ def types_of(name):
         ("train", "train_stream.service = 'grpc://127.0.0.1:9'", "no tf.data service answers"),
     ],
 )
-def test_settings_that_once_ended_otherwise(program, binding, message, streets, tmp_path):
+def test_settings_that_once_ended_otherwise(program, binding, message, streets, tmp_path, count):
     module = "adl_tf.search" if program.endswith("search") else f"adl_tf.{program}"
     bindings = [binding]
     if "service" in binding:
@@ -125,4 +124,4 @@ def test_settings_that_once_ended_otherwise(program, binding, message, streets, 
     outcome = forked.run(module, getattr(commands, program)(streets, str(tmp_path), *bindings))
     assert message in outcome.error
     assert not list(tmp_path.glob("*checkpoint*"))
-    counts.add("wrong settings", "once accepted, or a traceback", 1)
+    count("wrong settings", 1)
