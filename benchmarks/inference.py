@@ -1,15 +1,18 @@
 """Speed of an exported network, next to alternatives.
 
 python benchmarks/inference.py [--model_dir=DIR --images=FOLDER] [--xla]
-    [--peer=CHECKOUT --peer_python=PYTHON]
+    [--formats=onnx,openvino,tflite] [--peer=CHECKOUT --peer_python=PYTHON]
 
 Times images to labels at 513 x 513 and 1025 x 2049, batch 1 and 4, each configuration in a
 process of its own in which all contenders take turns:
   float32, bfloat16   the export, loaded into a session as a server does: of the paper's S with
                       random weights, or of the network of --model_dir
   xla                 the export's compiled signature
+  onnx, openvino, tflite, openvino_int8, tflite_int8
+                      the files beside the export, at batch 1, those of 8-bit integers quantized
+                      by the images; openvino_bfloat16 is the file of floats, computed in bfloat16
   keras               the network before the export, as a tf.function
-  resnet101           keras-cv's DeepLabV3Plus with a ResNet-101, frozen
+  resnet50, resnet101 keras-cv's DeepLabV3Plus with a ResNet, frozen
   peer                the reference network of the paper's authors, frozen: a checkout of
                       github.com/tensorflow/models, with a Python that has tensorflow and tf_slim
   peak                a large float32 matrix product, for the speed of the machine
@@ -35,7 +38,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 PEAK_SIDE = 4096
 CLASSES = 19
 ASPP_RATES = (12, 24, 36)  # At stride 8.
-COMPARED = 8  # Images whose labels are compared.
+COMPARED = 8  # Images whose labels are compared, and that quantize.
 
 
 def build_peer(checkout, height, width, batch, output):
@@ -118,6 +121,7 @@ def load_contenders(network, model_dir, shape, compiled):
     from adl_tf.data.normalization import normalize
     from adl_tf.models.registry import NetworkDescription, build_network
     from adl_tf.serving.body import Body
+    from adl_tf.serving.edges import labels_of
     from adl_tf.serving.export import export_network
 
     runs, batch, size = {}, shape[0], shape[1:3]
@@ -134,10 +138,34 @@ def load_contenders(network, model_dir, shape, compiled):
         input_signature=[tf.TensorSpec(shape, tf.uint8)],
     )
     runs["keras"] = lambda images: keras(images).numpy()
-    baseline = build_network(NetworkDescription("deeplab_v3_plus_resnet101", CLASSES))
-    body = Body(baseline, batch, size)
-    resnet = tf.function(lambda x: tf.argmax(body(normalize(x)), -1, tf.int32), autograph=False)
-    runs["resnet101"] = lambda images: resnet(tf.constant(images)).numpy()
+    for name in ("resnet50", "resnet101"):
+        baseline = build_network(NetworkDescription(f"deeplab_v3_plus_{name}", CLASSES))
+        runs[name] = run_labels(labels_of(Body(baseline, batch, size)))
+    return runs
+
+
+def run_labels(function):
+    """Function from images to labels in numpy."""
+    import tensorflow as tf
+
+    return lambda images: function(tf.constant(images))["labels"].numpy()
+
+
+def load_files(body, formats, typical):
+    """Functions from images [1, H, W, 3] to labels by the files of an export, by name."""
+    from adl_tf.serving.edges import FORMATS, labels_of, write_edge
+    from adl_tf.serving.run_edge import open_file
+
+    runs, function = {}, labels_of(body)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in formats:
+            path = write_edge(name, body, function, folder)
+            runs[name] = open_file(path)
+            if name == "openvino":
+                runs["openvino_bfloat16"] = open_file(path, "bf16")
+            if FORMATS[name].int8_file:
+                path = write_edge(name, body, function, folder, typical)
+                runs[f"{name}_int8"] = open_file(path)
     return runs
 
 
@@ -154,7 +182,7 @@ def time_in_turns(runs, images, repeats):
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def measure(model_dir, height, width, batch, repeats, compiled, peer, folder):
+def measure(model_dir, height, width, batch, repeats, compiled, peer, folder, formats):
     """Times all contenders in turn; prints a row."""
     import numpy as np
     import tensorflow as tf
@@ -166,9 +194,12 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer, folder):
     shape = batches.shape[1:]
     row = {"size": [height, width], "batch": batch}
     network = load_network(model_dir)
-    body = tf.function(Body(network, batch, (height, width)), autograph=False)
-    flops = count_flops(body.get_concrete_function(tf.TensorSpec(shape)).graph)
+    body = Body(network, batch, (height, width))
+    function = tf.function(body, autograph=False)
+    flops = count_flops(function.get_concrete_function(tf.TensorSpec(shape)).graph)
     runs = load_contenders(network, model_dir, shape, compiled)
+    if formats and batch == 1:
+        runs.update(load_files(body, formats.split(","), np.concatenate(batches)))
     if peer:
         runs["peer"], peer_flops = load_peer(peer)
         row["peer_gflop"] = round(peer_flops / 1e9, 1)
@@ -179,7 +210,7 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer, folder):
     labels_equal = collections.defaultdict(list)
     for images in batches:
         expected = runs["keras"](images)
-        for name in set(runs) & {"float32", "bfloat16", "xla"}:
+        for name in set(runs) - {"keras", "resnet50", "resnet101", "peer", "peak"}:
             labels_equal[name].append(float(np.mean(runs[name](images) == expected)))
     latency = time_in_turns(runs, batches[0], repeats)
     peak = 2 * PEAK_SIDE**3 / latency.pop("peak")
@@ -259,7 +290,7 @@ def main(argv):
                     checkout = os.path.abspath(options.peer)
                     run_process(options.peer_python, "peer", checkout, height, width, batch, peer)
                 arguments = (model_dir, height, width, batch, options.repeats, int(options.xla))
-                arguments += (peer, options.images)
+                arguments += (peer, options.images, ",".join(options.formats))
                 row = json.loads(run_process(sys.executable, "measure", *arguments))
                 print(row, file=sys.stderr, flush=True)
                 rows.append(row)
@@ -281,6 +312,7 @@ if __name__ == "__main__":
         flags.DEFINE_list("sizes", ["513x513", "1025x2049"], "Heights and widths.")
         flags.DEFINE_list("batches", ["1", "4"], "Batch sizes.")
         flags.DEFINE_integer("repeats", 7, "Timed runs of each contender.")
+        flags.DEFINE_list("formats", [], "Files beside the export to time: onnx, openvino, tflite.")
         flags.DEFINE_bool("xla", False, "Time the compiled signature too.")
         flags.DEFINE_string("peer", None, "Checkout of tensorflow/models.")
         flags.DEFINE_string("peer_python", sys.executable, "A Python with tf_slim.")

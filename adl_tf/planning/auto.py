@@ -14,6 +14,7 @@ from adl_tf.model_directory import GENOTYPE_FILE
 from adl_tf.models.presets import preset_dir, preset_names
 from adl_tf.models.registry import read_network_description
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint, take_fingerprint
+from adl_tf.planning.pictures import draw_examples, draw_shares
 from adl_tf.planning.plan import (
     EVALUATION,
     EXPORT,
@@ -29,9 +30,11 @@ from adl_tf.planning.plan import (
 from adl_tf.planning.report import write_card, write_report
 from adl_tf.planning.stages import Stage, State, run_stages
 from adl_tf.planning.trials import measure
+from adl_tf.serving.latency import measure_latency
 from adl_tf.settings import Positive, configurable
 from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import save_genotype
+from adl_tf.visualization.figure import save_figure
 from data_prep.recognize import recognize
 
 CONVERSION = "convert"
@@ -101,8 +104,13 @@ def run_auto(
         say(f"Watch it: tensorboard --logdir {output_dir}")
         run_stages(state, stages)
         evaluation, export = (state.stages[stage.name]["result"] for stage in stages[-2:])
+        network = os.path.dirname(os.path.dirname(evaluation["evaluation"]))
+        if state.get("latency", {}).get("of") != stages[-1].name:
+            size = state.get("plan")["settings"]["image_size"]
+            latency = measure_latency(network, export["export_dir"], size)
+            state.set(latency={"of": stages[-1].name, **latency})
         card = write_card(state, fingerprint, evaluation, export)
-        report = write_report(state, fingerprint, output_dir)
+        report = write_report(state, fingerprint, dataset_dir, output_dir)
     say(f"Report: {report}")
     return {
         "plan": plan_dir,
@@ -110,7 +118,7 @@ def run_auto(
         "export": export["export_dir"],
         "card": card,
         "report": report,
-        "network": os.path.dirname(os.path.dirname(evaluation["evaluation"])),
+        "network": network,
         "seconds": round(sum(stage["seconds"] for stage in state.stages.values()), 1),
     }
 
@@ -175,6 +183,11 @@ def _take_fingerprint(dataset_dir: str, output_dir: str) -> Fingerprint:
     for line in fingerprint.table():
         say(line)
     write_json(fingerprint.to_dict(), os.path.join(output_dir, FINGERPRINT_FILE))
+    for name, figure in (
+        ("classes", draw_shares(fingerprint)),
+        ("examples", draw_examples(dataset_dir)),
+    ):
+        save_figure(figure, os.path.join(output_dir, f"{name}.png"))
     return fingerprint
 
 

@@ -3,10 +3,12 @@
 import collections
 import dataclasses
 import hashlib
+import io
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from adl_tf.data.reader import RecordReader
 from data_prep.describe import find_oddities
@@ -24,6 +26,7 @@ class Fingerprint:
       examples: by split.
       sizes: by split, (H, W) in pixels of the smallest, the median and the largest image, each side
         by itself.
+      modes: by split, how many images are "JPEG, RGB", "PNG, L", ...
       class_shares: by split, share of the labelled pixels of each class.
       ignored_shares: by split, share of all pixels.
       duplicates: names of images that are the same, byte for byte, in two splits.
@@ -34,6 +37,7 @@ class Fingerprint:
     class_names: Tuple[str, ...]
     examples: Dict[str, int]
     sizes: Dict[str, Sequence[Sequence[int]]]
+    modes: Dict[str, Dict[str, int]]
     class_shares: Dict[str, Sequence[float]]
     ignored_shares: Dict[str, float]
     duplicates: Sequence[Sequence[str]]
@@ -50,6 +54,15 @@ class Fingerprint:
         present = [share for share in self.class_shares[TRAIN] if share]
         return max(present) / min(present) if present else 1.0
 
+    @property
+    def warnings(self) -> List[str]:
+        """What to look at before hours are spent, a line each."""
+        lines = list(self.oddities)
+        if self.duplicates:
+            pair = " and ".join(self.duplicates[0])
+            lines.append(f"{len(self.duplicates)} images are in two splits, such as {pair}.")
+        return lines
+
     def to_dict(self) -> Dict[str, Any]:
         """The fields as JSON holds them."""
         return dataclasses.asdict(self)
@@ -60,7 +73,8 @@ class Fingerprint:
         for split, count in self.examples.items():
             small, median, large = ("x".join(map(str, size)) for size in self.sizes[split])
             lines.append(
-                f"  {split}: {count} images of {small} to {large} (median {median}), "
+                f"  {split}: {count} images of {small} to {large} (median {median}; "
+                f"{'; '.join(self.modes[split])}), "
                 f"{self.ignored_shares[split]:.1%} of the pixels ignored"
             )
         width = max(map(len, self.class_names))
@@ -68,12 +82,7 @@ class Fingerprint:
         for index, name in enumerate(self.class_names):
             shares = (f"{self.class_shares[split][index]:7.2%}" for split in self.examples)
             lines.append(f"  {name:{width}}  " + "  ".join(shares))
-        if self.duplicates:
-            pair = " and ".join(self.duplicates[0])
-            lines.append(
-                f"warning: {len(self.duplicates)} images are in two splits, such as {pair}."
-            )
-        return [*lines, *(f"warning: {line}" for line in self.oddities)]
+        return [*lines, *(f"warning: {line}" for line in self.warnings)]
 
 
 def take_fingerprint(dataset_dir: str) -> Fingerprint:
@@ -99,11 +108,13 @@ def take_fingerprint(dataset_dir: str) -> Fingerprint:
         )
     ignored = {split: description.splits[split].ignored_pixels for split in readers}
     seen: Dict[bytes, str] = {}
-    sizes, duplicates = {}, []
+    sizes, modes, duplicates = {}, {}, []
     for split, reader in readers.items():
-        sizes[split] = []
+        sizes[split], modes[split] = [], collections.Counter()
         for name, image, size in _walk(reader):
             sizes[split].append(size)
+            with Image.open(io.BytesIO(image)) as opened:  # Reads no pixels.
+                modes[split][f"{opened.format}, {opened.mode}"] += 1
             digest = hashlib.sha256(image).digest()
             other = seen.setdefault(digest, f"{split}/{name}")
             if other.partition("/")[0] != split:
@@ -113,6 +124,7 @@ def take_fingerprint(dataset_dir: str) -> Fingerprint:
         class_names=description.class_names,
         examples={split: len(values) for split, values in sizes.items()},
         sizes={split: _spread(values) for split, values in sizes.items()},
+        modes={split: dict(counts.most_common()) for split, counts in modes.items()},
         class_shares={
             split: (values / max(1, values.sum())).tolist() for split, values in pixels.items()
         },

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from adl_tf.files import write_text
 from adl_tf.model_directory import METRICS_FILE, REPORT_FILE, read_json_lines
 from adl_tf.planning.fingerprint import Fingerprint
+from adl_tf.planning.pictures import draw_examples, draw_shares
 from adl_tf.planning.plan import EVALUATION, SEARCH, TRAINING
 from adl_tf.planning.stages import State
 from adl_tf.space.genotype import describe_genotype, load_genotype
@@ -73,8 +74,15 @@ python -m adl_tf.predict --export_dir={export["export_dir"]} --output_dir=OUT IM
     return path
 
 
-def write_report(state: State, fingerprint: Fingerprint, output_dir: str) -> str:
-    """Writes the page of a run; returns its path."""
+def write_report(state: State, fingerprint: Fingerprint, dataset_dir: str, output_dir: str) -> str:
+    """Writes the page of a run; returns its path.
+
+    Args:
+      state: of the run.
+      fingerprint: of its data.
+      dataset_dir: of the records.
+      output_dir: of the run.
+    """
     stages = state.stages
     (evaluated,) = [name for name in list(stages) if name.startswith(EVALUATION)][-1:]
     evaluation = stages[evaluated]["result"]
@@ -89,12 +97,14 @@ def write_report(state: State, fingerprint: Fingerprint, output_dir: str) -> str
                 "mIoU": percent(evaluation["miou"]),
                 "pixel accuracy": percent(evaluation["pixel_accuracy"]),
                 "scored images": str(evaluation["images"]),
-                "Multi-Adds of the cells": f"{plan['settings']['cells_multi_adds']:g} billion",
+                "latency": f"{state.get('latency')['export'] * 1e3:.0f} ms",
             },
         ),
         "<h2>Data</h2>",
         _data_table(fingerprint, evaluation),
-        *(f"<p>{html.escape(line)}</p>" for line in _warnings(fingerprint)),
+        *(f"<p>{html.escape(line)}</p>" for line in fingerprint.warnings),
+        inline_figure(draw_shares(fingerprint), "Share of the pixels of each class"),
+        inline_figure(draw_examples(dataset_dir), "Masks over training images"),
         "<h2>Plan</h2>",
         _settings_table(plan["settings"]),
         "<h2>Stages: planned and real</h2>",
@@ -107,6 +117,8 @@ def write_report(state: State, fingerprint: Fingerprint, output_dir: str) -> str
         *_curves(state, output_dir),
         "<h2>Evaluation</h2>",
         _link(evaluation.get("page"), output_dir, "Classes, confusions, best and worst images"),
+        "<h2>Latency</h2>",
+        f"<p>{html.escape(_latency(state))}</p>",
         "<h2>With more time</h2>",
         *(f"<p>{html.escape(line)}</p>" for line in _advice(state, fingerprint)),
         "<h2>Commands</h2>",
@@ -140,14 +152,6 @@ def _data_table(fingerprint: Fingerprint, evaluation: Dict[str, Any]) -> str:
     counts = ["<b>images</b>", *(str(fingerprint.examples[split]) for split in splits), ""]
     ignored = ["ignored", *(percent(fingerprint.ignored_shares[split], 2) for split in splits), ""]
     return table(header, [counts, *rows, ignored])
-
-
-def _warnings(fingerprint: Fingerprint) -> List[str]:
-    lines = list(fingerprint.oddities)
-    if fingerprint.duplicates:
-        pair = " and ".join(fingerprint.duplicates[0])
-        lines.append(f"{len(fingerprint.duplicates)} images are in two splits, such as {pair}.")
-    return lines
 
 
 def _settings_table(settings: Dict[str, Any]) -> str:
@@ -215,6 +219,14 @@ def _link(path, output_dir: str, text: str) -> str:
         return ""
     relative = os.path.relpath(path, output_dir)
     return f'<p><a href="{html.escape(relative)}">{html.escape(text)}</a></p>'
+
+
+def _latency(state: State) -> str:
+    latency, (height, width) = state.get("latency"), state.get("plan")["settings"]["image_size"]
+    return (
+        f"An image of {height}x{width} takes {latency['export'] * 1e3:.0f} ms by the export and "
+        f"{latency['keras'] * 1e3:.0f} ms by the Keras model, on the machine that ran this."
+    )
 
 
 def _advice(state: State, fingerprint: Fingerprint) -> Sequence[str]:

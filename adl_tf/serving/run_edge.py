@@ -16,8 +16,13 @@ from typing import Callable
 import numpy as np
 
 
-def open_file(path: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from uint8 [1, H, W, 3] to int32 [1, H, W]."""
+def open_file(path: str, precision: str = "f32") -> Callable[[np.ndarray], np.ndarray]:
+    """A function from uint8 [1, H, W, 3] to int32 [1, H, W].
+
+    Args:
+      path: of the file.
+      precision: that OpenVINO computes floats in: "f32" or "bf16".
+    """
     suffix = os.path.splitext(path)[1]
     if suffix == ".onnx":
         import onnxruntime
@@ -29,7 +34,8 @@ def open_file(path: str) -> Callable[[np.ndarray], np.ndarray]:
         import openvino
 
         # Without the hint, some processors compute in bfloat16.
-        compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        options = {"INFERENCE_PRECISION_HINT": precision}
+        compiled = openvino.Core().compile_model(path, "CPU", options)
         return lambda batch: compiled(batch)[0]
     import tensorflow as tf
 

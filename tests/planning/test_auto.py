@@ -76,6 +76,7 @@ def programs(monkeypatch):
     monkeypatch.setattr(stages, "run_program", run_program)
     monkeypatch.setattr(auto, "measure", lambda *_: TIMINGS)
     monkeypatch.setattr(auto, "preset_names", lambda: ())
+    monkeypatch.setattr(auto, "measure_latency", lambda *_: {"export": 0.063, "keras": 0.07})
     return ran, failing
 
 
@@ -87,13 +88,21 @@ def test_from_a_folder_to_a_report(programs, tmp_path, capsys):
     assert result["miou"] == 0.5 and result["export"] == str(out / "export")
     report = (out / "report.html").read_text()
     assert "&lt;b&gt;object" in report and "<b>object" not in report
-    for part in ("adl_tf.search", "adl_tf.export", "crop_size", "planned", "sep_conv_3x3"):
+    for part in (
+        "adl_tf.search",
+        "adl_tf.export",
+        "crop_size",
+        "planned",
+        "sep_conv_3x3",
+        "takes 63 ms",
+    ):
         assert part in report
     card = (out / "export" / "README.md").read_text()
     assert "50.0 %" in card and "license" in card and "| back |" in card
     messages = capsys.readouterr().err
     assert "[1 of 1] convert" in messages and "[4 of 4] export" in messages
-    assert "back" in messages and "24 images" in messages
+    assert "back" in messages and "24 images" in messages and "PNG, RGB" in messages
+    assert (out / "classes.png").exists() and (out / "examples.png").exists()
     auto.run_auto(str(folder), str(out), hours=1.0)
     assert len(ran) == 4  # Nothing was done again.
 

@@ -38,6 +38,7 @@ def fingerprint(train=100, val=20, size=(360, 480), shares=(0.5, 0.45, 0.05)):
         sizes={"train": [size] * 3, "val": [size] * 3},
         class_shares={"train": shares, "val": shares},
         ignored_shares={"train": 0.0, "val": 0.0},
+        modes={"train": {"PNG, RGB": train}, "val": {"PNG, RGB": val}},
         duplicates=(),
         oddities=(),
     )
