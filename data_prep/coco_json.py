@@ -15,13 +15,14 @@ from data_prep.images import read_image
 
 _SUBPIXELS = 4  # Outlines are drawn larger and sampled at the centers of pixels.
 _BACKGROUND = "background"
+_SPLITS = ("train", "val", "test")
 
 
-def find(root: str) -> Optional[str]:
-    """The file of annotations of a folder; None if there is none.
+def find(root: str) -> Dict[str, str]:
+    """The files of annotations of a folder by split, "" where there is one; empty without any.
 
     Raises:
-      ConversionError: there are several.
+      ConversionError: there are several, and their names do not tell train, val and test apart.
     """
     found = []
     for folder in (root, os.path.join(root, "annotations")):
@@ -29,34 +30,55 @@ def find(root: str) -> Optional[str]:
             path = os.path.join(folder, name)
             if name.endswith(".json") and _is_annotations(path):
                 found.append(path)
-    if len(found) > 1:
+    if len(found) < 2:
+        return {"": found[0]} if found else {}
+    by_split = {}
+    for path in found:
+        splits = [split for split in _SPLITS if split in os.path.basename(path).lower()]
+        by_split[splits[0] if len(splits) == 1 else path] = path
+    if len(by_split) < len(found) or not set(by_split) <= set(_SPLITS):
         raise ConversionError(
-            f"{root}: {len(found)} files of annotations ({', '.join(found)}); leave one, which a "
-            "share is set aside of as val, or convert COCO itself by convert_coco."
+            f"{root}: {len(found)} files of annotations ({', '.join(found)}); name them after "
+            f"their splits ({', '.join(_SPLITS)}), or leave one, which a share is set aside of as "
+            "val."
         )
-    return found[0] if found else None
+    return by_split
 
 
-def read(path: str, images: str) -> Tuple[Sequence[str], Dict[str, List[Item]]]:
-    """Class names, background first, and the items of the one split "".
+def read(files: Dict[str, str], images: str) -> Tuple[Sequence[str], Dict[str, List[Item]]]:
+    """Class names, background first, and the items of each split.
+
+    Args:
+      files: of `find`.
+      images: folder of the images, itself or its folders of the splits' names.
 
     Raises:
-      ConversionError: the file is damaged.
+      ConversionError: a file is damaged, or has other categories than the first.
     """
-    try:
-        content = read_json(path)
-        categories = {c["id"]: c["name"] for c in content["categories"]}
-        others = [n for _, n in sorted(categories.items()) if n.lower() != _BACKGROUND]
-        names = (_BACKGROUND, *dict.fromkeys(others))
-        labels = {i: names.index(n) if n in names else 0 for i, n in categories.items()}
-        # Some tools leave the area out; the order of the file stays.
-        content["annotations"] = [{"area": 0, **a} for a in content["annotations"]]
-        return names, {"": list_items(content, images, labels)}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConversionError(
-            f"{path}: not the JSON of annotations ({type(error).__name__}: {error}); export it "
-            "again."
-        ) from error
+    names, splits = (), {}
+    for split, path in files.items():
+        try:
+            content = read_json(path)
+            categories = {c["id"]: c["name"] for c in content["categories"]}
+            others = [n for _, n in sorted(categories.items()) if n.lower() != _BACKGROUND]
+            own = (_BACKGROUND, *dict.fromkeys(others))
+            labels = {i: own.index(n) if n in own else 0 for i, n in categories.items()}
+            # Some tools leave the area out; the order of the file stays.
+            content["annotations"] = [{"area": 0, **a} for a in content["annotations"]]
+            folder = os.path.join(images, split)
+            items = list_items(content, folder if os.path.isdir(folder) else images, labels)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConversionError(
+                f"{path}: not the JSON of annotations ({type(error).__name__}: {error}); export "
+                "it again."
+            ) from error
+        if names and own != names:
+            raise ConversionError(
+                f"{path}: categories {', '.join(own[1:])}; {next(iter(files.values()))} has "
+                f"{', '.join(names[1:])}. All splits need the same."
+            )
+        names, splits[split] = own, items
+    return names, splits
 
 
 def list_items(content, images: str, labels: Dict[int, Optional[int]]) -> List[Item]:

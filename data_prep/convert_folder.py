@@ -12,7 +12,8 @@ A mask is
   first class are 0 and those of the second 255;
 - an image of the classes' colors, those of classes.txt or else PASCAL VOC's color map;
 - a JSON file of polygons, as labelme writes it; class 0 is what none of them covers;
-- or all masks are in one JSON file of annotations, as COCO has them: FOLDER/NAME.json.
+- or all masks are in one JSON file of annotations, as COCO has them: FOLDER/NAME.json; or in one
+  for each split, with its name: train.json, val.json, ...
 """
 
 import functools

@@ -18,7 +18,7 @@ from adl_tf.models.trained_on import read_run
 # Of the pixels, that a file of floats labels as the network does.
 EQUAL = 0.999
 # Of mIoU, that a file of 8-bit integers may lose.
-LOSS = 0.01
+MIOU_LOSS = 0.01
 CHECKED, TYPICAL = 50, 100
 
 
@@ -100,7 +100,7 @@ def fault_of(result: Dict[str, Any], int8: bool) -> Optional[str]:
     """Why a file must not be used; None if it may."""
     if not int8 and result["labels_equal"] < EQUAL:
         return f"labels only {result['labels_equal']:.2%} of the pixels as the network does"
-    if int8 and result["float_miou"] - result["miou"] > LOSS:
+    if int8 and result["float_miou"] - result["miou"] > MIOU_LOSS:
         return f"mIoU {result['miou']:.1%} instead of {result['float_miou']:.1%}"
     return None
 

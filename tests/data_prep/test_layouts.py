@@ -105,18 +105,19 @@ def runs_of(label):
     return {"size": list(label.shape), "counts": np.diff([0, *changes, flat.size]).tolist()}
 
 
-def coco(root, runs=False):
+def coco(root, runs=False, names=None, file="export.json", categories=None):
     write_images(root / "images")
     images, annotations = [], []
-    for index, (name, label) in enumerate(LABELS.items()):
+    for index, name in enumerate(names or LABELS):
+        label = LABELS[name]
         height, width = label.shape
         start = int(np.argmax(label[0]))
         images.append({"id": index, "file_name": f"{name}.jpg", "height": height, "width": width})
         outline = [start, -1, width + 1, -1, width + 1, height + 1, start, height + 1]
         drawn = runs_of(label) if runs else [outline]
         annotations.append({"image_id": index, "category_id": 7, "segmentation": drawn})
-    categories = [{"id": 7, "name": "cat"}]
-    (root / "export.json").write_text(
+    categories = categories or [{"id": 7, "name": "cat"}]
+    (root / file).write_text(
         json.dumps({"images": images, "annotations": annotations, "categories": categories})
     )
 
@@ -164,6 +165,21 @@ def test_several_files_of_annotations_are_refused(tmp_path):
     coco(tmp_path)
     (tmp_path / "second.json").write_bytes((tmp_path / "export.json").read_bytes())
     with pytest.raises(ConversionError, match="2 files of annotations .*second.json"):
+        convert_folder.plan(str(tmp_path))
+
+
+def test_files_of_annotations_named_after_splits_are_the_splits(tmp_path):
+    parts = {"train": ["0", "1", "2"], "val": ["3", "4"]}
+    for split, names in parts.items():
+        coco(tmp_path, names=names, file=f"instances_{split}.json")
+    splits = convert_folder.plan(str(tmp_path)).splits
+    assert {split: [item.name for item in items] for split, items in splits.items()} == parts
+    coco(tmp_path, file="val_2.json")
+    with pytest.raises(ConversionError, match="3 files of annotations"):
+        convert_folder.plan(str(tmp_path))
+    (tmp_path / "val_2.json").unlink()
+    coco(tmp_path, file="instances_val.json", categories=[{"id": 7, "name": "dog"}])
+    with pytest.raises(ConversionError, match="instances_val.json: categories dog; .* has cat"):
         convert_folder.plan(str(tmp_path))
 
 
