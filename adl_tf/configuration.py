@@ -168,9 +168,16 @@ def run_program(
     app.run(main)
 
 
-def train_command(genotype: str, model_dir: str) -> List[str]:
-    """The command that trains a genotype on the data of this configuration."""
-    data = carried("DATASET_DIR", "FILTER_MULTIPLIER")
+def train_command(genotype: str, model_dir: str, same_filters: bool = True) -> List[str]:
+    """The command that trains a genotype on the data of this configuration.
+
+    Args:
+      genotype: file of it.
+      model_dir: of the training.
+      same_filters: whether F of this configuration is meant for the network: that of a supernet is
+        not.
+    """
+    data = carried("DATASET_DIR", *(["FILTER_MULTIPLIER"] if same_filters else []))
     synthetic = any("'synthetic'" in flag for flag in data)
     config = "train.gin" if synthetic else "recommended_train.gin"
     arguments = [f"--gin_file={config}", *data, f"--genotype={genotype}"]

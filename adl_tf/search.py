@@ -23,7 +23,8 @@ def main() -> Dict[str, Any]:
 
 def then(result: Dict[str, Any]) -> List[str]:
     """The command that trains what was found."""
-    return train_command(result["genotype"], f"{flags.FLAGS.model_dir}_trained")
+    supernet = "probability" in result  # Of a path, which nothing else has.
+    return train_command(result["genotype"], f"{flags.FLAGS.model_dir}_trained", not supernet)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,11 @@
 
 import shlex
 
+import gin
 import pytest
 from processes import run
+
+from adl_tf.configuration import train_command
 
 # Arguments of the programs, in the order in which they follow one another.
 TRAIN = [
@@ -18,6 +21,18 @@ SAMPLE = [
     "--output=random.json",
 ]
 STREETS = ["--output_dir=streets", "--num_train=4", "--num_val=2", "--height=32", "--width=48"]
+
+
+def test_the_filters_of_a_supernet_are_not_those_of_a_network():
+    gin.parse_config("DATASET_DIR = 'streets'\nFILTER_MULTIPLIER = 8\n")
+    try:
+        assert "--gin_param=FILTER_MULTIPLIER = 8" in train_command("g.json", "run")
+        assert train_command("g.json", "run", same_filters=False) == [
+            *("adl_tf.train", "--gin_file=recommended_train.gin"),
+            *("--gin_param=DATASET_DIR = 'streets'", "--genotype=g.json", "--model_dir=run"),
+        ]
+    finally:
+        gin.clear_config()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,14 @@
 
 from typing import List
 
+# Of all searches, beside their ops.
+_SPACE = (
+    "NUM_LAYERS = 2",
+    "NUM_BLOCKS = 1",
+    "FILTER_MULTIPLIER = 2",
+    "SearchSpace.num_levels = 2",
+)
+
 
 def _flags(bindings) -> List[str]:
     return [f"--gin_param={binding}" for binding in bindings]
@@ -34,11 +42,8 @@ def search(streets: str, model_dir: str, *bindings: str) -> List[str]:
     own = (
         "EPOCHS = 2",
         "ARCH_START_EPOCH = 1",
-        "NUM_LAYERS = 2",
-        "NUM_BLOCKS = 1",
-        "FILTER_MULTIPLIER = 2",
+        *_SPACE,
         "SearchSpace.ops = ('none', 'skip_connect', 'max_pool_3x3')",
-        "SearchSpace.num_levels = 2",
         "SearchSpace.stem = (4, 4, 4)",
         "run_search.steps_per_epoch = 2",
         "run_search.checkpoint_steps = 1",
@@ -51,11 +56,8 @@ def sampled_search(streets: str, model_dir: str, *bindings: str) -> List[str]:
     own = (
         "STEPS = 4",
         "CANDIDATES = 4",
-        "NUM_LAYERS = 2",
-        "NUM_BLOCKS = 1",
-        "FILTER_MULTIPLIER = 2",
+        *_SPACE,
         "SearchSpace.ops = ('skip_connect', 'max_pool_3x3')",
-        "SearchSpace.num_levels = 2",
         "run_sampled_search.budget = None",
         "run_sampled_search.checkpoint_steps = 2",
         "Ranker.batches = 2",
@@ -69,11 +71,8 @@ def random_search(streets: str, model_dir: str, *bindings: str) -> List[str]:
     own = (
         "STEPS = 4",
         "CANDIDATES = 2",
-        "NUM_LAYERS = 2",
-        "NUM_BLOCKS = 1",
-        "FILTER_MULTIPLIER = 2",
+        *_SPACE,
         "SearchSpace.ops = ('skip_connect', 'max_pool_3x3')",
-        "SearchSpace.num_levels = 2",
         "run_random_search.budget = None",
         "run_random_search.rungs = 2",
     )
