@@ -8,8 +8,8 @@ from adl_tf.data.reader import RecordReader
 from adl_tf.planning.fingerprint import TRAIN, Fingerprint
 from adl_tf.visualization.predictions import add_legend, colorize, overlay
 
-# Longer side of an image in a picture, in pixels.
-_SIDE = 480
+# Longer side of an image in a picture, in pixels: at most, and at least for the legend.
+_MOST, _LEAST = 480, 240
 
 
 def draw_shares(fingerprint: Fingerprint) -> Figure:
@@ -27,9 +27,14 @@ def draw_shares(fingerprint: Fingerprint) -> Figure:
         )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
+    shares = [share for values in fingerprint.class_shares.values() for share in values if share]
     axes.set_xscale("log")
+    axes.set_xlim(min(0.1, 50 * min(shares)), 100)
+    # Figures are drawn without formulas, which the usual labels of the scale are.
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
     axes.set_xlabel("% of the labelled pixels")
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside right upper")
     return figure
 
 
@@ -48,9 +53,14 @@ def draw_examples(dataset_dir: str, count: int = 4) -> Figure:
     places = np.linspace(0, reader.num_examples - 1, count).astype(int)
     for axes, place in zip(figure.axes, places):
         image, label, *_ = reader.load(tf.constant(place, tf.int64))
-        # Every nth pixel is enough to see whether a mask fits.
-        every = max(1, -(-max(label.shape) // _SIDE))
-        image, label = image.numpy()[::every, ::every], label.numpy()[::every, ::every]
+        image, label = (_resized(array.numpy()) for array in (image, label))
         painted = overlay(image, colorize(label, reader.description.colors))
         axes.imshow(add_legend(painted, label, reader.description))
     return figure
+
+
+def _resized(array: np.ndarray) -> np.ndarray:
+    """Every nth pixel, which is enough to see whether a mask fits; or each of them n times."""
+    side = max(array.shape[:2])
+    every, copies = -(-side // _MOST), -(-_LEAST // side)
+    return array[::every, ::every].repeat(copies, 0).repeat(copies, 1)
