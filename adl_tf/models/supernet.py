@@ -119,6 +119,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
             filters=space.filters(level),
             moves=moves or ("stay",),
             separable_atrous=space.separable_atrous,
+            partial_channels=space.partial_channels,
             name=node_name(layer, level),
         )
 
@@ -252,7 +253,10 @@ class Supernet(ImageNetwork, tf.keras.Model):
         mixing = [
             mixing_weights(
                 cell_packing(
-                    space.ops, space.separable_atrous, space.num_blocks, space.filters(level)
+                    space.ops,
+                    space.separable_atrous,
+                    space.num_blocks,
+                    space.filters(level) // space.partial_channels,
                 ),
                 probabilities,
             )
