@@ -56,38 +56,29 @@ def _branch_states(packing: Packing) -> Tuple[int, ...]:
 
 @functools.cache
 def _cell_function(packing: Packing, training: bool) -> SharedFunction:
-    """The cell of one incoming move, times its gate.
-
-    The ops see the first `packing.filters` channels of each state. Where there are more, a block
-    starts with the mean of the others over the states before it, so that the next ops see these.
-    """
+    """The cell of one incoming move, times its gate."""
     num_blocks = len(packing.edges) - 1
     states = _branch_states(packing)
 
-    def cell(x, passed, pending, gate, kernels, mixing, statistics):
+    def cell(x, pending, gate, kernels, mixing, statistics):
         parts = packing.split(kernels, mixing, statistics, states)
         used = {}
 
         def edges(state, feature_map):
-            seen = feature_map[..., : packing.filters]
-            outputs, moments = evaluate_edges(packing, state, seen, *parts, training)
+            outputs, moments = evaluate_edges(packing, state, feature_map, *parts, training)
             used.update(moments)
             return outputs
 
         # Sums for the blocks still to come, side by side; at first those of H^(l-2).
         pending = tf.add_n([pending] + edges(_PREVIOUS_STATE, x))
-        passed = passed + x[..., packing.filters :]
         blocks = []
         for block in range(num_blocks):
             rest = (num_blocks - 1 - block) * packing.filters
-            mean = passed / (block + CELL_INPUTS)
             if rest:
                 state, pending = tf.split(pending, [packing.filters, rest], axis=-1)
-                state = tf.concat([mean, state], axis=-1)
                 pending = tf.add_n([pending] + edges(block + CELL_INPUTS, state))
-                passed = passed + state[..., packing.filters :]
             else:
-                state = tf.concat([mean, pending], axis=-1)
+                state = pending
             blocks.append(state)
         return gate * tf.concat(blocks, axis=-1), packing.pack_statistics(used, states)
 
@@ -142,8 +133,6 @@ class GatedCell(tf.keras.layers.Layer):
       moves: incoming moves, a subset of `MOVES`.
       separable_atrous: depthwise-separable or full atrous convolutions.
       momentum: of the moving batch statistics.
-      partial_channels: K; the ops see one in K channels of a state (PC-DARTS,
-        https://arxiv.org/abs/1907.05737, section 3.2), the others pass.
 
     Raises:
       ValueError: no move, or a move or an op that is unknown.
@@ -157,7 +146,6 @@ class GatedCell(tf.keras.layers.Layer):
         moves: Sequence[str] = ("stay",),
         separable_atrous: bool = False,
         momentum: float = BATCH_NORM_MOMENTUM,
-        partial_channels: int = 1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -170,8 +158,7 @@ class GatedCell(tf.keras.layers.Layer):
         self.moves = tuple(moves)
         self.separable_atrous = separable_atrous
         self.momentum = momentum
-        self.partial_channels = partial_channels
-        self.packing = cell_packing(ops, separable_atrous, num_blocks, filters // partial_channels)
+        self.packing = cell_packing(ops, separable_atrous, num_blocks, filters)
 
     def get_config(self):
         return {
@@ -182,7 +169,6 @@ class GatedCell(tf.keras.layers.Layer):
             "moves": list(self.moves),
             "separable_atrous": self.separable_atrous,
             "momentum": self.momentum,
-            "partial_channels": self.partial_channels,
         }
 
     @property
@@ -208,7 +194,7 @@ class GatedCell(tf.keras.layers.Layer):
             self.input_statistics[branch] = add_statistics(self, f"{branch}_input", self.filters)
         self.mixed_op = MixedOp(
             self.ops,
-            packing.filters,
+            self.filters,
             packing.edges,
             self.separable_atrous,
             branches,
@@ -216,7 +202,7 @@ class GatedCell(tf.keras.layers.Layer):
             name="mixed_op",
         )
         with tf.name_scope(self.mixed_op.name):
-            self.mixed_op.build((None, None, None, packing.filters))
+            self.mixed_op.build((None, None, None, self.filters))
         super().build(input_shape)
 
     def _preprocess(self, branch, x, size, training, wanted):
@@ -258,24 +244,17 @@ class GatedCell(tf.keras.layers.Layer):
             training=training,
             wanted=wanted,
         )
-        seen = self.packing.filters
         if before_previous is None:
-            shape = [tf.shape(previous[0])[0], *size]
-            pending = tf.zeros(shape + [self.num_blocks * seen])
-            passed = tf.zeros(shape + [self.filters - seen])
+            pending = tf.zeros([tf.shape(previous[0])[0], *size, self.output_filters])
         else:
-            x = preprocess(BEFORE_PREVIOUS, before_previous)
-            passed = x[..., seen:]
             (pending,) = evaluate(
                 edges_function(self.packing, (_BEFORE_PREVIOUS_STATE,), training),
                 BEFORE_PREVIOUS,
-                x=[x[..., :seen]],
+                x=[preprocess(BEFORE_PREVIOUS, before_previous)],
             )
         cell = _cell_function(self.packing, training)
         outputs = [
-            evaluate(
-                cell, move, x=preprocess(move, x), passed=passed, pending=pending, gate=gate
-            )
+            evaluate(cell, move, x=preprocess(move, x), pending=pending, gate=gate)
             for move, x, gate in zip(self.moves, previous, gates)
         ]
         return tf.add_n(outputs)

@@ -119,7 +119,6 @@ class Supernet(ImageNetwork, tf.keras.Model):
             filters=space.filters(level),
             moves=moves or ("stay",),
             separable_atrous=space.separable_atrous,
-            partial_channels=space.partial_channels,
             name=node_name(layer, level),
         )
 
@@ -253,10 +252,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
         mixing = [
             mixing_weights(
                 cell_packing(
-                    space.ops,
-                    space.separable_atrous,
-                    space.num_blocks,
-                    space.filters(level) // space.partial_channels,
+                    space.ops, space.separable_atrous, space.num_blocks, space.filters(level)
                 ),
                 probabilities,
             )

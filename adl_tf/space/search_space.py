@@ -99,8 +99,6 @@ class SearchSpace:
       stem: filters of the stem's three convolutions.
       path_rule: how decoding scores paths, "probability" (the paper) or "relative", see
         `decoding.best_paths`.
-      partial_channels: K; in the supernet the ops see one in K channels of a state, the others
-        pass (PC-DARTS, https://arxiv.org/abs/1907.05737, section 3.2). F is a multiple of it.
 
     Raises:
       ValueError: a size is below 1, or an op is unknown or given twice.
@@ -114,7 +112,6 @@ class SearchSpace:
     separable_atrous: bool = False
     stem: Sequence[Count] = PAPER_SIZES.stem
     path_rule: str = PROBABILITY
-    partial_channels: Count = 1
 
     def __post_init__(self):
         object.__setattr__(self, "ops", tuple(self.ops))
@@ -123,11 +120,6 @@ class SearchSpace:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"SearchSpace: {name} is {value!r}; it must be an integer >= 1.")
-        if self.filter_multiplier % self.partial_channels:
-            raise ValueError(
-                f"SearchSpace: partial_channels = {self.partial_channels} does not divide "
-                f"filter_multiplier = {self.filter_multiplier}."
-            )
         unknown = [op for op in self.ops if op not in OPS]
         if unknown:
             raise ValueError(f"SearchSpace: unknown ops {unknown}; choose from {list(OPS)}.")
