@@ -22,6 +22,12 @@ PROGRAMS = (
     "predict",
 )
 
+# The two stacks of one source: with tensorflow-addons, and without.
+CLASSIC, CURRENT = 'python_version < "3.12"', 'python_version >= "3.12"'
+SERVING = (
+    f"tensorflow-serving-api==2.15.*; {CLASSIC}",
+    f"tensorflow-serving-api==2.21.*; {CURRENT}",
+)
 # onnx 1.18 wants a newer ml_dtypes than TensorFlow has.
 ONNX = ("tf2onnx>=1.17,<2", "onnx>=1.16,<1.18")
 
@@ -32,7 +38,7 @@ setup(
     long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.9,<3.12",
+    python_requires=">=3.9,<3.14",
     packages=find_packages(include=["adl_tf", "adl_tf.*", "data_prep", "data_prep.*"])
     + ["gin_configs"],
     package_data={
@@ -47,15 +53,21 @@ setup(
         ],
     },
     install_requires=[
-        # The newest TensorFlow on which tensorflow-addons and keras-cv import together.
-        "tensorflow>=2.15.1,<2.16",
-        "tensorflow-addons>=0.23,<0.24",
+        # The newest TensorFlow on which tensorflow-addons and keras-cv import together; it has no
+        # wheels for Python 3.12 and later.
+        f"tensorflow>=2.15.1,<2.16; {CLASSIC}",
+        f"tensorflow-addons>=0.23,<0.24; {CLASSIC}",
+        f"tensorflow>=2.21,<2.22; {CURRENT}",
+        f"tf_keras>=2.21,<2.22; {CURRENT}",
+        # This TensorFlow no longer brings it, and tf.summary fails without.
+        f"tensorboard>=2.20,<3; {CURRENT}",
         "keras-cv>=0.9,<0.10",
         # keras-cv brings tensorflow-datasets; from 1.16 on its metadata wants protobuf 5.
-        "tensorflow-metadata>=1.15,<1.16",
+        f"tensorflow-metadata>=1.15,<1.16; {CLASSIC}",
         "absl-py>=1.4,<3",
         "gin-config>=0.5,<0.6",
-        "numpy>=1.23,<2",
+        f"numpy>=1.23,<2; {CLASSIC}",
+        f"numpy>=2,<3; {CURRENT}",
         "matplotlib>=3.7,<4",
         "pillow>=9.5",
         "pydantic>=2.5,<3",
@@ -71,7 +83,7 @@ setup(
             "ruff>=0.6,<1",
             "import-linter>=2,<3",
             "cityscapesscripts>=2.2.4,<3",
-            "tensorflow-serving-api==2.15.*",
+            *SERVING,
         ],
         # The pages, and what runs the notebook.
         "docs": [
@@ -83,7 +95,7 @@ setup(
             "ipykernel>=6.29,<8",
         ],
         # For warm-up requests in exports, and the gRPC client.
-        "serving": ["tensorflow-serving-api==2.15.*"],
+        "serving": [*SERVING],
         # Files for other runtimes.
         "onnx": [*ONNX, "onnxruntime>=1.17,<2"],
         "openvino": [

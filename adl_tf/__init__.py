@@ -20,6 +20,13 @@ __version__ = "0.2.0"
 # of grouped and of atrous convolutions. TensorFlow reads the variable when it is imported, so this
 # package must be imported first.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# From 2.16 on, TensorFlow has Keras 3; its legacy optimizers and fused batch norms are in tf_keras.
+if "tensorflow" in sys.modules and not os.environ.get("TF_USE_LEGACY_KERAS"):
+    if tuple(map(int, sys.modules["tensorflow"].__version__.split(".")[:2])) >= (2, 16):
+        raise ImportError(
+            "adl_tf needs tf_keras: import adl_tf before tensorflow, or set TF_USE_LEGACY_KERAS=1."
+        )
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 if sys.argv[:1] == ["-m"]:
     # The start-up log of TensorFlow would bury what a program says.
