@@ -20,6 +20,7 @@ from adl_tf.settings import external_configurable  # noqa: E402
 from adl_tf.space.budget import Budget  # noqa: E402
 from adl_tf.space.network_sizes import NetworkSizes  # noqa: E402
 from adl_tf.space.search_space import SearchSpace  # noqa: E402
+from adl_tf.startup import restore_stderr  # noqa: E402
 
 # Set in the environment of programs that import nothing that a configuration names.
 NO_IMPORTS = "ADL_TF_NO_IMPORTS"
@@ -147,6 +148,7 @@ def run_program(
 
     def main(argv):
         raise_interrupts()
+        restore_stderr()
         if len(argv) > 1 and not arguments:
             raise app.UsageError(f"unexpected argument {argv[1]!r}")
         try:

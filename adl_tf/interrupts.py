@@ -26,7 +26,7 @@ def is_program() -> bool:
     started = getattr(sys, "orig_argv", [])  # From Python 3.10 on.
     names = started[started.index("-m") + 1 :][:1] if "-m" in started else []
     return sys.argv[:1] == ["-m"] and bool(
-        names and re.fullmatch(r"adl_tf\.\w+|data_prep\.convert_\w+", names[0])
+        names and re.fullmatch(r"adl_tf\.\w+|data_prep\.(convert_\w+|verify)", names[0])
     )
 
 

@@ -12,6 +12,7 @@ from absl import app, flags
 from adl_tf.configuration import show_in_help
 from adl_tf.interrupts import raise_interrupts
 from adl_tf.progress import STAGE
+from adl_tf.startup import restore_stderr
 from data_prep import processes
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
@@ -59,6 +60,7 @@ def _define_flags(input_dir):
 def _convert(plan, options, argv):
     """Returns the exit status."""
     raise_interrupts()
+    restore_stderr()
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
     values = flags.FLAGS.flag_values_dict()

@@ -13,6 +13,7 @@ import numpy as np
 
 from adl_tf.data.description import IGNORE_LABEL
 from adl_tf.files import read_json, replacing, write_json
+from adl_tf.startup import import_quietly
 from data_prep.conversion import Splits
 from data_prep.errors import BadExample
 from data_prep.examples import EncodedExample, Item
@@ -69,7 +70,7 @@ def write_shard(
     Raises:
       OSError: the shard cannot be written.
     """
-    import tensorflow as tf  # Here, so that worker processes start without it.
+    tf = import_quietly("tensorflow")  # Here, so that worker processes start without it.
 
     from adl_tf.data import schema
 

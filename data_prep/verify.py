@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
 from adl_tf.data.foreign_records import list_foreign_splits
+from adl_tf.startup import import_quietly, restore_stderr
 from data_prep.shards import checksum
 
 
@@ -28,6 +29,7 @@ def verify(dataset_dir: str, num_classes: Optional[int] = None) -> Dict[str, int
       FileNotFoundError: directory, description or a shard is missing.
       ValueError: the description does not fit the shards, or a split is empty.
     """
+    import_quietly("tensorflow")
     from adl_tf.data.reader import RecordReader  # Here, so that --help does not wait for it.
 
     examples, faults = 0, 0
@@ -58,6 +60,7 @@ def _splits(dataset_dir, num_classes):
 
 def main(argv):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    restore_stderr()
     if len(argv) != 2:
         raise app.UsageError("give one directory: python -m data_prep.verify DIR")
     try:
