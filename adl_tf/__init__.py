@@ -10,7 +10,7 @@ Example:
   (0, 0, 0, 1, 2, 1, 2, 2, 3, 3, 2, 1)
 """
 
-import importlib
+import importlib.util
 import os
 import sys
 
@@ -28,7 +28,8 @@ if "tensorflow" in sys.modules and "TF_USE_LEGACY_KERAS" not in os.environ:
             "adl_tf needs tf_keras: import adl_tf before tensorflow, or set TF_USE_LEGACY_KERAS=1."
         )
     del version
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+if importlib.util.find_spec("tf_keras"):
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 if sys.argv[:1] == ["-m"]:
     # The start-up log of TensorFlow would bury what a program says.

@@ -18,6 +18,7 @@ from adl_tf.files import make_directory
 from adl_tf.models.registry import save_weights, write_network_description
 from adl_tf.serving.export import export_network
 from adl_tf.space.genotype import Genotype, save_genotype
+from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.training.optimizers import training_optimizer
 from adl_tf.training.training_model import TrainingModel
 
@@ -25,6 +26,7 @@ from adl_tf.training.training_model import TrainingModel
 import tensorflow as tf
 
 GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "atrous_conv_3x3")]])
+SIZES = NetworkSizes(stem=(4, 4, 8), aspp=8, low_level=4, decoder=8)
 CLASSES, SIZE, STEPS = 3, (17, 25), 4
 
 
@@ -52,7 +54,7 @@ def main(folder):
     shutil.rmtree(folder, ignore_errors=True)
     make_directory(folder)
     tf.keras.utils.set_random_seed(3)
-    description = adl_tf.NetworkDescription("decoded", CLASSES, GENOTYPE, 2)
+    description = adl_tf.NetworkDescription("decoded", CLASSES, GENOTYPE, 2, sizes=SIZES)
     network = adl_tf.build_network(description)
     model, batch = make_training(network)
     train(model, batch, STEPS)
@@ -64,7 +66,8 @@ def main(folder):
     write_network_description(description, model_dir)
     save_weights(network, model_dir, "best")
     save_genotype(GENOTYPE, os.path.join(folder, "genotype.json"))
-    export_network(model_dir, os.path.join(folder, "export"))
+    export = export_network(model_dir, os.path.join(folder, "export"))["export_dir"]
+    shutil.rmtree(os.path.join(export, "assets.extra"), ignore_errors=True)  # Large requests.
     image = make_image()
     logits = adl_tf.load_network(model_dir)(adl_tf.normalize(image), training=False).numpy()
     np.save(os.path.join(folder, "logits.npy"), logits)
