@@ -25,9 +25,8 @@ def restore_stderr() -> None:
     if _real is not None:
         sys.stderr.flush()
         os.dup2(_real, 2)
-        sys.stderr = sys.__stderr__
-        os.close(_real)
-        _real = None
+        # The other stays open: handlers of logging may have taken it.
+        sys.stderr, _real = sys.__stderr__, None
 
 
 def import_quietly(name: str):
