@@ -109,8 +109,14 @@ def _texts(gin_files: Sequence[str], seen: Set[str]) -> Iterator[str]:
         with open(path, encoding="utf-8", errors="replace") as file:
             text = file.read().replace("\\\n", " ")
         yield text
-        includes = re.findall(r"^[ \t\f]*include\s+(['\"])(.*?)\1", text, re.MULTILINE)
-        yield from _texts([name for _, name in includes], seen)
+        for line in re.findall(r"^[ \t\f]*include\b.*", text, re.MULTILINE):
+            plain = re.match(r"\s*include\s*(['\"])([^'\"\\]*)\1\s*(#.*)?$", line)
+            if plain:
+                yield from _texts([plain[2]], seen)
+            elif NO_IMPORTS in os.environ:  # Other forms of text that gin would read.
+                raise ValueError(
+                    f"gin: {name}: {line.strip()!r} is not allowed with --nogin_imports."
+                )
 
 
 def _check_macros(text: str) -> None:
@@ -170,31 +176,37 @@ def run_program(
     app.run(main)
 
 
-def train_command(genotype: str, model_dir: str, same_filters: bool = True) -> List[str]:
+def train_command(
+    genotype: str, model_dir: str, filter_multiplier: Optional[int] = None
+) -> List[str]:
     """The command that trains a genotype on the data of this configuration.
 
     Args:
       genotype: file of it.
       model_dir: of the training.
-      same_filters: whether F of this configuration is meant for the network: that of a supernet is
-        not.
+      filter_multiplier: F of the network; None for that of the training's configuration.
     """
-    data = carried("DATASET_DIR", *(["FILTER_MULTIPLIER"] if same_filters else []))
+    data = carried("DATASET_DIR")
     synthetic = any("'synthetic'" in flag for flag in data)
     config = "train.gin" if synthetic else "recommended_train.gin"
+    if filter_multiplier is not None:
+        data.append(f"--gin_param=FILTER_MULTIPLIER = {filter_multiplier}")
     arguments = [f"--gin_file={config}", *data, f"--genotype={genotype}"]
     return ["adl_tf.train", *arguments, f"--model_dir={model_dir}"]
 
 
+def macro(name: str, default: Any = None) -> Any:
+    """The value of a macro of the gin files; the default where they have none."""
+    try:
+        return gin.query_parameter(f"%{name}")
+    except ValueError:
+        return default
+
+
 def carried(*macros: str) -> List[str]:
     """Flags that set macros in another program as they are set in this one."""
-    flags_ = []
-    for name in macros:
-        try:
-            flags_.append(f"--gin_param={name} = {gin.query_parameter(f'%{name}')!r}")
-        except ValueError:
-            continue  # The configuration does not have it.
-    return flags_
+    values = {name: macro(name) for name in macros}
+    return [f"--gin_param={name} = {v!r}" for name, v in values.items() if v is not None]
 
 
 def _end(status: int, text: str = "") -> NoReturn:

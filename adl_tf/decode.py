@@ -79,7 +79,7 @@ def _perturb(model_dir: str):
 def then(result: Dict[str, Any]) -> List[str]:
     """The command that trains what was decoded."""
     model_dir = os.path.expanduser(flags.FLAGS.model_dir)
-    return train_command(result["genotype"], f"{model_dir}_trained", same_filters=False)
+    return train_command(result["genotype"], f"{model_dir}_trained")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def main(argv):
     }
     result = {
         "table": {"mean": float(scores.mean()), "best": float(scores.max())},
+        "default_path": float(np.mean([x["val_miou"] for x in lines if on_default_path(x)])),
         "seed_deviation": table.seed_deviation,
         "training_seconds": seconds,
         "chance": chance,
@@ -76,6 +77,11 @@ def main(argv):
         result["methods"][method] = row
         print(method, json.dumps(row), file=sys.stderr)
     print(json.dumps(result))
+
+
+def on_default_path(line):
+    """Whether a member is a random cell on the path that an untrained search decodes to."""
+    return line["member"].startswith("stride_4")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def convert(item: Item, *, short_side: int) -> Example:
 def _read_names(path):
     """The first synonym of each class; columns are Idx, Ratio, Train, Val, Stuff, Name."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             rows = [line.rstrip("\n").split("\t") for line in file if line.strip()][1:]
     except FileNotFoundError:
         raise ConversionError(f"{path}: missing; is the archive unpacked there?") from None

@@ -89,7 +89,7 @@ def convert(item: Item) -> Example:
 
 def _read_list(path):
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return file.read().split()
     except FileNotFoundError:
         raise ConversionError(

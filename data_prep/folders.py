@@ -80,7 +80,7 @@ def list_splits(root: str, folder: Folder) -> Dict[str, List[Item]]:
     for file in sorted(os.listdir(lists)):
         split, suffix = os.path.splitext(file)
         if suffix == ".txt" and split in ("train", "val", "test"):
-            with open(os.path.join(lists, file), encoding="utf-8") as lines:
+            with open(os.path.join(lists, file), encoding="utf-8-sig") as lines:
                 names = lines.read().split()
             missing = [name for name in names if name not in by_name]
             if missing:

@@ -5,7 +5,7 @@ import glob
 import hashlib
 import os
 import sys
-from typing import Iterable, Iterator, Sequence
+from typing import Dict, Iterable, Iterator, Sequence
 
 from absl import logging
 
@@ -55,7 +55,7 @@ def claim(output_dir: str, conversion: Conversion, plans: Sequence[ShardPlan]) -
     settings = (conversion.name, tuple(conversion.class_names), options, shards)
     state = {"settings": _digest(settings), "inputs": _digest(plans)}
     file = os.path.join(output_dir, STATE_DIR, "fingerprint.json")
-    found = read_json(file) if os.path.exists(file) else {}
+    found = _read_state(file)
     if found == state:
         return
     complete = os.path.exists(os.path.join(output_dir, DESCRIPTION_FILE))
@@ -67,6 +67,17 @@ def claim(output_dir: str, conversion: Conversion, plans: Sequence[ShardPlan]) -
             "choose another."
         )
     write_json(state, file)
+
+
+def _read_state(file: str) -> Dict[str, str]:
+    if not os.path.exists(file):
+        return {}
+    try:
+        return dict(read_json(file))
+    except (TypeError, ValueError) as error:
+        raise ConversionError(
+            f"{file}: damaged ({error}); delete the directory of the data set and convert again."
+        ) from error
 
 
 def _remove_shards(output_dir: str) -> None:

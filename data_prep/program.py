@@ -76,8 +76,8 @@ def _convert(plan, options, argv):
             num_shards=values["num_shards"],
             max_errors=values["max_errors"],
         )
-    except ConversionError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ConversionError, OSError, ValueError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command resumes where it stopped.", file=sys.stderr)

@@ -137,9 +137,9 @@ def is_finished(output_dir: str, plan: ShardPlan) -> bool:
     try:
         state = read_state(output_dir, plan)
         size = os.path.getsize(os.path.join(output_dir, plan.file))
-    except FileNotFoundError:
-        return False
-    return size == state["bytes"] and not state["skipped"]
+        return size == state["bytes"] and not state["skipped"]
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return False  # No note, or a damaged one.
 
 
 def checksum(path: str) -> str:

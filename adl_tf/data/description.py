@@ -5,6 +5,8 @@ import json
 import os
 from typing import Dict, Optional, Tuple
 
+import pydantic
+
 from adl_tf.files import write_json
 
 DESCRIPTION_FILE = "dataset.json"
@@ -119,6 +121,10 @@ class DatasetDescription:
         return len(self.class_names)
 
 
+# Checks the types of all fields.
+_description = pydantic.TypeAdapter(DatasetDescription)
+
+
 def default_colors(num_classes: int) -> Tuple[Color, ...]:
     """Distinct colors: the bits of the class id distributed over red, green and blue.
 
@@ -153,33 +159,14 @@ def read_dataset_description(dataset_dir) -> DatasetDescription:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-        splits = {
-            name: Split(
-                shards=tuple(
-                    Shard(**{**shard, "classes": tuple(shard["classes"])})
-                    for shard in split["shards"]
-                ),
-                labelled=split["labelled"],
-                min_size=_tuple(split["min_size"]),
-                max_size=_tuple(split["max_size"]),
-                class_pixels=_tuple(split["class_pixels"]),
-                ignored_pixels=split["ignored_pixels"],
-            )
-            for name, split in content["splits"].items()
-        }
-        return DatasetDescription(
-            name=content["name"],
-            class_names=tuple(content["class_names"]),
-            colors=tuple(map(tuple, content["colors"])),
-            splits=splits,
-            ignore_label=content["ignore_label"],
-            source=content["source"],
-            official_ids=tuple(content.get("official_ids", ())),  # Older files have none.
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        return _description.validate_json(json.dumps(content), strict=True)
+    except ValueError as error:
+        reason = str(error)
+        if isinstance(error, pydantic.ValidationError):
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise ValueError(
-            f"{path}: not a data set description ({type(error).__name__}: {error}); "
-            "run the converter again."
+            f"{path}: not a data set description ({reason}); run the converter again."
         ) from error
 
 
@@ -190,7 +177,3 @@ def write_dataset_description(description: DatasetDescription, dataset_dir) -> N
         content["splits"][name]["examples"] = split.examples
         content["splits"][name]["class_frequencies"] = split.class_frequencies
     write_json(content, os.path.join(os.fspath(dataset_dir), DESCRIPTION_FILE))
-
-
-def _tuple(values):
-    return None if values is None else tuple(values)

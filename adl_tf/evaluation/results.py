@@ -105,7 +105,7 @@ def write_results(
         description,
         {"Worst images": worst, "Best images": best},
     )
-    with exclusive(output_dir), replacing_all(output_dir) as folder:
+    with exclusive(output_dir, waiting=lambda: None), replacing_all(output_dir) as folder:
         write_json(content, os.path.join(folder, _JSON))
         for name, figure in figures.items():
             save_figure(figure, os.path.join(folder, f"{name}.png"))

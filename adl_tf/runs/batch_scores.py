@@ -39,7 +39,8 @@ def score_batches(
     for batch in batches:
         logits = network(batch["image"])
         loss, weight = weighted_loss(batch["label"], logits, class_weights=class_weights)
-        losses.append(float(loss / weight))
+        if float(weight):  # Else nothing in the batch is labelled.
+            losses.append(float(loss / weight))
         predictions = tf.argmax(logits, -1, tf.int32)
         counts = counts + count_pixels(batch["label"], predictions, num_classes)
     return Score(mean_iou(counts.numpy()), tuple(losses))

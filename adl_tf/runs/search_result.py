@@ -20,7 +20,7 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.checkpoint_files import newest_checkpoint
 from adl_tf.space.budget import Budget, decode_within
-from adl_tf.space.decision import measure_decision, weightless_share
+from adl_tf.space.decision import measure_decision
 from adl_tf.space.decoding import (
     decode,
     move_probabilities,
@@ -74,10 +74,7 @@ def decode_search(
     alphas, betas = architecture_history(model_dir, space)
     genotype = choose(space, alpha, beta)
     probability = path_probability(space, beta, genotype.path)
-    # A budget may choose other ops than the strongest.
-    decision = measure_decision(space, alpha, beta)._replace(
-        weightless_ops=weightless_share(genotype.cell)
-    )
+    decision = measure_decision(space, alpha, beta, genotype)
     output = output or os.path.join(model_dir, GENOTYPE_FILE)
     folder = os.path.dirname(output)
     if folder:

@@ -234,6 +234,7 @@ def _report(
         "genotype": decoded["genotype"],
         "path": decoded["path"],
         "cell": decoded["cell"],
+        "probability": decoded["probability"],
         "decision": decoded["decision"],
         "val_miou": last_val_miou(model_dir),
         "weight_steps": int(model.weight_optimizer.iterations.numpy()),

@@ -2,6 +2,7 @@
 
 import collections
 import functools
+import glob
 import json
 import os
 import queue
@@ -17,12 +18,13 @@ import gin
 
 from adl_tf.configuration import say
 from adl_tf.evaluation.table import pooled_deviation
-from adl_tf.files import LOCK_FILE, exclusive, make_directory, write_text
+from adl_tf.files import exclusive, make_directory, write_text
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     LOG_FILE,
     MEMBERS_FILE,
     METRICS_FILE,
+    RANKING_FILE,
     REPORT_FILE,
     STUDY_FILE,
     append_json_line,
@@ -82,7 +84,11 @@ def run_study(
     path = os.path.join(study_dir, MEMBERS_FILE)
     make_directory(study_dir)
     with exclusive(study_dir):
-        begun = bool(set(os.listdir(study_dir)) - {STUDY_FILE, LOCK_FILE})
+        # A member that failed at once leaves a log.
+        begun = os.path.exists(path) or any(
+            glob.glob(os.path.join(glob.escape(study_dir), "*", "*", name))
+            for name in ("checkpoint", RANKING_FILE)
+        )
         claim_model_dir(study_dir, STUDY_FILE, {"training": list(training)}, begun)
         trainings = [(member, seed) for seed in seeds for member in listed]
         done = read_json_lines(path, key="training")

@@ -73,12 +73,18 @@ class SupernetScores:
         """
         self._supernet.alpha.assign(self.alpha if alpha is None else alpha)
         self._supernet.beta.assign(self.beta if beta is None else beta)
-        return score_batches(
+        moving = self._supernet.non_trainable_variables if own_statistics else []
+        values = [variable.numpy() for variable in moving]
+        found = score_batches(
             lambda images: self._logits(images, own_statistics),
             self._batches,
             self._classes,
             self._class_weights,
         )
+        # Measuring statistics moves those of the search, which other scores are made with.
+        for variable, value in zip(moving, values):
+            variable.assign(value)
+        return found
 
     def score_genotype(self, genotype: Genotype, own_statistics: bool = True) -> Score:
         """Scores a genotype inside the supernet, where H^(l-2) is the state at the same stride.

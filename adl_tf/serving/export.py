@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from adl_tf.configuration import say
 from adl_tf.data.description import Size
-from adl_tf.files import make_directory, writing
+from adl_tf.files import exclusive, make_directory, writing
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
 from adl_tf.serving.body import Body, precision
@@ -194,19 +194,20 @@ def _write_version(
 ) -> Dict[str, Any]:
     """Writes an export to a temporary directory and moves it into place; returns what it holds."""
     signatures = servable.signatures()
-    temporary = tempfile.mkdtemp(dir=output_dir, prefix=".export-")
-    try:
-        with writing(output_dir), _quiet():
-            tf.saved_model.save(servable, temporary, signatures=signatures)
-        more = write_more(temporary)
-        warmup = write_warmup(temporary, servable.image_bytes, servable.images, max_pixels)
-        if not warmup:
-            say("no warm-up requests: they need pip install 'adl-tf[serving]'.")
-        os.chmod(temporary, 0o755)  # mkdtemp makes it private.
-        version, export_dir = add_version(temporary, output_dir)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with exclusive(output_dir, waiting=lambda: None), writing(output_dir):
+        temporary = tempfile.mkdtemp(".tmp", ".export-", output_dir)
+        try:
+            with _quiet():
+                tf.saved_model.save(servable, temporary, signatures=signatures)
+            more = write_more(temporary)
+            warmup = write_warmup(temporary, servable.image_bytes, servable.images, max_pixels)
+            if not warmup:
+                say("no warm-up requests: they need pip install 'adl-tf[serving]'.")
+            os.chmod(temporary, 0o755)  # mkdtemp makes it private.
+            version, export_dir = add_version(temporary, output_dir)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
     return {
         "export_dir": export_dir,
         "version": version,

@@ -1,6 +1,6 @@
 """How much a search decided: where its alpha and beta stand between undecided and decided."""
 
-from typing import Dict, NamedTuple, Set, Tuple, Union
+from typing import Dict, NamedTuple, Optional, Set, Tuple, Union
 
 import numpy as np
 
@@ -9,9 +9,11 @@ from adl_tf.space.decoding import (
     best_paths,
     move_probabilities,
     op_probabilities,
+    path_probability,
     strongest_cell,
     visit_probabilities,
 )
+from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import get_op
 from adl_tf.space.search_space import SearchSpace
 
@@ -36,8 +38,9 @@ class Decision(NamedTuple):
       path_probability: product of its moves.
       untrained_path: what beta = 0 decodes to by the same rule.
       untrained_probability: product of its moves at beta = 0.
-      runner_up_ratio: probability of the decoded path over that of the next one; infinite in a
-        space of one path.
+      runner_up_ratio: probability of the decoded path over that of the best other one by the rule
+        of the space, below 1 where a budget or the rule passed over a more probable one; infinite
+        in a space of one path.
       alpha_entropy: mean over the edges of the entropy of their ops, over that of uniform ones:
         1 is undecided, 0 decided.
       beta_entropy: the same of the moves, each node weighted with the probability that a path
@@ -149,15 +152,26 @@ def undecided_nodes(space: SearchSpace, beta: np.ndarray) -> Set[Tuple[int, int]
     return {(int(layer), int(level)) for layer, level in np.argwhere(entropy > UNDECIDED_ENTROPY)}
 
 
-def measure_decision(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) -> Decision:
+def measure_decision(
+    space: SearchSpace,
+    alpha: np.ndarray,
+    beta: np.ndarray,
+    genotype: Optional[Genotype] = None,
+) -> Decision:
     """Measures how far alpha and beta are from undecided.
 
     Args:
       space: the search space.
       alpha: [edges, ops], logits.
       beta: [layers - 1, levels, moves], logits.
+      genotype: what was decoded, where a budget or another rule chose; None for the best path and
+        the strongest cell.
     """
-    (path, probability), *others = best_paths(space, beta, 2)
+    best = best_paths(space, beta, 2)
+    path = genotype.path if genotype else best[0][0]
+    cell = genotype.cell if genotype else strongest_cell(space, alpha)
+    probability = path_probability(space, beta, path)
+    others = [other for other in best if other[0] != path]
     untrained_path, untrained_probability = best_path(space, np.zeros(space.beta_shape))
     legal = space.legal_moves().sum(axis=-1)
     moves = move_probabilities(space, beta)
@@ -172,5 +186,5 @@ def measure_decision(space: SearchSpace, alpha: np.ndarray, beta: np.ndarray) ->
         runner_up_ratio=probability / others[0][1] if others else float("inf"),
         alpha_entropy=float(relative_entropy(op_probabilities(alpha), len(space.ops)).mean()),
         beta_entropy=float((visits * node_entropy).sum() / max(visits.sum(), 1e-12)),
-        weightless_ops=weightless_share(strongest_cell(space, alpha)),
+        weightless_ops=weightless_share(cell),
     )

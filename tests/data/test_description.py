@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -83,3 +84,28 @@ def test_default_colors_are_distinct_and_those_of_voc():
     assert len(set(colors)) == 255
     assert colors[:4] == ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0))
     assert colors[20] == (0, 64, 128)
+
+
+@pytest.mark.parametrize(
+    "place, value",
+    [
+        (("splits", "train", "shards", 0, "examples"), "seven"),
+        (("splits", "train", "shards", 0, "file"), 7),
+        (("splits", "train", "labelled"), "no"),
+        (("splits", "train", "class_pixels"), [1.5]),
+        (("splits", "train", "max_size"), [3]),
+        (("colors", 0), "x"),
+        (("class_names", 0), 5),
+    ],
+)
+def test_a_single_wrong_field_is_named(tmp_path, place, value):
+    write_dataset_description(make_description(), tmp_path)
+    content = json.loads((tmp_path / "dataset.json").read_text())
+    parent = content
+    for key in place[:-1]:
+        parent = parent[key]
+    parent[place[-1]] = value
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    name = re.escape(".".join(map(str, place)))
+    with pytest.raises(ValueError, match=rf"not a data set description \({name}"):
+        read_dataset_description(tmp_path)

@@ -249,3 +249,20 @@ def test_a_preview_shows_masks_over_their_images(tmp_path):
     assert pixels.shape[0] > height and pixels.shape[1] == width
     left, right = pixels[2, 1].astype(int), pixels[2, width - 2].astype(int)
     assert right[0] - left[0] > 50  # The second class is dark red.
+
+
+def test_damaged_notes_of_a_conversion(tmp_path):
+    """Its shard is written again; without a fingerprint nothing is trusted."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    plain(folder)
+    conversion = convert_folder.plan(str(folder))
+    run_conversion(conversion, str(out))
+    for damage in (b"", b"[]", b"{}", b'{"bytes": "x'):
+        for note in (out / ".conversion").glob("*.tfrecord.json"):
+            note.write_bytes(damage)
+        assert sum(run_conversion(conversion, str(out))["examples"].values()) == len(LABELS)
+    for damage in (b"", b"[5]"):
+        (out / ".conversion" / "fingerprint.json").write_bytes(damage)
+        with pytest.raises(ConversionError, match="fingerprint.json: damaged"):
+            run_conversion(conversion, str(out))

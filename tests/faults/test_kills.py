@@ -77,7 +77,8 @@ def kill_everywhere(module, arguments, model_dir, every, check):
             assert_same(check(directory, again), expected)
         except AssertionError as error:
             raise AssertionError(place) from error
-        left = [name for name in os.listdir(directory) if name.endswith((".tmp", "_temp"))]
+        names = [name for _, folders, files in os.walk(directory) for name in (*folders, *files)]
+        left = [name for name in names if name.endswith((".tmp", "_temp"))]
         assert not left, f"{place}: {left}"
         shutil.rmtree(directory)
     return len(points)

@@ -86,6 +86,9 @@ def test_scores_and_strengths(tmp_path):
         scores.score_genotype(other, False).loss, abs=1e-6
     )
 
+    # The statistics of the search are those of before.
+    assert scores.score().losses == pytest.approx(expected.losses, rel=1e-6)
+
     strengths = measure_strengths(scores)
     alpha, beta = one_hot_logits(SPACE, GENOTYPE)
     used = (alpha == 0) & (np.array(SPACE.ops) != NONE)

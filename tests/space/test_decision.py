@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from adl_tf.space.decision import measure_decision
+from adl_tf.space.decoding import path_probability
+from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import OPS
 from adl_tf.space.search_space import RELATIVE, SearchSpace
 
@@ -45,6 +47,21 @@ def test_a_decided_search():
     assert decision.alpha_entropy < 1e-5 and decision.beta_entropy < 1e-5
     assert decision.weightless_ops == 0
     assert decision.path_is_decided and decision.cell_is_decided and not decision.warning()
+
+
+def test_what_a_budget_decoded_is_what_is_measured():
+    path = (0, 1, 2, 2, 1, 0)
+    alpha, beta = one_hot_logits(path, "sep_conv_3x3", strength=2.0)
+    genotype = Genotype(
+        (0,) * 6, ((((0, "skip_connect"), (1, "sep_conv_3x3")),) * SPACE.num_blocks)
+    )
+    decision = measure_decision(SPACE, alpha, beta, genotype)
+    assert decision.path == genotype.path and decision.weightless_ops == 0.5
+    assert decision.path_probability == path_probability(SPACE, beta, genotype.path)
+    best = measure_decision(SPACE, alpha, beta)
+    assert best.path == path
+    ratio = decision.path_probability / best.path_probability
+    assert decision.runner_up_ratio == pytest.approx(ratio)
 
 
 def test_path_and_cell_are_told_apart():
