@@ -16,7 +16,6 @@ from adl_tf.configuration import (
     configured_sizes,
     configured_space,
     define_gin_flags,
-    macro,
     parse_gin,
     run_program,
     train_command,
@@ -32,12 +31,13 @@ def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     options = flags.FLAGS
     parse_gin(options.gin_file, options.gin_param, options.gin_imports)
-    filters = options.filter_multiplier or macro("FILTER_MULTIPLIER", 20)
     space, sizes = configured_space(), configured_sizes()
     image_size = parse_image_size(options.image_size)
 
     def cost(genotype):
-        return network_cost(genotype, filters, options.num_classes, image_size, sizes)
+        return network_cost(
+            genotype, options.filter_multiplier, options.num_classes, image_size, sizes
+        )
 
     def billions(genotype):
         return cost(genotype).total.multi_adds / 1e9
@@ -60,7 +60,7 @@ def main() -> Dict[str, Any]:
     return {
         **genotype.to_dict(),
         **cost(genotype).summary(),
-        "filter_multiplier": filters,
+        "filter_multiplier": options.filter_multiplier,
         "genotype": options.output,
     }
 
@@ -78,9 +78,7 @@ if __name__ == "__main__":
     flags.DEFINE_float("multi_adds", None, "Target, in billions of Multi-Adds.", lower_bound=1e-6)
     flags.DEFINE_float("tolerance", 0.05, "Allowed relative deviation.", lower_bound=0)
     flags.DEFINE_integer("attempts", 1000, "Draws before giving up.", lower_bound=1)
-    flags.DEFINE_integer(
-        "filter_multiplier", None, "F of the network [the gin files' or 20].", lower_bound=1
-    )
+    flags.DEFINE_integer("filter_multiplier", 20, "F of the network.", lower_bound=1)
     flags.DEFINE_integer("num_classes", 19, "Number of classes.", lower_bound=1)
     flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")
     run_program(main, then=then)

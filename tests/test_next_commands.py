@@ -19,8 +19,7 @@ TRAIN = [
 ]
 SAMPLE = [
     *("--gin_file=search.gin", "--gin_param=NUM_LAYERS = 2", "--gin_param=NUM_BLOCKS = 1"),
-    *("--gin_param=DATASET_DIR = 'streets'", "--gin_param=FILTER_MULTIPLIER = 2"),
-    "--output=random.json",
+    *("--gin_param=DATASET_DIR = 'streets'", "--filter_multiplier=2", "--output=random.json"),
 ]
 STREETS = ["--output_dir=streets", "--num_train=4", "--num_val=2", "--height=32", "--width=48"]
 
