@@ -7,13 +7,13 @@ import importlib
 import os
 import sys
 
-_real = None
+_real = _before = None
 
 
 def silence_libraries() -> None:
     """From here on only Python writes to stderr, until `restore_stderr`."""
-    global _real
-    _real = os.dup(2)
+    global _real, _before
+    _real, _before = os.dup(2), sys.stderr
     sys.stderr = open(_real, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -26,7 +26,7 @@ def restore_stderr() -> None:
         sys.stderr.flush()
         os.dup2(_real, 2)
         # The other stays open: handlers of logging may have taken it.
-        sys.stderr, _real = sys.__stderr__, None
+        sys.stderr, _real = _before, None
 
 
 def import_quietly(name: str):

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from adl_tf.configuration import say
 from adl_tf.data.description import Size
-from adl_tf.files import exclusive, make_directory, writing
+from adl_tf.files import make_directory, writing
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
 from adl_tf.serving.body import Body, precision
@@ -194,7 +194,7 @@ def _write_version(
 ) -> Dict[str, Any]:
     """Writes an export to a temporary directory and moves it into place; returns what it holds."""
     signatures = servable.signatures()
-    with exclusive(output_dir, waiting=lambda: None), writing(output_dir):
+    with writing(output_dir):
         temporary = tempfile.mkdtemp(".tmp", ".export-", output_dir)
         try:
             with _quiet():
