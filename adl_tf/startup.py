@@ -3,7 +3,7 @@
 From 2.21 on TensorFlow logs half a dozen lines on import that no level silences.
 """
 
-import importlib
+import importlib.util
 import os
 import sys
 
@@ -11,8 +11,13 @@ _real = _before = None
 
 
 def silence_libraries() -> None:
-    """From here on only Python writes to stderr, until `restore_stderr`."""
+    """From here on only Python writes to stderr, until `restore_stderr`.
+
+    Does nothing beside the older TensorFlow, which has no tf_keras and does not log then.
+    """
     global _real, _before
+    if not importlib.util.find_spec("tf_keras"):
+        return
     _real, _before = os.dup(2), sys.stderr
     sys.stderr = open(_real, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     with open(os.devnull, "w") as nowhere:
