@@ -116,6 +116,60 @@ def replacing_all(directory: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def staging_folder(directory: str, name: str) -> Iterator[str]:
+    """Yields a temporary folder in a directory, for the block to fill and to rename.
+
+    It is removed if the block raises; those that killed processes left are removed first.
+
+    Args:
+      directory: an existing one, that several processes may write to.
+      name: start of the folder's name.
+
+    Raises:
+      NoRoomError: no room on the device.
+    """
+    for left in glob.glob(os.path.join(glob.escape(directory), f".{name}-????????.tmp")):
+        with contextlib.suppress(OSError), _opened(left) as handle:
+            if _lock(handle):  # Otherwise its process lives.
+                shutil.rmtree(left)
+    with writing(directory):
+        folder = tempfile.mkdtemp(".tmp", f".{name}-", directory)
+        try:
+            with _opened(folder) as handle:
+                _lock(handle)
+                yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+
+@contextlib.contextmanager
+def _opened(folder: str) -> Iterator[int]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _lock(file: Any) -> bool:
+    """Locks an open file until it is closed; False where the file system has no locks.
+
+    Raises:
+      BlockingIOError: another process has locked it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+            raise
+        return False  # Some network file systems.
+    return True
+
+
+@contextlib.contextmanager
 def exclusive(directory: str, waiting: Optional[Callable[[], None]] = None) -> Iterator[None]:
     """In the block, no other process is in a block of the same directory.
 
@@ -133,7 +187,7 @@ def exclusive(directory: str, waiting: Optional[Callable[[], None]] = None) -> I
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, LOCK_FILE), "w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lock)
         except BlockingIOError as error:
             if waiting is None:
                 raise ValueError(
@@ -142,10 +196,6 @@ def exclusive(directory: str, waiting: Optional[Callable[[], None]] = None) -> I
                 ) from error
             waiting()
             fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
-                raise
-            # Some network file systems have no locks.
         remove_temporaries(directory)
         yield
 

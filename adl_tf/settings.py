@@ -20,9 +20,9 @@ from pydantic.types import Strict
 Count = Annotated[int, Field(ge=1)]
 # A number of things that may be missing altogether, or a seed.
 Number = Annotated[int, Field(ge=0)]
-# A rate, a weight or a size that must not be 0; and one that may.
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# A rate, a weight or a size that must not be 0; and one that may. float32 holds them.
+Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
 # A part of something: from 0 to 1, above 0, and below 1.
 Share = Annotated[float, Field(ge=0, le=1)]
 SomeShare = Annotated[float, Field(gt=0, le=1)]

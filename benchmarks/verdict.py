@@ -1,13 +1,14 @@
 """Whether what searches found is better than random genotypes, and whether searches agree.
 
-python benchmarks/verdict.py --methods=paper,annealed,sampled [--controls=sampled_shuffled]
+python benchmarks/verdict.py --gin_file=study_annealed_search.gin \
+    --methods=paper,annealed,sampled [--controls=sampled_shuffled]
 
 Reads a study's members: the table (`--prefix`), and for each method the trainings of what its
 searches found, members METHOD_SEED. Prints for each method the mean mIoU; the share of the table
 that is better; the best of k random genotypes, k = 1 + search time / training time, chosen by their
 mIoU on training images, in expectation over the draws; and how far the searches agree, next to
-chance. Controls are searches on shuffled labels, for the agreement alone. Prints one JSON line
-last.
+chance, without a budget and within that of the gin files. Controls are searches on shuffled labels,
+for the agreement alone. Prints one JSON line last.
 """
 
 import json
@@ -16,6 +17,12 @@ import sys
 import numpy as np
 from absl import app, flags
 
+from adl_tf.configuration import (
+    configured_budget,
+    configured_sizes,
+    define_gin_flags,
+    parse_gin,
+)
 from adl_tf.evaluation.agreement import agreement, chance_agreement
 from adl_tf.evaluation.ranking import expected_best_of
 from adl_tf.evaluation.table import read_table
@@ -38,10 +45,13 @@ def main(argv):
     selection = np.array([on_train[name] for name in table.names])
     seconds = float(np.median([line["seconds"] for line in members]))
     layers, blocks = len(table.genotypes[0].path), len(table.genotypes[0].cell)
-    chance = {
-        rule: chance_agreement(SearchSpace(num_layers=layers, num_blocks=blocks, path_rule=rule))
-        for rule in PATH_RULES
-    }
+    parse_gin(options.gin_file, options.gin_param)
+    budget = configured_budget(num_classes=options.num_classes, sizes=configured_sizes())
+    chance = {}
+    for rule in PATH_RULES:
+        space = SearchSpace(num_layers=layers, num_blocks=blocks, path_rule=rule)
+        chance[rule] = chance_agreement(space)
+        chance[f"{rule}, within the budget"] = chance_agreement(space, budget=budget)
     result = {
         "table": {"mean": float(scores.mean()), "best": float(scores.max())},
         "default_path": float(np.mean([x["val_miou"] for x in lines if on_default_path(x)])),
@@ -85,8 +95,10 @@ def on_default_path(line):
 
 
 if __name__ == "__main__":
+    define_gin_flags()
     flags.DEFINE_string("members", "benchmarks/table/members.jsonl", "Lines of a study.")
     flags.DEFINE_string("prefix", "random", "Members of the table.")
+    flags.DEFINE_integer("num_classes", 11, "Of the data.")
     flags.DEFINE_list("methods", [], "Names of searches whose results were trained.")
     flags.DEFINE_list("controls", [], "Names of searches for the agreement alone.")
     app.run(main)

@@ -12,17 +12,19 @@ _BACKGROUND = ("_background_", "background")
 
 
 def class_names(paths: Sequence[str]) -> Tuple[str, ...]:
-    """Background and the labels of all files, by name.
+    """Background and the labels of all files, by name; damaged ones wait for the conversion.
 
     Raises:
-      ConversionError: a file is damaged.
+      ConversionError: all files are damaged.
     """
-    found = set()
+    found, errors = set(), []
     for path in paths:
         try:
             found.update(label for label, _ in _read(path)[1])
         except BadExample as error:
-            raise ConversionError(str(error)) from error
+            errors.append(str(error))
+    if len(errors) == len(paths):
+        raise ConversionError(errors[0])
     return (_BACKGROUND[1], *sorted(found - set(_BACKGROUND)))
 
 

@@ -106,3 +106,31 @@ def test_what_is_not_json_is_named(tmp_path):
         files.read_json(str(tmp_path / "a.json"))
     with pytest.raises(FileNotFoundError):
         files.read_json(str(tmp_path / "b.json"))
+
+
+def test_folders_that_killed_processes_left_are_removed_and_those_of_running_ones_stay(tmp_path):
+    program = (
+        "import os, sys\n"
+        "from adl_tf import files\n"
+        "with files.staging_folder(sys.argv[1], 'export') as folder:\n"
+        "    print(folder, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    other = process.stdout.readline().strip()
+    with files.staging_folder(str(tmp_path), "export"):
+        assert os.path.isdir(other)
+    process.kill()
+    process.communicate()
+    with files.staging_folder(str(tmp_path), "export") as folder:
+        assert not os.path.exists(other)
+        os.rename(folder, tmp_path / "1")
+    assert names(tmp_path) == ["1"]
+    with pytest.raises(ValueError), files.staging_folder(str(tmp_path), "export"):
+        raise ValueError
+    assert names(tmp_path) == ["1"]

@@ -1,17 +1,19 @@
 """How much several genotypes have in common, and how much they would have by chance."""
 
 import itertools
-from typing import Dict, Sequence
+from typing import Dict, Optional, Sequence
 
 import numpy as np
 
+from adl_tf.space.budget import Budget, decode_within
 from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import Genotype
-from adl_tf.space.sampling import sample_genotype
+from adl_tf.space.sampling import sample_genotype, sample_within
 from adl_tf.space.search_space import SearchSpace
 
 # Logits of a search start as random as this.
 _INITIAL_DEVIATION = 0.001
+_ATTEMPTS = 10000  # Draws for one genotype within a budget.
 
 
 def agreement(genotypes: Sequence[Genotype]) -> Dict[str, float]:
@@ -53,7 +55,9 @@ def _compare(a: Genotype, b: Genotype) -> Dict[str, float]:
     }
 
 
-def chance_agreement(space: SearchSpace, draws: int = 200, seed: int = 0) -> Dict[str, float]:
+def chance_agreement(
+    space: SearchSpace, draws: int = 200, seed: int = 0, budget: Optional[Budget] = None
+) -> Dict[str, float]:
     """What genotypes share that no search has found.
 
     The larger, of each, of random genotypes, and of what untrained searches decode to, which agree
@@ -63,21 +67,28 @@ def chance_agreement(space: SearchSpace, draws: int = 200, seed: int = 0) -> Dic
       space: the search space, with its rule of decoding paths.
       draws: genotypes of each kind.
       seed: of the draws.
+      budget: what the genotypes cost, where a budget chooses among them; None for none.
 
     Returns:
       as `agreement` does.
+
+    Raises:
+      ValueError: no genotype within the budget.
     """
     random = np.random.default_rng(seed)
-    kinds = [
-        [sample_genotype(space, random) for _ in range(draws)],
-        [
-            decode(
-                space,
-                random.normal(scale=_INITIAL_DEVIATION, size=space.alpha_shape),
-                random.normal(scale=_INITIAL_DEVIATION, size=space.beta_shape),
-            )[0]
-            for _ in range(draws)
-        ],
-    ]
+    if budget is None:
+        drawn = (sample_genotype(space, random) for _ in range(draws))
+    else:
+        drawn = sample_within(
+            space, random, budget.cost, budget.wanted, budget.tolerance, _ATTEMPTS
+        )
+    kinds = [list(itertools.islice(drawn, draws)), []]
+    for _ in range(draws):
+        alpha = random.normal(scale=_INITIAL_DEVIATION, size=space.alpha_shape)
+        beta = random.normal(scale=_INITIAL_DEVIATION, size=space.beta_shape)
+        if budget is None:
+            kinds[1].append(decode(space, alpha, beta)[0])
+        else:
+            kinds[1].append(decode_within(space, alpha, beta, budget))
     found = [agreement(genotypes) for genotypes in kinds]
     return {name: max(kind[name] for kind in found) for name in found[0]}

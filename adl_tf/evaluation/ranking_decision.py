@@ -5,7 +5,7 @@ from typing import Dict, NamedTuple
 import numpy as np
 
 from adl_tf.evaluation.ranking import kendall_tau
-from adl_tf.space.decision import FEW_WEIGHTS, weightless_share
+from adl_tf.space.decision import weightless_share, weightless_warning
 from adl_tf.space.genotype import Genotype
 
 # Below these the order of the candidates is mostly chance.
@@ -70,13 +70,7 @@ class RankingDecision(NamedTuple):
                 "about as good: train the shared weights longer (STEPS), or score more images "
                 "(Ranker.batches)."
             )
-        if self.weightless_ops > FEW_WEIGHTS:
-            return (
-                f"warning: {self.weightless_ops:.0%} of the cell's ops have no parameters. Such "
-                "ops win while the others have not learned yet: train the shared weights longer "
-                "(STEPS)."
-            )
-        return ""
+        return weightless_warning(self.weightless_ops, "train the shared weights longer (STEPS)")
 
 
 def measure_ranking(

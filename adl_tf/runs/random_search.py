@@ -27,7 +27,7 @@ from adl_tf.runs.run import claim, write_config
 from adl_tf.runs.search_result import write_ranked
 from adl_tf.settings import Count, PartialShare, SomeShare, configurable
 from adl_tf.space.budget import Budget
-from adl_tf.space.decision import FEW_WEIGHTS, weightless_share
+from adl_tf.space.decision import weightless_share, weightless_warning
 from adl_tf.space.early_stopping import goes_on
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
@@ -315,16 +315,13 @@ def _report(
         + (f", the next one {finished[1].mious[-1]:.3f}" if finished[1:] else "")
         + f"; {decision['weightless_ops']:.0%} of its ops without parameters",
         "each was trained once, and another seed can change the order: adl_tf.study repeats",
-        f"warning: {decision['weightless_ops']:.0%} of the cell's ops have no parameters. Such "
-        "ops win while the others have not learned yet: train longer (STEPS)."
-        if decision["weightless_ops"] > FEW_WEIGHTS
-        else "",
+        weightless_warning(decision["weightless_ops"], "train longer (STEPS)"),
     ]
     ranked = [(t.genotype, {"miou": t.mious[-1], "loss": t.losses[-1]}) for t in finished[:keep]]
-    ends = [round(steps * len(trial.mious) / rungs) for trial in trials]
+    weight_steps = sum(round(steps * len(trial.mious) / rungs) for trial in trials)
     return {
-        **write_ranked(model_dir, ranked, decision, remarks),
-        "weight_steps": int(sum(ends)),
+        **write_ranked(model_dir, ranked, decision, remarks, weight_steps),
+        "weight_steps": weight_steps,
         "seconds": round(time.time() - started, 1),
         "model_dir": model_dir,
     }

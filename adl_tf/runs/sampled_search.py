@@ -140,9 +140,10 @@ def run_sampled_search(
     losses = [ranker.score(genotype)["losses"] for genotype in scores]
     decision = measure_ranking(losses, count_random(candidates, random_share), best[0])
     remarks = decision.summary(), decision.warning()
+    weight_steps, ranked = int(model.optimizer.iterations), list(zip(best, lines))
     return {
-        **write_ranked(model_dir, list(zip(best, lines)), decision.numbers(), remarks),
-        "weight_steps": int(model.optimizer.iterations),
+        **write_ranked(model_dir, ranked, decision.numbers(), remarks, weight_steps),
+        "weight_steps": weight_steps,
         "seconds": round(time.time() - started, 1),
         "model_dir": model_dir,
     }

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.configuration import say
+from adl_tf.files import writing
 from adl_tf.model_directory import (
     ALPHA_HISTORY_PICTURE,
     ALPHA_PICTURE,
@@ -108,14 +109,16 @@ def write_ranked(
     best: Sequence[Tuple[Genotype, Dict[str, float]]],
     decision: Dict[str, float],
     remarks: Sequence[str],
+    step: int,
 ) -> Dict[str, Any]:
     """Writes, prints to stderr and draws the best of the genotypes that a search ranked.
 
     Args:
-      model_dir: gets genotype and picture.
+      model_dir: gets genotype, picture and, for TensorBoard, scores and decision.
       best: the best ones with their scores, the best one first.
       decision: how much was decided, by name.
       remarks: what is printed after the genotype; empty ones are left out.
+      step: weight steps of the search.
 
     Returns:
       genotype (the file), path, cell, scores and decision of the best one, and best: all of them.
@@ -127,6 +130,11 @@ def write_ranked(
     file = os.path.join(model_dir, GENOTYPE_FILE)
     save_genotype(genotype, file, **scores, decision=decision)
     save_figure(draw_architecture(genotype), os.path.join(model_dir, ARCHITECTURE_PICTURE))
+    writer = tf.summary.create_file_writer(model_dir)
+    with writing(os.path.join(model_dir, "events.out.tfevents")), writer.as_default(step):
+        for name, value in {**scores, **decision}.items():
+            tf.summary.scalar(name, value)
+        writer.close()
     return {
         "genotype": file,
         **genotype.to_dict(),

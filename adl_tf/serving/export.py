@@ -5,9 +5,7 @@ What an export contains is in `servable`.
 
 import contextlib
 import os
-import shutil
 import sys
-import tempfile
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import numpy as np
@@ -15,7 +13,7 @@ import tensorflow as tf
 
 from adl_tf.configuration import say
 from adl_tf.data.description import Size
-from adl_tf.files import make_directory, writing
+from adl_tf.files import make_directory, staging_folder
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
 from adl_tf.serving.body import Body, precision
@@ -194,20 +192,15 @@ def _write_version(
 ) -> Dict[str, Any]:
     """Writes an export to a temporary directory and moves it into place; returns what it holds."""
     signatures = servable.signatures()
-    with writing(output_dir):
-        temporary = tempfile.mkdtemp(".tmp", ".export-", output_dir)
-        try:
-            with _quiet():
-                tf.saved_model.save(servable, temporary, signatures=signatures)
-            more = write_more(temporary)
-            warmup = write_warmup(temporary, servable.image_bytes, servable.images, max_pixels)
-            if not warmup:
-                say("no warm-up requests: they need pip install 'adl-tf[serving]'.")
-            os.chmod(temporary, 0o755)  # mkdtemp makes it private.
-            version, export_dir = add_version(temporary, output_dir)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+    with staging_folder(output_dir, "export") as folder:
+        with _quiet():
+            tf.saved_model.save(servable, folder, signatures=signatures)
+        more = write_more(folder)
+        warmup = write_warmup(folder, servable.image_bytes, servable.images, max_pixels)
+        if not warmup:
+            say("no warm-up requests: they need pip install 'adl-tf[serving]'.")
+        os.chmod(folder, 0o755)  # Temporary ones are private.
+        version, export_dir = add_version(folder, output_dir)
     return {
         "export_dir": export_dir,
         "version": version,

@@ -110,18 +110,24 @@ class Decision(NamedTuple):
                 "decodes to about the same, or another path is as probable. Search longer, or "
                 "raise architecture_optimizer.reach."
             )
-        if self.weightless_ops > FEW_WEIGHTS:
-            return (
-                f"warning: {self.weightless_ops:.0%} of the cell's ops have no parameters. Such "
-                "ops win while the others have not learned yet: start alpha and beta later "
-                "(run_search.arch_start_epoch)."
-            )
-        return ""
+        return weightless_warning(
+            self.weightless_ops, "start alpha and beta later (run_search.arch_start_epoch)"
+        )
 
 
 def weightless_share(cell) -> float:
     """Share of the ops of a genotype's cell that have no parameters."""
     return float(np.mean([not get_op(op).has_weights for block in cell for _, op in block]))
+
+
+def weightless_warning(share: float, fix: str) -> str:
+    """One line if more than half of the ops of a cell have no parameters; else empty."""
+    if share <= FEW_WEIGHTS:
+        return ""
+    return (
+        f"warning: {share:.0%} of the cell's ops have no parameters. Such ops win while the others "
+        f"have not learned yet: {fix}."
+    )
 
 
 def relative_entropy(probabilities: np.ndarray, choices: Union[int, np.ndarray]) -> np.ndarray:

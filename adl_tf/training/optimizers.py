@@ -54,6 +54,7 @@ def training_optimizer(
     power: NotNegative = 0.9,
     momentum: PartialShare = 0.9,
     average_decay: Optional[PartialShare] = None,
+    warmup: PartialShare = 0.0,
 ) -> Optimizer:
     """SGD with momentum; its rate falls to 0 as (1 - step / total_steps) ** power.
 
@@ -64,8 +65,9 @@ def training_optimizer(
       momentum: of SGD.
       average_decay: decay of the moving average of the weights that is scored and saved as
         result; None scores the weights themselves.
+      warmup: share of the steps in which a factor of the rate rises linearly to 1.
     """
-    optimizer = _SGD(_decay(initial_rate, total_steps, power), momentum=momentum)
+    optimizer = _SGD(_decay(initial_rate, total_steps, power, warmup), momentum=momentum)
     return _averaged(optimizer, average_decay)
 
 
@@ -75,6 +77,7 @@ def adam_optimizer(
     initial_rate: NotNegative = 0.001,
     power: NotNegative = 0.9,
     average_decay: Optional[PartialShare] = None,
+    warmup: PartialShare = 0.0,
 ) -> Optimizer:
     """Adam with the schedule of `training_optimizer`: gets further in short trainings.
 
@@ -83,14 +86,30 @@ def adam_optimizer(
       initial_rate: learning rate of the first step.
       power: of the schedule.
       average_decay: see `training_optimizer`.
+      warmup: see `training_optimizer`.
     """
-    return _averaged(_Adam(_decay(initial_rate, total_steps, power)), average_decay)
+    return _averaged(_Adam(_decay(initial_rate, total_steps, power, warmup)), average_decay)
 
 
-def _decay(initial_rate: float, total_steps: int, power: float):
-    return tf.keras.optimizers.schedules.PolynomialDecay(
+def _decay(initial_rate: float, total_steps: int, power: float, warmup: float):
+    decay = tf.keras.optimizers.schedules.PolynomialDecay(
         initial_rate, total_steps, end_learning_rate=0.0, power=power
     )
+    return _Warmup(decay, round(warmup * total_steps)) if warmup else decay
+
+
+class _Warmup(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule times a factor that rises linearly from 1 / steps to 1 in the first `steps`."""
+
+    def __init__(self, schedule, steps: int):
+        self.schedule, self.steps = schedule, max(1, steps)
+
+    def __call__(self, step):
+        share = (tf.cast(step, tf.float32) + 1) / self.steps
+        return self.schedule(step) * tf.minimum(share, 1.0)
+
+    def get_config(self):
+        return {"schedule": self.schedule, "steps": self.steps}
 
 
 def _averaged(optimizer: Optimizer, average_decay: Optional[float]) -> Optimizer:

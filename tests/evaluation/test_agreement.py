@@ -1,9 +1,12 @@
 """What genotypes share, counted by hand, and what chance gives."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from adl_tf.evaluation.agreement import agreement, chance_agreement
+from adl_tf.space.budget import Budget
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.search_space import RELATIVE, SearchSpace
 
@@ -42,3 +45,13 @@ def test_chance():
     # Scored relative to the untrained paths, they agree no more than random ones.
     free = chance_agreement(SearchSpace(num_layers=6, num_blocks=2, path_rule=RELATIVE))
     assert 0.25 < free["strides"] < 0.6
+
+
+def test_chance_within_a_budget():
+    space = SearchSpace(num_layers=4, num_blocks=2, path_rule=RELATIVE)
+    # Too little for a cell of convolutions: pools and skip connections are most of what is left.
+    budget = Budget((32, 32), 3, 4, multi_adds=1.1e-4, tolerance=0.2, part="cells")
+    chance = chance_agreement(space, draws=30, budget=budget)
+    assert chance["ops"] > 0.2 > chance_agreement(space, draws=30)["ops"]
+    with pytest.raises(ValueError, match="within"):
+        chance_agreement(space, draws=2, budget=dataclasses.replace(budget, multi_adds=100))

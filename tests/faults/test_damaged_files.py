@@ -3,6 +3,7 @@
 Whoever reads it either does without, or ends in one line that names the file or its directory.
 """
 
+import functools
 import itertools
 import json
 import os
@@ -30,31 +31,80 @@ def changed(content):
     return content[:start] + bytes(255 - byte for byte in content[start:end]) + content[end:]
 
 
+def deleted(content):
+    return None
+
+
 def wrong_types(content):
-    """JSON whose values have other types: numbers for texts, texts for numbers."""
-
-    def swap(value):
-        if isinstance(value, dict):
-            return {key: swap(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return {"0": swap(value[0])} if value else 7
-        return 7 if isinstance(value, str) else "seven"
-
-    try:
-        lines = [json.loads(line) for line in content.splitlines()]
-        return "\n".join(json.dumps(swap(line)) for line in lines).encode()
-    except ValueError:
-        return json.dumps(swap(json.loads(content))).encode()
+    """JSON whose values all have other types."""
+    return encoded([other_type(line) for line in decoded(content)])
 
 
 def other_kind(content):
     return b"[]"
 
 
-def damages(file):
-    """What is done to a file; None deletes it."""
-    any_file = (cut, emptied, changed, None)
-    return (*any_file, wrong_types, other_kind) if ".json" in file else any_file
+def wrong_value(content, place):
+    """JSON of which one value has another type."""
+    *parents, last = place
+    lines = decoded(content)
+    holder = functools.reduce(lambda value, key: value[key], parents, lines)
+    holder[last] = other_type(holder[last])
+    return encoded(lines)
+
+
+def missing_value(content, place):
+    """JSON that lacks one value."""
+    *parents, last = place
+    lines = decoded(content)
+    del functools.reduce(lambda value, key: value[key], parents, lines)[last]
+    return encoded(lines)
+
+
+def decoded(content):
+    """The values of a JSON file, or of one of lines of JSON."""
+    try:
+        return [json.loads(line) for line in content.splitlines()]
+    except ValueError:
+        return [json.loads(content)]
+
+
+def encoded(lines):
+    return "\n".join(map(json.dumps, lines)).encode()
+
+
+def other_type(value):
+    """Numbers for texts, texts for numbers, in lists and dicts as well."""
+    if isinstance(value, dict):
+        return {key: other_type(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return {"0": other_type(value[0])} if value else 7
+    return 7 if isinstance(value, str) else "seven"
+
+
+def places(value, place=()):
+    """The keys that lead to each value below a value, of lists to the first one alone."""
+    inside = value.items() if isinstance(value, dict) else []
+    if isinstance(value, list):
+        inside = enumerate(value[:1])
+    for key, item in inside:
+        yield (*place, key)
+        yield from places(item, (*place, key))
+
+
+def damages(file, content):
+    """(name, function of the content, whether each reader has to see it) of what a file suffers."""
+    description = ".json" in file
+    for damage in (cut, emptied, changed, deleted):
+        yield damage.__name__, damage, description
+    if description:
+        for damage in (wrong_types, other_kind):
+            yield damage.__name__, damage, True
+        for place in places(decoded(content)[:1]):
+            for damage in (wrong_value, missing_value):
+                if len(place) > 1:
+                    name = f"{damage.__name__} {'.'.join(map(str, place[1:]))}"
+                    yield name, functools.partial(damage, place=place), False
 
 
 @pytest.fixture(scope="module")
@@ -111,23 +161,25 @@ def files_in(directory):
                 yield os.path.relpath(os.path.join(folder, name), directory)
 
 
-def all_cases(files, num_readers):
-    """(file, damage, reader): all read descriptions, and take turns with what is binary."""
+def all_cases(directory, num_readers):
+    """(file, damage, function, reader): those that not all readers see take turns with them."""
     turns = itertools.cycle(range(num_readers))
-    for file in files:
-        for damage in damages(file):
-            for reader in range(num_readers) if ".json" in file else [next(turns)]:
-                yield file, damage, reader
+    for file in files_in(directory):
+        with open(os.path.join(directory, file), "rb") as stream:
+            content = stream.read()
+        for name, damage, by_all in damages(file, content):
+            for reader in range(num_readers) if by_all else [next(turns)]:
+                yield file, name, damage, reader
 
 
 @pytest.mark.parametrize("kind", ["records", "train", "search", "sampled", "export"])
 def test_damaged_files(kind, directories, tmp_path, request, count):
     whole, paths = directories
-    cases = list(all_cases(files_in(paths[kind]), len(readers(kind, tmp_path))))
+    cases = list(all_cases(paths[kind], len(readers(kind, tmp_path))))
     if not request.config.getoption("all_faults"):
         cases = cases[::SHORT]
     failures = []
-    for file, damage, index in cases:
+    for file, name, damage, index in cases:
         root = tmp_path / "copy"
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(whole, root)
@@ -137,13 +189,13 @@ def test_damaged_files(kind, directories, tmp_path, request, count):
                 (root / path).write_text(content)
         path = os.path.join(root, kind, file)
         with open(path, "rb") as stream:
-            content = stream.read()
+            content = damage(stream.read())
         os.remove(path)
-        if damage:
+        if content is not None:
             with open(path, "wb") as stream:
-                stream.write(damage(content))
+                stream.write(content)
         module, arguments = readers(kind, root)[index]
-        text = f"{kind}/{file} {damage.__name__ if damage else 'deleted'}, {module}"
+        text = f"{kind}/{file} {name}, {module}"
         outcome = forked.run(module, arguments)
         try:
             if outcome.status != 0:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from adl_tf.model_directory import read_json_lines
 from adl_tf.models.checkpoint_files import newest_checkpoint
 
 # Every how many of the changes of a program it is killed in the short suite, and in the whole one.
@@ -44,6 +45,9 @@ def values(model_dir):
         if os.path.exists(path):
             with open(path) as stream:
                 found[file] = json.load(stream)
+    for file, key in (("metrics.jsonl", "epoch"), ("ranking.jsonl", "key")):
+        for line in read_json_lines(os.path.join(model_dir, file), key).values():
+            found[file, line[key]] = {k: v for k, v in line.items() if "seconds" not in k}
     return found
 
 
@@ -84,6 +88,18 @@ def kill_everywhere(module, arguments, model_dir, every, check):
     return len(points)
 
 
+def contents(directory):
+    """The bytes of all files of a directory, by their paths in it."""
+    found = {}
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if name != ".lock":
+                path = os.path.join(folder, name)
+                with open(path, "rb") as stream:
+                    found[os.path.relpath(path, directory)] = stream.read()
+    return found
+
+
 @pytest.mark.parametrize(
     "module, command",
     [
@@ -102,6 +118,64 @@ def test_runs_end_with_the_same_bits(module, command, streets, tmp_path, request
     points = kill_everywhere(
         module,
         lambda directory: command(streets, directory),
+        lambda name: str(tmp_path / name),
+        step(request.config),
+        result,
+    )
+    count("kill points", points)
+
+
+def test_conversions_end_with_the_same_bytes(tmp_path, request, count):
+    points = kill_everywhere(
+        "data_prep.convert_synthetic",
+        lambda directory: [
+            f"--output_dir={directory}",
+            "--num_train=3",
+            "--num_val=2",
+            "--height=32",
+            "--width=48",
+            "--num_workers=1",
+        ],
+        lambda name: str(tmp_path / name),
+        step(request.config),
+        lambda directory, outcome: contents(directory),
+    )
+    count("kill points", points)
+
+
+@pytest.fixture(scope="module")
+def trained(streets, tmp_path_factory):
+    directory = str(tmp_path_factory.mktemp("trained"))
+    assert forked.run("adl_tf.train", commands.train(streets, directory)).status == 0
+    return directory
+
+
+def test_evaluations_end_with_the_same_files(trained, tmp_path, request, count):
+    def result(directory, outcome):
+        with open(os.path.join(directory, "evaluation.json")) as file:
+            scores = {name: value for name, value in json.load(file).items() if name != "seconds"}
+        return {"files": sorted(contents(directory)), **scores}
+
+    points = kill_everywhere(
+        "adl_tf.evaluate",
+        lambda directory: [*commands.evaluate(trained), f"--output_dir={directory}"],
+        lambda name: str(tmp_path / name),
+        step(request.config),
+        result,
+    )
+    count("kill points", points)
+
+
+def test_exports_are_whole_or_not_there(trained, tmp_path, request, count):
+    def result(directory, outcome):
+        assert all(name.isdigit() for name in os.listdir(directory))
+        kept = ("signatures", "batch_norms", "logit_difference", "labels_equal")
+        files = sorted({path.split(os.sep, 1)[1] for path in contents(directory)})
+        return {**{name: outcome.result[name] for name in kept}, "files": files}
+
+    points = kill_everywhere(
+        "adl_tf.export",
+        lambda directory: [f"--model_dir={trained}", f"--output_dir={directory}"],
         lambda name: str(tmp_path / name),
         step(request.config),
         result,

@@ -13,7 +13,9 @@ import pydantic
 import pytest
 
 import adl_tf.evaluation.network_evaluation  # noqa: F401  Whose settings are tested.
+import adl_tf.planning.auto  # noqa: F401
 import adl_tf.runs.search_method  # noqa: F401
+import adl_tf.runs.study  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
 from adl_tf.settings import types
 
@@ -31,10 +33,7 @@ def operative_bindings(config):
 
 def wrong_values(name, parameter):
     """Values that the signature of a configurable refuses, few of a kind."""
-    target = gin.get_configurable(name)
-    wrapped = getattr(target, "__wrapped__", target)
-    function = wrapped.__init__ if isinstance(wrapped, type) else wrapped
-    adapter = types(getattr(function, "__wrapped__", function)).get(parameter)
+    adapter = types_of(name).get(parameter)
     found = []
     for value in VALUES if adapter else ():
         try:
@@ -42,6 +41,35 @@ def wrong_values(name, parameter):
         except pydantic.ValidationError:
             found.append(value)
     return found[:EACH]
+
+
+def types_of(name):
+    """What compares the values of a configurable's parameters, by their names."""
+    target = gin.get_configurable(name)
+    wrapped = getattr(target, "__wrapped__", target)
+    function = wrapped.__init__ if isinstance(wrapped, type) else wrapped
+    return types(getattr(function, "__wrapped__", function))
+
+
+def all_configurables():
+    """The names of what gin can bind, in no program's configuration perhaps."""
+    # Gin has no public list of them.
+    return sorted(name for name in gin.config._REGISTRY._selector_map if name.startswith("adl_tf."))
+
+
+@pytest.mark.parametrize("name", all_configurables())
+def test_every_parameter_refuses_wrong_values(name, count):
+    """Where gin hands the values over: before anything else is done."""
+    target = gin.get_configurable(name)
+    itself = (None,) if isinstance(target, type) else ()
+    function = (target.__init__ if itself else target).__wrapped__
+    tried = 0
+    for parameter in types_of(name):
+        for value in wrong_values(name, parameter):
+            with pytest.raises(ValueError, match=rf"{name.rpartition('.')[2]}\.{parameter} = "):
+                function(*itself, **{parameter: value})
+            tried += 1
+    count("wrong values", tried)
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +117,6 @@ def test_wrong_settings(program, streets, trained, tmp_path, request, count):
     count("wrong settings", len(cases))
 
 
-def types_of(name):
-    """The parameters of a configurable whose types are checked."""
-    target = gin.get_configurable(name)
-    wrapped = getattr(target, "__wrapped__", target)
-    return list(types(getattr(wrapped, "__wrapped__", wrapped)))
-
-
 @pytest.mark.parametrize(
     "program, binding, message",
     [
@@ -106,6 +127,7 @@ def types_of(name):
         ("search", "weight_optimizer.initial_rate = 'x'", "weight_optimizer.initial_rate = 'x'"),
         ("search", "EPOCHES = 1", "EPOCHS"),
         ("sampled_search", "CANDIDATES = -2", "run_sampled_search.candidates = -2"),
+        ("search", "architecture_optimizer.rate = 1e39", "architecture_optimizer.rate = 1e+39"),
         ("train", "DATASET_DIR = 5", "RunData.dataset_dir = 5"),
         ("train", "RunData.cache_dir = 5", "RunData.cache_dir = 5"),
         ("train", "train_stream.class_balance = 5.0", "train_stream.class_balance = 5.0"),

@@ -1,0 +1,27 @@
+"""Two processes at once in one directory: the second ends in one line, and a kill frees it."""
+
+import commands
+import forked
+import pytest
+from processes import start
+from test_interrupts import wait_for
+
+
+@pytest.mark.parametrize(
+    "program, endless", [("train", "STEPS = 1000000"), ("search", "EPOCHS = 1000000")]
+)
+def test_a_second_run_is_refused(program, endless, streets, tmp_path, count):
+    model_dir = tmp_path / "run"
+    arguments = getattr(commands, program)(streets, str(model_dir), endless)
+    first = start(["-m", f"adl_tf.{program}", *arguments], tmp_path)
+    wait_for(lambda: (model_dir / "checkpoint").exists(), first)
+    second = forked.run(f"adl_tf.{program}", arguments)
+    assert f"{model_dir}: another process writes there" in second.error
+    assert first.poll() is None
+    first.kill()
+    first.communicate()
+    arguments = getattr(commands, program)(streets, str(model_dir), endless.replace("000000", ""))
+    third = forked.run(f"adl_tf.{program}", arguments)
+    # Its schedule is another one, or it has no steps left: not that the directory is locked.
+    assert "another process" not in third.stderr
+    count("locks", 1)
