@@ -1,9 +1,11 @@
 """Ctrl-C, a closed terminal and the request to terminate, where there is nothing to save."""
 
+import contextlib
 import os
 import re
 import signal
 import sys
+from typing import List
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -23,11 +25,20 @@ def end_quietly() -> None:
 
 def is_program() -> bool:
     """Whether Python is importing this package in order to run one of its programs."""
-    started = getattr(sys, "orig_argv", [])  # From Python 3.10 on.
+    started = _command_line()
     names = started[started.index("-m") + 1 :][:1] if "-m" in started else []
     return sys.argv[:1] == ["-m"] and bool(
         names and re.fullmatch(r"adl_tf\.\w+|data_prep\.(convert_\w+|verify)", names[0])
     )
+
+
+def _command_line() -> List[str]:
+    """What this process was started with; empty where it is not known."""
+    if hasattr(sys, "orig_argv"):  # From Python 3.10 on.
+        return sys.orig_argv
+    with contextlib.suppress(OSError), open("/proc/self/cmdline", encoding="utf-8") as file:
+        return file.read().split("\0")
+    return []
 
 
 def raise_interrupts() -> None:

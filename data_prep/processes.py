@@ -70,7 +70,8 @@ def _encode_all(encode, items, num_workers):
         pending = collections.deque()
         try:
             for item in items:
-                pending.append(pool.submit(encode, item))
+                with _interrupts_wait():  # It starts processes.
+                    pending.append(pool.submit(encode, item))
                 if len(pending) > 4 * num_workers:
                     yield pending.popleft().result()
             while pending:
@@ -83,6 +84,17 @@ def _encode_all(encode, items, num_workers):
         finally:
             for future in pending:
                 future.cancel()
+
+
+@contextlib.contextmanager
+def _interrupts_wait():
+    """Ctrl-C waits for the end of the block, and never comes to processes that it starts: it
+    reaches all of a terminal's, and would find some that cannot ignore it yet."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker():

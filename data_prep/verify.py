@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
 from adl_tf.data.foreign_records import list_foreign_splits
+from adl_tf.interrupts import raise_interrupts
 from adl_tf.startup import import_quietly, restore_stderr
 from data_prep.shards import checksum
 
@@ -60,6 +61,7 @@ def _splits(dataset_dir, num_classes):
 
 def main(argv):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    raise_interrupts()
     restore_stderr()
     if len(argv) != 2:
         raise app.UsageError("give one directory: python -m data_prep.verify DIR")
@@ -68,6 +70,9 @@ def main(argv):
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted. Nothing was changed.", file=sys.stderr)
+        return 130
     print(json.dumps(summary))
     if summary["bad"]:
         return 1

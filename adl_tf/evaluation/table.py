@@ -3,9 +3,46 @@
 from typing import Any, Dict, Iterable, List, NamedTuple, Sequence
 
 import numpy as np
+import pydantic
+from typing_extensions import NotRequired, TypedDict
 
 from adl_tf.model_directory import read_json_lines
 from adl_tf.space.genotype import Genotype, load_genotype
+
+
+class _Cost(TypedDict):
+    parameters: int
+    multi_adds: int
+    activations: int
+    multi_adds_by_part: Dict[str, int]
+
+
+class _Validation(TypedDict):
+    val_miou: float
+
+
+class _Genotype(TypedDict):
+    path: List[int]
+    cell: List[Any]
+
+
+class _Training(TypedDict):
+    """What a line of `members.jsonl` has at least."""
+
+    training: str
+    member: str
+    seed: int
+    network: str
+    cost: _Cost
+    val_miou: float
+    metrics: List[_Validation]
+    seconds: float
+    command: List[str]
+    genotype: NotRequired[_Genotype]
+    search: NotRequired[Dict[str, Any]]
+
+
+_training = pydantic.TypeAdapter(_Training)
 
 
 class Table(NamedTuple):
@@ -37,6 +74,30 @@ def pooled_deviation(scores: Iterable[Sequence[float]]) -> float:
     return float(np.sqrt(np.mean(variances))) if variances else float("nan")
 
 
+def read_trainings(path: str) -> Dict[str, Dict[str, Any]]:
+    """Reads the lines of a study's `members.jsonl`, by the names of the trainings.
+
+    Raises:
+      ValueError: a damaged line.
+    """
+    lines = read_json_lines(path, key="training")
+    for name, line in lines.items():
+        try:
+            _training.validate_python(line, strict=True)
+            if "genotype" in line:
+                load_genotype(line["genotype"])
+        except ValueError as error:
+            reason = str(error)
+            if isinstance(error, pydantic.ValidationError):
+                first = error.errors()[0]
+                reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise ValueError(
+                f"{path}: the line of {name!r} is damaged ({reason}); remove it, and it is trained "
+                "again."
+            ) from error
+    return lines
+
+
 def read_table(path: str, prefix: str = "") -> Table:
     """Reads the decoded networks of a study's `members.jsonl`.
 
@@ -54,7 +115,7 @@ def read_table(path: str, prefix: str = "") -> Table:
     """
     lines = [
         line
-        for line in read_json_lines(path, key="training").values()
+        for line in read_trainings(path).values()
         if "genotype" in line and line["member"].startswith(prefix)
     ]
     if not lines:

@@ -1,5 +1,6 @@
 """The stages of a whole run: each a program in a process of its own, done once."""
 
+import hashlib
 import json
 import os
 import resource
@@ -55,8 +56,14 @@ class State:
 
     def __init__(self, directory: str):
         self._path = os.path.join(directory, STATE_FILE)
-        self._fields = read_object(self._path) if os.path.exists(self._path) else {}
-        self._fields.setdefault("stages", {})
+        self._fields = {"stages": {}}
+        if os.path.exists(self._path):
+            self._fields = read_object(self._path)
+            if self._fields.pop("checksum", None) != _checksum(self._fields):
+                raise ValueError(
+                    f"{self._path}: damaged, or changed by hand; restore it, or give another "
+                    "--output_dir."
+                )
 
     @property
     def stages(self) -> Dict[str, Dict[str, Any]]:
@@ -70,7 +77,7 @@ class State:
     def set(self, **fields: Any) -> None:
         """Sets fields and writes the file."""
         self._fields.update(fields)
-        write_json(self._fields, self._path)
+        write_json({**self._fields, "checksum": _checksum(self._fields)}, self._path)
 
     def spend(self, name: str, seconds: float) -> None:
         """Notes time that a stage took, to its end or to an interruption."""
@@ -86,6 +93,10 @@ class State:
             "result": result,
         }
         self.set()
+
+
+def _checksum(fields: Dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def run_stages(state: State, stages: Sequence[Stage]) -> None:

@@ -176,7 +176,7 @@ def run_random_search(
                     gc.collect()
             finally:
                 progress.close()
-    return _report(model_dir, trials, steps, rungs, keep, started)
+            return _report(model_dir, trials, steps, rungs, keep, started)
 
 
 def _build(description: NetworkDescription, norm_momentum: float) -> tf.keras.Model:

@@ -135,18 +135,18 @@ def run_sampled_search(
                     limit.met_by if limit else lambda genotype: True,
                     random_share,
                 )
-    best = sorted(scores, key=lambda genotype: -scores[genotype])[:keep]
-    lines = [{name: ranker.score(g)[name] for name in ("loss", "miou")} for g in best]
-    losses = [ranker.score(genotype)["losses"] for genotype in scores]
-    decision = measure_ranking(losses, count_random(candidates, random_share), best[0])
-    remarks = decision.summary(), decision.warning()
-    weight_steps, ranked = int(model.optimizer.iterations), list(zip(best, lines))
-    return {
-        **write_ranked(model_dir, ranked, decision.numbers(), remarks, weight_steps),
-        "weight_steps": weight_steps,
-        "seconds": round(time.time() - started, 1),
-        "model_dir": model_dir,
-    }
+            best = sorted(scores, key=lambda genotype: -scores[genotype])[:keep]
+            lines = [{name: ranker.score(g)[name] for name in ("loss", "miou")} for g in best]
+            losses = [ranker.score(genotype)["losses"] for genotype in scores]
+            decision = measure_ranking(losses, count_random(candidates, random_share), best[0])
+            remarks = decision.summary(), decision.warning()
+            weight_steps, ranked = int(model.optimizer.iterations), list(zip(best, lines))
+            return {
+                **write_ranked(model_dir, ranked, decision.numbers(), remarks, weight_steps),
+                "weight_steps": weight_steps,
+                "seconds": round(time.time() - started, 1),
+                "model_dir": model_dir,
+            }
 
 
 def _start(

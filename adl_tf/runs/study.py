@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set,
 import gin
 
 from adl_tf.configuration import say
-from adl_tf.evaluation.table import pooled_deviation
+from adl_tf.evaluation.table import pooled_deviation, read_trainings
 from adl_tf.files import exclusive, make_directory, write_text
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
@@ -91,14 +91,14 @@ def run_study(
         )
         claim_model_dir(study_dir, STUDY_FILE, {"training": list(training)}, begun)
         trainings = [(member, seed) for seed in seeds for member in listed]
-        done = read_json_lines(path, key="training")
+        done = read_trainings(path)
         left = [(m, seed) for m, seed in trainings if training_name(m, seed) not in done]
         tasks = [
             functools.partial(run_member, study_dir, member, seed, training, image_size)
             for member, seed in left
         ]
         failed = _run_tasks(tasks, workers, path, len(trainings))
-        report = _write_report(study_dir, list(read_json_lines(path, key="training").values()))
+        report = _write_report(study_dir, list(read_trainings(path).values()))
     return {"trainings": len(trainings), "failed": failed, "members": path, "report": report}
 
 

@@ -4,6 +4,8 @@ import io
 import json
 import os
 
+import commands
+import forked
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
@@ -180,4 +182,23 @@ def test_names_are_no_formulas(name, count):
     )
     pixels = figure_to_image(draw_confusion(np.array([[3, 1], [2, 4]]), description))
     assert pixels.std() > 0
+    count("photos and inputs", 1)
+
+
+def test_names_are_no_formulas_in_an_evaluation(tmp_path, count):
+    """From a folder to the pages, class names and names of files."""
+    folder = tmp_path / "$in$"
+    make_folder(folder, [[[0, 1] * 20] * 40] * 5, classes="$a$b\n_{c}^$\n")
+    for part, end in (("images", "jpg"), ("masks", "png")):
+        os.rename(folder / part / f"0.{end}", folder / part / f"$\\frac{{.{end}")
+    records, network = str(tmp_path / "records"), str(tmp_path / "network")
+    convert(str(folder), records)
+    for module, arguments in (
+        ("adl_tf.train", commands.train(records, network)),
+        ("adl_tf.evaluate", commands.evaluate(network)),
+    ):
+        outcome = forked.run(module, arguments)
+        assert outcome.status == 0, outcome.stderr[-3000:]
+    page = (tmp_path / "network" / "evaluation" / "index.html").read_text()
+    assert "$a$b" in page and "_{c}^$" in page
     count("photos and inputs", 1)

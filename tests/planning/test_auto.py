@@ -9,6 +9,7 @@ import os
 
 import numpy as np
 import pytest
+from damage import damages
 from PIL import Image
 
 from adl_tf.configuration import Interrupted
@@ -223,3 +224,17 @@ def test_no_room_is_said_before_anything_is_converted(programs, tmp_path, monkey
     monkeypatch.setattr(auto.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(ValueError, match="make room"):
         auto.run_auto(str(folder), str(tmp_path / "out"))
+
+
+def test_damaged_notes_are_named_or_done_without(programs, tmp_path):
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    path = out / stages.STATE_FILE
+    content = path.read_bytes()
+    for name, damage, _ in damages(path.name, content):
+        path.write_bytes(damage(content) or b"")
+        try:
+            auto.run_auto(str(folder), str(out), hours=1.0)
+        except (ValueError, OSError) as error:
+            assert path.name in str(error), f"{name}: {error}"
+        path.write_bytes(content)

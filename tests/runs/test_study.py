@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from damage import damages
 
 from adl_tf.models.registry import NetworkDescription, write_network_description
 from adl_tf.runs import study
@@ -193,3 +194,17 @@ def test_named_members():
         known_path_members({"deeplabv9": 5})
     (baseline,) = baseline_members({"deeplab_v3_plus_resnet50": 0.25})
     assert (baseline.network, baseline.width) == ("deeplab_v3_plus_resnet50", 0.25)
+
+
+def test_damaged_notes_are_named_or_done_without(programs, tmp_path):
+    run(tmp_path, Member("one", GENOTYPE))
+    for file in ("members.jsonl", "study.json"):
+        path = tmp_path / "study" / file
+        content = path.read_bytes()
+        for name, damage, _ in damages(file, content):
+            path.write_bytes(damage(content) or b"")
+            try:
+                run(tmp_path, Member("one", GENOTYPE))
+            except (ValueError, OSError) as error:
+                assert file in str(error), f"{name}: {error}"
+            path.write_bytes(content)
