@@ -33,6 +33,7 @@ from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.sampling import sample_genotype, sample_within
 from adl_tf.space.search_space import SearchSpace
+from adl_tf.training.callbacks.step_times import StepTimes
 from adl_tf.training.devices import (
     check_single_device,
     configure_runtime,
@@ -229,24 +230,15 @@ def _train(
     return Trial(genotype, tuple(mious), tuple(losses), counter.seconds_per_step)
 
 
-class _Steps(tf.keras.callbacks.Callback):
-    """Counts steps and their seconds."""
+class _Steps(StepTimes):
+    """Moves the progress bar as well."""
 
     def __init__(self, progress: Progress, text: str):
         super().__init__()
         self._progress, self._text = progress, text
-        self._seconds: List[float] = []
-
-    @property
-    def seconds_per_step(self) -> float:
-        """The median."""
-        return round(float(np.median(self._seconds)), 4)
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._began = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._seconds.append(time.monotonic() - self._began)
+        super().on_train_batch_end(batch, logs)
         self._progress.advance(1, f"{self._text}loss {logs['loss']:.3f} miou {logs['miou']:.3f}")
 
 

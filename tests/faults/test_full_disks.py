@@ -12,6 +12,7 @@ import pytest
 QUOTAS = (0, 200, 1000, 4000, 20000)
 DEVICES = (8, 40, 120)
 SHORT = 4
+PHOTO = os.path.join(os.path.dirname(__file__), "photo.png")
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +22,20 @@ def trained(streets, tmp_path_factory):
     return directory
 
 
-def programs(streets, trained):
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    directory = str(tmp_path_factory.mktemp("exported"))
+    outcome = forked.run("adl_tf.export", [f"--model_dir={trained}", f"--output_dir={directory}"])
+    assert outcome.status == 0
+    return directory
+
+
+def programs(streets, trained, exported):
     """By name: module, and arguments for an output directory."""
     return {
         "train": ("adl_tf.train", lambda out: commands.train(streets, out)),
         "search": ("adl_tf.search", lambda out: commands.search(streets, out)),
+        "random_search": ("adl_tf.search", lambda out: commands.random_search(streets, out)),
         "sampled_search": ("adl_tf.search", lambda out: commands.sampled_search(streets, out)),
         "evaluate": (
             "adl_tf.evaluate",
@@ -34,6 +44,10 @@ def programs(streets, trained):
         "export": (
             "adl_tf.export",
             lambda out: [f"--model_dir={trained}", f"--output_dir={out}"],
+        ),
+        "predict": (
+            "adl_tf.predict",
+            lambda out: [f"--export_dir={exported}", f"--output_dir={out}", PHOTO],
         ),
         "convert": (
             "data_prep.convert_synthetic",
@@ -49,10 +63,20 @@ def assert_one_line(outcome, out, place):
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "search", "sampled_search", "evaluate", "export", "convert"]
+    "name",
+    [
+        "train",
+        "search",
+        "random_search",
+        "sampled_search",
+        "evaluate",
+        "export",
+        "predict",
+        "convert",
+    ],
 )
-def test_quotas(name, streets, trained, tmp_path, request, count):
-    module, arguments = programs(streets, trained)[name]
+def test_quotas(name, streets, trained, exported, tmp_path, request, count):
+    module, arguments = programs(streets, trained, exported)[name]
     quotas = QUOTAS if request.config.getoption("all_faults") else QUOTAS[1::SHORT]
     if name in ("evaluate", "export"):  # Small files are written elsewhere.
         quotas = (20000, 60000)
@@ -93,8 +117,8 @@ def device(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "convert"])
-def test_devices(name, streets, trained, device, request, count):
-    module, arguments = programs(streets, trained)[name]
+def test_devices(name, streets, trained, exported, device, request, count):
+    module, arguments = programs(streets, trained, exported)[name]
     sizes = DEVICES if request.config.getoption("all_faults") else DEVICES[1:2]
     for size in sizes:
         out = device(size)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Dict, List
+from typing import Dict
 
 import numpy as np
 import tensorflow as tf
@@ -13,12 +13,13 @@ from adl_tf.data.normalization import denormalize
 from adl_tf.evaluation.metrics import class_ious
 from adl_tf.files import writing
 from adl_tf.model_directory import METRICS_FILE, append_json_line
+from adl_tf.training.callbacks.step_times import StepTimes
 from adl_tf.training.optimizers import current_rate
 from adl_tf.visualization.figure import figure_to_image
 from adl_tf.visualization.predictions import prediction_panel
 
 
-class MetricsLog(tf.keras.callbacks.Callback):
+class MetricsLog(StepTimes):
     """Writes metrics as JSON lines, and metrics and pictures as TensorBoard events.
 
     Args:
@@ -37,8 +38,7 @@ class MetricsLog(tf.keras.callbacks.Callback):
         self._optimizer = optimizer
         self._description = description
         self._examples = list(examples)
-        self._times: List[float] = []
-        self._began = self._validation = 0.0
+        self._validation_began = self._validation = 0.0
         self._writer = tf.summary.create_file_writer(model_dir)
         self._predict = tf.function(
             lambda images: tf.argmax(network(images, training=False), -1, tf.int32),
@@ -50,28 +50,22 @@ class MetricsLog(tf.keras.callbacks.Callback):
         return {}
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._times, self._validation = [], 0.0
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._began = time.monotonic()
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._times.append(time.monotonic() - self._began)
+        self.forget()
+        self._validation = 0.0
 
     def on_test_begin(self, logs=None):
-        self._began = time.monotonic()
+        self._validation_began = time.monotonic()
 
     def on_test_end(self, logs=None):
-        self._validation = time.monotonic() - self._began
+        self._validation = time.monotonic() - self._validation_began
 
     def on_epoch_end(self, epoch, logs=None):
         """Logs epoch + 1, the number of epochs done."""
         done = epoch + 1
         values = {name: float(value) for name, value in (logs or {}).items()}
         values["learning_rate"] = current_rate(self._optimizer)
-        if self._times:
-            # The median: the first steps build their graphs.
-            values["seconds_per_step"] = round(float(np.median(self._times)), 4)
+        if np.isfinite(self.seconds_per_step):
+            values["seconds_per_step"] = self.seconds_per_step
             values["validation_seconds"] = round(self._validation, 2)
         append_json_line(os.path.join(self.model_dir, METRICS_FILE), {"epoch": done, **values})
         with writing(os.path.join(self.model_dir, "events.out.tfevents")):
