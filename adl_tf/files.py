@@ -10,6 +10,8 @@ import shutil
 import tempfile
 from typing import Any, Callable, Iterator, Optional
 
+import pydantic
+
 LOCK_FILE = ".lock"
 
 
@@ -236,6 +238,14 @@ def read_json(path: str) -> Any:
             return json.load(file)
         except ValueError as error:
             raise ValueError(f"{path}: not JSON ({error}).") from error
+
+
+def reason_of(error: ValueError) -> str:
+    """Why a file's content is refused: of pydantic's errors the first field and what is wrong."""
+    if not isinstance(error, pydantic.ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def make_directory(path: str) -> None:

@@ -7,7 +7,7 @@ from typing import Dict, Optional, Tuple
 
 import pydantic
 
-from adl_tf.files import write_json
+from adl_tf.files import reason_of, write_json
 
 DESCRIPTION_FILE = "dataset.json"
 IGNORE_LABEL = 255
@@ -161,12 +161,8 @@ def read_dataset_description(dataset_dir) -> DatasetDescription:
             content = json.load(file)
         return _description.validate_json(json.dumps(content), strict=True)
     except ValueError as error:
-        reason = str(error)
-        if isinstance(error, pydantic.ValidationError):
-            first = error.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise ValueError(
-            f"{path}: not a data set description ({reason}); run the converter again."
+            f"{path}: not a data set description ({reason_of(error)}); run the converter again."
         ) from error
 
 

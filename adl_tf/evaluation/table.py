@@ -6,6 +6,7 @@ import numpy as np
 import pydantic
 from typing_extensions import NotRequired, TypedDict
 
+from adl_tf.files import reason_of
 from adl_tf.model_directory import read_json_lines
 from adl_tf.space.genotype import Genotype, load_genotype
 
@@ -87,13 +88,9 @@ def read_trainings(path: str) -> Dict[str, Dict[str, Any]]:
             if "genotype" in line:
                 load_genotype(line["genotype"])
         except ValueError as error:
-            reason = str(error)
-            if isinstance(error, pydantic.ValidationError):
-                first = error.errors()[0]
-                reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
             raise ValueError(
-                f"{path}: the line of {name!r} is damaged ({reason}); remove it, and it is trained "
-                "again."
+                f"{path}: the line of {name!r} is damaged ({reason_of(error)}); remove it, and it "
+                "is trained again."
             ) from error
     return lines
 

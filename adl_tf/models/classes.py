@@ -1,11 +1,13 @@
 """What the labels of a trained network mean: `classes.json` of a model directory."""
 
 import dataclasses
-import json
 import os
 from typing import Tuple
 
+import pydantic
+
 from adl_tf.data.description import Color, default_colors
+from adl_tf.files import reason_of
 from adl_tf.model_directory import CLASSES_FILE
 
 
@@ -22,6 +24,9 @@ class Classes:
     colors: Tuple[Color, ...]
 
 
+_classes = pydantic.TypeAdapter(Classes)
+
+
 def read_classes(model_dir: str, num_classes: int) -> Classes:
     """Reads the classes of a model directory; numbered ones where it has none.
 
@@ -34,14 +39,11 @@ def read_classes(model_dir: str, num_classes: int) -> Classes:
         return Classes(names, default_colors(num_classes))
     try:
         with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-        classes = Classes(
-            tuple(map(str, content["class_names"])), tuple(map(tuple, content["colors"]))
-        )
-    except (KeyError, TypeError, ValueError) as error:
+            classes = _classes.validate_json(file.read(), strict=True)
+    except ValueError as error:
         raise ValueError(
-            f"{path}: not a list of classes ({type(error).__name__}: {error}); it must hold "
-            "class_names and colors."
+            f"{path}: not a list of classes ({reason_of(error)}); it must hold class_names and "
+            "colors."
         ) from error
     if not len(classes.class_names) == len(classes.colors) == num_classes:
         raise ValueError(

@@ -7,9 +7,12 @@ import operator
 import os
 from typing import Any, Callable, Dict, List, Optional, Union
 
+import pydantic
 import tensorflow as tf
+from typing_extensions import Required, TypedDict
 
 from adl_tf.configuration import NO_IMPORTS
+from adl_tf.files import reason_of
 from adl_tf.model_directory import (
     BEST,
     CHECKPOINTS,
@@ -31,6 +34,7 @@ from adl_tf.models.checkpoint_files import (
     write_checkpoint,
 )
 from adl_tf.models.compact_weights import read_compact, write_compact
+from adl_tf.settings import Count, Positive
 from adl_tf.space.genotype import Genotype, load_genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 
@@ -218,6 +222,21 @@ def write_network_description(description: NetworkDescription, model_dir: str) -
     write_versioned(description.to_dict(), os.path.join(model_dir, NETWORK_FILE))
 
 
+class _Fields(TypedDict, total=False):
+    """The types of what `network.json` holds."""
+
+    __pydantic_config__ = pydantic.ConfigDict(extra="forbid")
+    network: Required[str]
+    num_classes: Required[Count]
+    genotype: Optional[Dict[str, Any]]
+    filter_multiplier: Count
+    width: Positive
+    sizes: Dict[str, Any]
+
+
+_fields = pydantic.TypeAdapter(_Fields)
+
+
 def read_network_description(model_dir: str) -> NetworkDescription:
     """Reads `network.json`.
 
@@ -234,9 +253,9 @@ def read_network_description(model_dir: str) -> NetworkDescription:
         )
     content = read_versioned(path)
     try:
-        return NetworkDescription(**content)
+        return NetworkDescription(**_fields.validate_python(content, strict=True))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {reason_of(error)}") from error
     except TypeError as error:
         raise ValueError(f"{path}: not a network description ({error}).") from error
 
