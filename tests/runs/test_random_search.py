@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from adl_tf.runs import random_search
 from adl_tf.runs.data import RunData
@@ -69,6 +70,8 @@ def test_what_is_found_is_the_best_that_reached_the_end(whole):
         before = [other["mious"][0] for other in trained[: index + 1]]
         assert (len(line["mious"]) == 2) == (line["mious"][0] >= np.quantile(before, 0.5))
     assert (model_dir / "architecture.png").exists()
+    shown = EventAccumulator(str(model_dir)).Reload().Tags()["tensors"]  # In TensorBoard.
+    assert {"miou", "loss", *result["decision"]} <= set(shown)
 
 
 def test_an_interrupted_search_ends_the_same(streets, whole, tmp_path, monkeypatch):
