@@ -45,6 +45,8 @@ def main(argv):
     selection = np.array([on_train[name] for name in table.names])
     seconds = float(np.median([line["seconds"] for line in members]))
     layers, blocks = len(table.genotypes[0].path), len(table.genotypes[0].cell)
+    import adl_tf.runs.search_method  # noqa: F401  What the gin files bind.
+
     parse_gin(options.gin_file, options.gin_param)
     budget = configured_budget(num_classes=options.num_classes, sizes=configured_sizes())
     chance = {}

@@ -14,8 +14,8 @@ from adl_tf.space.genotype import Genotype, load_genotype
 class _Cost(TypedDict):
     parameters: int
     multi_adds: int
-    activations: int
-    multi_adds_by_part: Dict[str, int]
+    activations: NotRequired[int]  # Of decoded networks, as the next.
+    multi_adds_by_part: NotRequired[Dict[str, int]]
 
 
 class _Validation(TypedDict):
