@@ -153,6 +153,15 @@ def test_rates_fall_to_zero(make, rate):
     assert float(optimizer.learning_rate(100)) == 0
 
 
+@pytest.mark.parametrize("make", [training_optimizer, adam_optimizer])
+def test_rates_can_rise_at_first(make):
+    plain, rising = make(total_steps=100), make(total_steps=100, warmup=0.1)
+    for step, share in ((0, 0.1), (4, 0.5), (9, 1.0), (50, 1.0)):
+        expected = share * float(plain.learning_rate(step))
+        assert float(rising.learning_rate(step)) == pytest.approx(expected)
+    assert current_rate(rising) == pytest.approx(0.1 * current_rate(plain))
+
+
 def test_schedules():
     assert drop_rate(0.8, depth=1.0, progress=1.0) == pytest.approx(0.2)
     assert drop_rate(0.8, depth=0.5, progress=0.5) == pytest.approx(0.05)
