@@ -60,16 +60,17 @@ def run(
     kill_at: Optional[int] = None,
     largest_file: Optional[int] = None,
     cwd: Optional[str] = None,
+    number: int = signal.SIGKILL,
 ) -> Outcome:
     """Runs python -m module to its end.
 
     Args:
       module: of the program.
       arguments: its flags.
-      kill_at: the change to files, counted from 0, at which it gets SIGKILL: even numbers before
-        an operation, odd ones after it, see `operations`.
+      kill_at: the change to files, counted from 0, at which it gets a signal, see `operations`.
       largest_file: in bytes; larger ones fail as on a full device.
       cwd: where it starts.
+      number: of the signal.
     """
     request = {
         "module": module,
@@ -77,6 +78,7 @@ def run(
         "kill_at": kill_at,
         "largest_file": largest_file,
         "cwd": cwd,
+        "number": int(number),
     }
     server = _server()
     server.stdin.write(json.dumps(request) + "\n")
@@ -108,11 +110,12 @@ def _serve() -> None:
         print(json.dumps(_run(**json.loads(line))), flush=True)
 
 
-def _run(module, arguments, kill_at, largest_file, cwd):
+def _run(module, arguments, kill_at, largest_file, cwd, number):
     pipes = [os.pipe() for _ in range(3)]  # Files would be too large for `largest_file`, too.
     child = os.fork()
     if not child:
-        _run_child(module, arguments, kill_at, largest_file, cwd, [write for _, write in pipes])
+        writers = [write for _, write in pipes]
+        _run_child(module, arguments, kill_at, largest_file, cwd, number, writers)
     for _, write in pipes:
         os.close(write)
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -126,7 +129,7 @@ def _read_all(handle) -> str:
         return file.read()
 
 
-def _run_child(module, arguments, kill_at, largest_file, cwd, handles):
+def _run_child(module, arguments, kill_at, largest_file, cwd, number, handles):
     """Never returns."""
     status = 70
     try:
@@ -140,7 +143,7 @@ def _run_child(module, arguments, kill_at, largest_file, cwd, handles):
         if largest_file is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-        _watch(kill_at, handles[2])
+        _watch(kill_at, number, handles[2])
         sys.argv = [module, *arguments]
         try:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -157,17 +160,17 @@ def _run_child(module, arguments, kill_at, largest_file, cwd, handles):
         os._exit(status or 0)
 
 
-def _watch(kill_at: Optional[int], handle: int) -> None:
-    """Logs every change to files, and kills the process at one of them."""
+def _watch(kill_at: Optional[int], number: int, handle: int) -> None:
+    """Logs every change to files, and sends the process a signal at one of them."""
     count = [0]
 
     import tensorflow as tf
 
     def point(text):
         os.write(handle, f"{text}\n".encode())
-        if count[0] == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
         count[0] += 1
+        if count[0] - 1 == kill_at:
+            os.kill(os.getpid(), number)
 
     def watched(owner, name):
         function = getattr(owner, name)

@@ -6,6 +6,7 @@ import signal
 import time
 
 import commands
+import forked
 import pytest
 from processes import start
 
@@ -41,6 +42,38 @@ def test_while_importing(arguments, number, tmp_path, count):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert errors.count("interrupted") == 1 and "Traceback" not in errors
+    count("signals", 1)
+
+
+@pytest.fixture(scope="module")
+def trained(streets, tmp_path_factory):
+    directory = str(tmp_path_factory.mktemp("trained"))
+    assert forked.run("adl_tf.train", commands.train(streets, directory)).status == 0
+    return directory
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "module, arguments",
+    [
+        ("adl_tf.evaluate", lambda trained, out: [f"--model_dir={trained}", f"--output_dir={out}"]),
+        ("adl_tf.export", lambda trained, out: [f"--model_dir={trained}", f"--output_dir={out}"]),
+        (
+            "data_prep.convert_synthetic",
+            lambda trained, out: [f"--output_dir={out}", "--num_train=4", "--num_workers=1"],
+        ),
+    ],
+)
+def test_outside_of_training(module, arguments, number, trained, tmp_path, count):
+    """In the middle of what it writes: nothing half-written stays, and the command goes on."""
+    whole = forked.run(module, arguments(trained, tmp_path / "whole"))
+    out, middle = tmp_path / "out", len(whole.operations) // 2
+    outcome = forked.run(module, arguments(trained, out), kill_at=middle, number=number)
+    place = f"{whole.operations[middle]}\n{outcome.stderr[-2000:]}"
+    assert outcome.status == 130, place
+    assert outcome.stderr.count("interrupted") == 1 and "Traceback" not in outcome.stderr, place
+    assert not [name for name in os.listdir(out) if name.endswith(".tmp")], place
+    assert forked.run(module, arguments(trained, out)).status == 0
     count("signals", 1)
 
 
