@@ -78,7 +78,7 @@ setup(
         # cityscapesscripts: the official evaluator, which ours is checked against.
         "test": [
             "pytest>=7.4,<10",
-            "pytest-xdist>=3.5,<4",
+            "pytest-xdist>=3.8,<4",
             "hypothesis>=6.90,<7",
             "ruff>=0.6,<1",
             "import-linter>=2,<3",

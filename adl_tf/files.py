@@ -130,19 +130,34 @@ def staging_folder(directory: str, name: str) -> Iterator[str]:
     Raises:
       NoRoomError: no room on the device.
     """
-    for left in glob.glob(os.path.join(glob.escape(directory), f".{name}-????????.tmp")):
-        with contextlib.suppress(OSError), _opened(left) as handle:
-            if _lock(handle):  # Otherwise its process lives.
-                shutil.rmtree(left)
     with writing(directory):
-        folder = tempfile.mkdtemp(".tmp", f".{name}-", directory)
+        with _opened(directory) as handle:
+            _lock(handle, wait=True)  # The others wait until this folder is locked as well.
+            _remove_abandoned(directory, name)
+            folder = tempfile.mkdtemp(".tmp", f".{name}-", directory)
+            lock = open(folder + LOCK_FILE, "w")  # noqa: SIM115
+            _lock(lock)
         try:
-            with _opened(folder) as handle:
-                _lock(handle)
-                yield folder
+            yield folder
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        finally:
+            os.remove(lock.name)
+            lock.close()
+
+
+def _remove_abandoned(directory: str, name: str) -> None:
+    """Removes staging folders whose processes have ended."""
+    for folder in glob.glob(os.path.join(glob.escape(directory), f".{name}-????????.tmp")):
+        if not os.path.exists(folder + LOCK_FILE):
+            shutil.rmtree(folder, ignore_errors=True)
+    for file in glob.glob(os.path.join(glob.escape(directory), f".{name}-????????.tmp{LOCK_FILE}")):
+        # A file, since network file systems lock no folders for other machines.
+        with contextlib.suppress(OSError), open(file, "r+") as lock:
+            if _lock(lock):
+                shutil.rmtree(file[: -len(LOCK_FILE)], ignore_errors=True)
+                os.remove(file)
 
 
 @contextlib.contextmanager
@@ -154,14 +169,14 @@ def _opened(folder: str) -> Iterator[int]:
         os.close(handle)
 
 
-def _lock(file: Any) -> bool:
+def _lock(file: Any, wait: bool = False) -> bool:
     """Locks an open file until it is closed; False where the file system has no locks.
 
     Raises:
-      BlockingIOError: another process has locked it.
+      BlockingIOError: another process has locked it, and `wait` is False.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         raise
     except OSError as error:
@@ -197,7 +212,7 @@ def exclusive(directory: str, waiting: Optional[Callable[[], None]] = None) -> I
                     "directory."
                 ) from error
             waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock, wait=True)
         remove_temporaries(directory)
         yield
 
@@ -245,7 +260,7 @@ def reason_of(error: ValueError) -> str:
     if not isinstance(error, pydantic.ValidationError):
         return str(error)
     first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
 
 
 def make_directory(path: str) -> None:

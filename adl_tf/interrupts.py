@@ -36,8 +36,8 @@ def _command_line() -> List[str]:
     """What this process was started with; empty where it is not known."""
     if hasattr(sys, "orig_argv"):  # From Python 3.10 on.
         return sys.orig_argv
-    with contextlib.suppress(OSError), open("/proc/self/cmdline", encoding="utf-8") as file:
-        return file.read().split("\0")
+    with contextlib.suppress(OSError), open("/proc/self/cmdline", "rb") as file:
+        return os.fsdecode(file.read()).split("\0")
     return []
 
 

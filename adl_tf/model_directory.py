@@ -24,7 +24,7 @@
     metrics.jsonl              losses and scores of each epoch
                                training.callbacks.metrics_log -> runs.run
     events.out.tfevents.*      the same and pictures
-                               training.callbacks.metrics_log -> TensorBoard
+                               training.callbacks.metrics_log, runs.search_result -> TensorBoard
     architecture.jsonl         alpha and beta after each epoch, as logits
                                training.callbacks.architecture_log -> runs.search_result
     genotype.json              decoded architecture

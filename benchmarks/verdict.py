@@ -17,6 +17,7 @@ import sys
 import numpy as np
 from absl import app, flags
 
+import adl_tf.runs.search_method  # noqa: F401  What the gin files bind.
 from adl_tf.configuration import (
     configured_budget,
     configured_sizes,
@@ -25,8 +26,7 @@ from adl_tf.configuration import (
 )
 from adl_tf.evaluation.agreement import agreement, chance_agreement
 from adl_tf.evaluation.ranking import expected_best_of
-from adl_tf.evaluation.table import read_table
-from adl_tf.model_directory import read_json_lines
+from adl_tf.evaluation.table import read_table, read_trainings
 from adl_tf.space.genotype import load_genotype
 from adl_tf.space.search_space import PATH_RULES, SearchSpace
 
@@ -34,7 +34,10 @@ from adl_tf.space.search_space import PATH_RULES, SearchSpace
 def main(argv):
     del argv
     options = flags.FLAGS
-    lines = list(read_json_lines(options.members, key="training").values())
+    if not options.gin_file:
+        raise app.UsageError("give --gin_file=study_annealed_search.gin, whose budget is meant")
+    parse_gin(options.gin_file, options.gin_param)
+    lines = list(read_trainings(options.members).values())
     table = read_table(options.members, options.prefix)
     scores = np.nanmean(table.scores, axis=1)
     members = [line for line in lines if line["member"].startswith(options.prefix)]
@@ -45,9 +48,6 @@ def main(argv):
     selection = np.array([on_train[name] for name in table.names])
     seconds = float(np.median([line["seconds"] for line in members]))
     layers, blocks = len(table.genotypes[0].path), len(table.genotypes[0].cell)
-    import adl_tf.runs.search_method  # noqa: F401  What the gin files bind.
-
-    parse_gin(options.gin_file, options.gin_param)
     budget = configured_budget(num_classes=options.num_classes, sizes=configured_sizes())
     chance = {}
     for rule in PATH_RULES:

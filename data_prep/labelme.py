@@ -8,14 +8,16 @@ from PIL import Image, ImageDraw
 from adl_tf.files import read_json
 from data_prep.errors import BadExample, ConversionError
 
+_MOST = 10  # Damaged files that are named.
 _BACKGROUND = ("_background_", "background")
 
 
 def class_names(paths: Sequence[str]) -> Tuple[str, ...]:
-    """Background and the labels of all files, by name; damaged ones wait for the conversion.
+    """Background and the labels of all files, by name.
 
     Raises:
-      ConversionError: all files are damaged.
+      ConversionError: files are damaged, ten of which are named: their labels are unknown, and
+        with them the classes.
     """
     found, errors = set(), []
     for path in paths:
@@ -23,8 +25,8 @@ def class_names(paths: Sequence[str]) -> Tuple[str, ...]:
             found.update(label for label, _ in _read(path)[1])
         except BadExample as error:
             errors.append(str(error))
-    if len(errors) == len(paths):
-        raise ConversionError(errors[0])
+    if errors:
+        raise ConversionError(f"{len(errors)} damaged files: {' '.join(errors[:_MOST])}")
     return (_BACKGROUND[1], *sorted(found - set(_BACKGROUND)))
 
 

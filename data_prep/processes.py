@@ -70,7 +70,7 @@ def _encode_all(encode, items, num_workers):
         pending = collections.deque()
         try:
             for item in items:
-                with _interrupts_wait():  # It starts processes.
+                with _deaf_processes():
                     pending.append(pool.submit(encode, item))
                 if len(pending) > 4 * num_workers:
                     yield pending.popleft().result()
@@ -87,9 +87,9 @@ def _encode_all(encode, items, num_workers):
 
 
 @contextlib.contextmanager
-def _interrupts_wait():
-    """Ctrl-C waits for the end of the block, and never comes to processes that it starts: it
-    reaches all of a terminal's, and would find some that cannot ignore it yet."""
+def _deaf_processes():
+    """Ctrl-C never comes to processes that start in the block: it reaches all of a terminal's, and
+    would find some that cannot ignore it yet."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield

@@ -7,6 +7,13 @@ import functools
 import json
 
 
+def spoil(path, content):
+    """Writes the bytes to a file; None deletes it."""
+    path.unlink(missing_ok=True)
+    if content is not None:
+        path.write_bytes(content)
+
+
 def cut(content):
     return content[: len(content) // 2]
 

@@ -13,7 +13,6 @@ from adl_tf.space.search_space import SearchSpace
 
 # Logits of a search start as random as this.
 _INITIAL_DEVIATION = 0.001
-_ATTEMPTS = 10000  # Draws for one genotype within a budget.
 
 
 def agreement(genotypes: Sequence[Genotype]) -> Dict[str, float]:
@@ -79,9 +78,7 @@ def chance_agreement(
     if budget is None:
         drawn = (sample_genotype(space, random) for _ in range(draws))
     else:
-        drawn = sample_within(
-            space, random, budget.cost, budget.wanted, budget.tolerance, _ATTEMPTS
-        )
+        drawn = sample_within(space, random, budget.cost, budget.wanted, budget.tolerance)
     kinds = [list(itertools.islice(drawn, draws)), []]
     for _ in range(draws):
         alpha = random.normal(scale=_INITIAL_DEVIATION, size=space.alpha_shape)

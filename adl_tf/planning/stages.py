@@ -96,7 +96,8 @@ class State:
 
 
 def _checksum(fields: Dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    content = json.loads(json.dumps(fields))  # As it will be read: keys of numbers become texts.
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def run_stages(state: State, stages: Sequence[Stage]) -> None:

@@ -43,8 +43,6 @@ from adl_tf.training.devices import (
 from adl_tf.training.optimizers import Optimizer, training_optimizer
 from adl_tf.training.training_model import TrainingModel
 
-_ATTEMPTS = 10000  # Draws for one genotype within a budget.
-
 
 class Trial(NamedTuple):
     """One genotype and how well it learned.
@@ -247,7 +245,7 @@ def _draw(space: SearchSpace, seed: int, limit: Optional[Budget], count: int) ->
     random = np.random.default_rng([seed, 1])
     if limit is None:
         return [sample_genotype(space, random) for _ in range(count)]
-    draws = sample_within(space, random, limit.cost, limit.wanted, limit.tolerance, _ATTEMPTS)
+    draws = sample_within(space, random, limit.cost, limit.wanted, limit.tolerance)
     return [next(draws) for _ in range(count)]
 
 

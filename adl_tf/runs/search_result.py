@@ -132,8 +132,9 @@ def write_ranked(
     save_figure(draw_architecture(genotype), os.path.join(model_dir, ARCHITECTURE_PICTURE))
     writer = tf.summary.create_file_writer(model_dir)
     with writing(os.path.join(model_dir, "events.out.tfevents")), writer.as_default(step):
-        for name, value in {**scores, **decision}.items():
-            tf.summary.scalar(name, value)
+        for group, values in (("found", scores), ("decision", decision)):
+            for name, value in values.items():
+                tf.summary.scalar(f"{group}/{name}", value)
         writer.close()
     return {
         "genotype": file,

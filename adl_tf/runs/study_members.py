@@ -71,7 +71,7 @@ def random_members(
 
     random = np.random.default_rng(seed)
     wanted = float(np.median([cost(sample_genotype(space, random)) for _ in range(200)]))
-    draws = sample_within(space, random, cost, wanted, tolerance, attempts=10000)
+    draws = sample_within(space, random, cost, wanted, tolerance)
     return [Member(f"{name}_{index:02d}", next(draws)) for index in range(count)]
 
 

@@ -52,7 +52,7 @@ def sample_within(
     cost: Callable[[Genotype], float],
     wanted: float,
     tolerance: float,
-    attempts: int,
+    attempts: int = 10000,
 ) -> Iterator[Genotype]:
     """Draws of `sample_genotype` whose cost is as wanted, one after the other.
 

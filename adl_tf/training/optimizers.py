@@ -60,7 +60,7 @@ def training_optimizer(
 
     Args:
       total_steps: steps of the run.
-      initial_rate: learning rate of the first step.
+      initial_rate: learning rate of the first step, without a warm-up.
       power: of the schedule.
       momentum: of SGD.
       average_decay: decay of the moving average of the weights that is scored and saved as
@@ -83,7 +83,7 @@ def adam_optimizer(
 
     Args:
       total_steps: steps of the run.
-      initial_rate: learning rate of the first step.
+      initial_rate: learning rate of the first step, without a warm-up.
       power: of the schedule.
       average_decay: see `training_optimizer`.
       warmup: see `training_optimizer`.
@@ -92,24 +92,32 @@ def adam_optimizer(
 
 
 def _decay(initial_rate: float, total_steps: int, power: float, warmup: float):
-    decay = tf.keras.optimizers.schedules.PolynomialDecay(
+    if warmup:
+        return _RisingDecay(initial_rate, total_steps, power, max(1, round(warmup * total_steps)))
+    return tf.keras.optimizers.schedules.PolynomialDecay(
         initial_rate, total_steps, end_learning_rate=0.0, power=power
     )
-    return _Warmup(decay, round(warmup * total_steps)) if warmup else decay
 
 
-class _Warmup(tf.keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule times a factor that rises linearly from 1 / steps to 1 in the first `steps`."""
+@tf.keras.utils.register_keras_serializable("adl_tf")
+class _RisingDecay(tf.keras.optimizers.schedules.LearningRateSchedule):
+    """The polynomial decay to 0, times a factor that rises linearly to 1 in the first steps."""
 
-    def __init__(self, schedule, steps: int):
-        self.schedule, self.steps = schedule, max(1, steps)
+    def __init__(self, initial_rate: float, total_steps: int, power: float, rising_steps: int):
+        self._config = {
+            "initial_rate": initial_rate,
+            "total_steps": total_steps,
+            "power": power,
+            "rising_steps": rising_steps,
+        }
+        self._decay = _decay(initial_rate, total_steps, power, 0.0)
 
     def __call__(self, step):
-        share = (tf.cast(step, tf.float32) + 1) / self.steps
-        return self.schedule(step) * tf.minimum(share, 1.0)
+        share = (tf.cast(step, tf.float32) + 1) / self._config["rising_steps"]
+        return self._decay(step) * tf.minimum(share, 1.0)
 
     def get_config(self):
-        return {"schedule": self.schedule, "steps": self.steps}
+        return self._config
 
 
 def _averaged(optimizer: Optimizer, average_decay: Optional[float]) -> Optimizer:

@@ -233,19 +233,21 @@ def test_colors_of_no_class_and_labels_of_no_class_are_named(tmp_path):
     assert os.path.exists(tmp_path / "out2")
 
 
-def test_damaged_polygons_are_all_named(tmp_path, capsys):
-    labelme(tmp_path)
-    damaged = sorted(LABELS)[:2]
-    for name in damaged:
-        (tmp_path / f"{name}.json").write_text("{")
-    with pytest.raises(ConversionError, match="2 bad examples, 0 allowed"):
-        run_conversion(convert_folder.plan(str(tmp_path)), str(tmp_path / "out"))
-    told = capsys.readouterr().err
-    assert all(f"{name}.json: not a file of polygons" in told for name in damaged)
-    for name in LABELS:
-        (tmp_path / f"{name}.json").write_text("{")
-    with pytest.raises(ConversionError, match="not a file of polygons"):
-        convert_folder.plan(str(tmp_path))
+def test_damaged_polygons_are_all_named_and_mended_ones_go_on(tmp_path):
+    folder, out = tmp_path / "in", str(tmp_path / "out")
+    folder.mkdir()
+    labelme(folder)
+    damaged = {name: folder / f"{name}.json" for name in sorted(LABELS)[:2]}
+    mended = {name: path.read_text().replace('"cat"', '"ox"') for name, path in damaged.items()}
+    for path in damaged.values():
+        path.write_text("{")
+    with pytest.raises(ConversionError, match="2 damaged files") as caught:
+        convert_folder.plan(str(folder))
+    for name, path in damaged.items():
+        assert f"{name}.json: not a file of polygons" in str(caught.value)
+        path.write_text(mended[name])
+    assert convert_folder.plan(str(folder)).class_names == ("background", "cat", "ox")
+    assert sum(run_conversion(convert_folder.plan(str(folder)), out)["examples"].values()) == COUNT
 
 
 def test_a_preview_shows_masks_over_their_images(tmp_path):

@@ -133,8 +133,8 @@ def _run_child(module, arguments, kill_at, largest_file, cwd, number, handles):
     """Never returns."""
     status = 70
     try:
-        for number, handle in zip((1, 2), handles):
-            os.dup2(handle, number)
+        for target, handle in zip((1, 2), handles):
+            os.dup2(handle, target)
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         signal.alarm(TIME_LIMIT)

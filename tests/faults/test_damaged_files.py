@@ -10,7 +10,7 @@ import shutil
 import commands
 import forked
 import pytest
-from damage import damages
+from damage import damages, spoil
 
 KINDS = ("records", "train", "search", "sampled", "random", "export")
 # Every how many of the cases the short suite runs; and of single values, the whole one.
@@ -104,13 +104,8 @@ def test_damaged_files(kind, directories, tmp_path, request, count):
             if path.endswith("run.json"):
                 content = (root / path).read_text().replace(str(whole), str(root))
                 (root / path).write_text(content)
-        path = os.path.join(root, kind, file)
-        with open(path, "rb") as stream:
-            content = damage(stream.read())
-        os.remove(path)
-        if content is not None:
-            with open(path, "wb") as stream:
-                stream.write(content)
+        path = root / kind / file
+        spoil(path, damage(path.read_bytes()))
         module, arguments = readers(kind, root)[index]
         text = f"{kind}/{file} {name}, {module}"
         outcome = forked.run(module, arguments)

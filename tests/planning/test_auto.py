@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 import pytest
-from damage import damages
+from damage import damages, spoil
 from PIL import Image
 
 from adl_tf.configuration import Interrupted
@@ -232,7 +232,7 @@ def test_damaged_notes_are_named_or_done_without(programs, tmp_path):
     path = out / stages.STATE_FILE
     content = path.read_bytes()
     for name, damage, _ in damages(path.name, content):
-        path.write_bytes(damage(content) or b"")
+        spoil(path, damage(content))
         try:
             auto.run_auto(str(folder), str(out), hours=1.0)
         except (ValueError, OSError) as error:

@@ -71,7 +71,7 @@ def test_what_is_found_is_the_best_that_reached_the_end(whole):
         assert (len(line["mious"]) == 2) == (line["mious"][0] >= np.quantile(before, 0.5))
     assert (model_dir / "architecture.png").exists()
     shown = EventAccumulator(str(model_dir)).Reload().Tags()["tensors"]  # In TensorBoard.
-    assert {"miou", "loss", *result["decision"]} <= set(shown)
+    assert {"found/miou", "found/loss", "decision/finished"} <= set(shown)
 
 
 def test_an_interrupted_search_ends_the_same(streets, whole, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from damage import damages
+from damage import damages, spoil
 
 from adl_tf.models.registry import NetworkDescription, write_network_description
 from adl_tf.runs import study
@@ -202,7 +202,7 @@ def test_damaged_notes_are_named_or_done_without(programs, tmp_path):
         path = tmp_path / "study" / file
         content = path.read_bytes()
         for name, damage, _ in damages(file, content):
-            path.write_bytes(damage(content) or b"")
+            spoil(path, damage(content))
             try:
                 run(tmp_path, Member("one", GENOTYPE))
             except (ValueError, OSError) as error:

@@ -160,6 +160,8 @@ def test_rates_can_rise_at_first(make):
         expected = share * float(plain.learning_rate(step))
         assert float(rising.learning_rate(step)) == pytest.approx(expected)
     assert current_rate(rising) == pytest.approx(0.1 * current_rate(plain))
+    again = type(rising).from_config(rising.get_config())
+    assert current_rate(again) == pytest.approx(current_rate(rising))
 
 
 def test_schedules():
