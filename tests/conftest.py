@@ -28,8 +28,16 @@ def pytest_addoption(parser):
     )
 
 
-def pytest_collection_modifyitems(items):
+def pytest_configure(config):
+    config.addinivalue_line("markers", "whole: run with --all-faults only")
+
+
+def pytest_collection_modifyitems(config, items):
     """What starts programs takes longest, so it is first: both processes end at about one time."""
+    if not config.getoption("all_faults"):
+        left_out = [item for item in items if item.get_closest_marker("whole")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
     items.sort(key=lambda item: "faults" not in str(item.path) and "program" not in item.path.name)
 
 

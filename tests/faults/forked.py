@@ -138,6 +138,8 @@ def _run_child(module, arguments, kill_at, largest_file, cwd, number, handles):
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         signal.alarm(TIME_LIMIT)
+        # A shell starts what it puts into the background with SIGINT ignored, pytest included.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         if cwd:
             os.chdir(cwd)
         if largest_file is not None:

@@ -66,12 +66,12 @@ def assert_one_line(outcome, out, place):
     "name",
     [
         "train",
-        "search",
-        "random_search",
-        "sampled_search",
+        pytest.param("search", marks=pytest.mark.whole),
+        pytest.param("random_search", marks=pytest.mark.whole),
+        pytest.param("sampled_search", marks=pytest.mark.whole),
         "evaluate",
         "export",
-        "predict",
+        pytest.param("predict", marks=pytest.mark.whole),
         "convert",
     ],
 )

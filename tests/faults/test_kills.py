@@ -45,8 +45,8 @@ def values(model_dir):
         if os.path.exists(path):
             with open(path) as stream:
                 found[file] = json.load(stream)
-    for file, key in (("metrics.jsonl", "epoch"), ("ranking.jsonl", "key")):
-        for line in read_json_lines(os.path.join(model_dir, file), key).values():
+    for file, key, of in (("metrics.jsonl", "epoch", int), ("ranking.jsonl", "key", str)):
+        for line in read_json_lines(os.path.join(model_dir, file), key, of).values():
             found[file, line[key]] = {k: v for k, v in line.items() if "seconds" not in k}
     return found
 
@@ -105,8 +105,8 @@ def contents(directory):
     [
         ("adl_tf.train", commands.train),
         ("adl_tf.search", commands.search),
-        ("adl_tf.search", commands.sampled_search),
-        ("adl_tf.search", commands.random_search),
+        pytest.param("adl_tf.search", commands.sampled_search, marks=pytest.mark.whole),
+        pytest.param("adl_tf.search", commands.random_search, marks=pytest.mark.whole),
     ],
 )
 def test_runs_end_with_the_same_bits(module, command, streets, tmp_path, request, count):
@@ -125,6 +125,7 @@ def test_runs_end_with_the_same_bits(module, command, streets, tmp_path, request
     count("kill points", points)
 
 
+@pytest.mark.whole
 def test_conversions_end_with_the_same_bytes(tmp_path, request, count):
     points = kill_everywhere(
         "data_prep.convert_synthetic",
@@ -150,6 +151,7 @@ def trained(streets, tmp_path_factory):
     return directory
 
 
+@pytest.mark.whole
 def test_evaluations_end_with_the_same_files(trained, tmp_path, request, count):
     def result(directory, outcome):
         with open(os.path.join(directory, "evaluation.json")) as file:

@@ -8,7 +8,11 @@ from test_interrupts import wait_for
 
 
 @pytest.mark.parametrize(
-    "program, endless", [("train", "STEPS = 1000000"), ("search", "EPOCHS = 1000000")]
+    "program, endless",
+    [
+        ("train", "STEPS = 1000000"),
+        pytest.param("search", "EPOCHS = 1000000", marks=pytest.mark.whole),
+    ],
 )
 def test_a_second_run_is_refused(program, endless, streets, tmp_path, count):
     model_dir = tmp_path / "run"
