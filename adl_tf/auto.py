@@ -6,6 +6,7 @@ The same command resumes where it stopped; with more --hours it trains on.
 """
 
 import os
+import sys
 from typing import Any, Dict, List
 
 from absl import flags
@@ -15,6 +16,7 @@ from adl_tf.configuration import run_program  # isort: skip
 import tensorflow as tf
 
 from adl_tf.planning.auto import run_auto
+from adl_tf.planning.stages import StageFailure
 
 
 def main() -> Dict[str, Any]:
@@ -22,13 +24,16 @@ def main() -> Dict[str, Any]:
     options = flags.FLAGS
     # This process computes next to nothing, and would keep the memory that its stages need.
     tf.config.set_visible_devices([], "GPU")
-    return run_auto(
-        os.path.expanduser(options.input),
-        os.path.expanduser(options.output_dir),
-        options.hours,
-        options.multi_adds,
-        options.plan_only,
-    )
+    try:
+        return run_auto(
+            os.path.expanduser(options.input),
+            os.path.expanduser(options.output_dir),
+            options.hours,
+            options.multi_adds,
+            options.plan_only,
+        )
+    except StageFailure as failure:
+        sys.exit(str(failure))  # Its own error line is above.
 
 
 def then(result: Dict[str, Any]) -> List[str]:

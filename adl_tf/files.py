@@ -217,13 +217,17 @@ def exclusive(directory: str, waiting: Optional[Callable[[], None]] = None) -> I
         yield
 
 
-def remove_temporaries(directory: str) -> None:
+def remove_temporaries(directory: str, name: str = "*") -> None:
     """Removes the temporary files that killed processes left in a directory.
 
     Temporary files of running processes would be removed too: the caller must make sure that there
     are none.
+
+    Args:
+      directory: where they are.
+      name: of the file that they were to replace; a star means all.
     """
-    for path in glob.glob(os.path.join(glob.escape(directory), ".*-????????.tmp")):
+    for path in glob.glob(os.path.join(glob.escape(directory), f".{name}-????????.tmp")):
         if os.path.isdir(path):
             shutil.rmtree(path)
         else:

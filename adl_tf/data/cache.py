@@ -4,13 +4,15 @@ One file per shard, records in the same order, pixels as they are in memory. The
 keeps what fits in memory.
 """
 
+import itertools
 import os
 from typing import Sequence
 
 import tensorflow as tf
 from absl import logging
 
-from adl_tf.files import replacing
+from adl_tf.configuration import say
+from adl_tf.files import exclusive, replacing
 
 _FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),
@@ -26,7 +28,8 @@ def write_cache(
     """Decodes the shards that the cache does not hold yet.
 
     A cached file is named after the size and time of its shard, so a shard converted again is
-    decoded again. A bad record becomes an empty one, which `decode_cached` refuses.
+    decoded again. A bad record becomes an empty one, which `decode_cached` refuses. Of several
+    processes one decodes, and the others wait for it.
 
     Args:
       cache_dir: created if missing.
@@ -38,18 +41,19 @@ def write_cache(
     Returns:
       paths of the cached files, one per shard.
     """
-    os.makedirs(cache_dir, exist_ok=True)
-    paths, first = [], 0
-    for shard, count in zip(shards, counts):
+    paths, starts = [], itertools.accumulate(counts, initial=0)
+    for shard in shards:
         status = os.stat(shard)
         key = f"{status.st_size}-{status.st_mtime_ns}-{num_classes}"
-        path = os.path.join(cache_dir, f"{os.path.basename(shard)}-{key}.decoded")
-        if not os.path.exists(path):
-            logging.info("decoding %s into %s", shard, path)
-            records = tf.data.Dataset.range(first, first + count)
-            _write(path, records.map(load, tf.data.AUTOTUNE, deterministic=True).prefetch(2))
-        paths.append(path)
-        first += count
+        paths.append(os.path.join(cache_dir, f"{os.path.basename(shard)}-{key}.decoded"))
+    if not all(map(os.path.exists, paths)):
+        with exclusive(cache_dir, lambda: say(f"{cache_dir}: another process decodes into it.")):
+            for path, shard, first, count in zip(paths, shards, starts, counts):
+                if not os.path.exists(path):
+                    logging.info("decoding %s into %s", shard, path)
+                    records = tf.data.Dataset.range(first, first + count)
+                    loaded = records.map(load, tf.data.AUTOTUNE, deterministic=True)
+                    _write(path, loaded.prefetch(2))
     return paths
 
 

@@ -72,7 +72,8 @@ def run_auto(
       report, network (model directory), seconds (of all stages).
 
     Raises:
-      ValueError, FileNotFoundError: input that cannot be used, or hours too few for any plan.
+      ValueError, FileNotFoundError: input that cannot be used, hours too few for any plan, or a
+        trial that failed.
       StageFailure: a program failed, and has said why.
     """
     input_dir, output_dir = map(os.path.abspath, (input_dir, output_dir))

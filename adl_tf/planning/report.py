@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from adl_tf.files import write_text
+from adl_tf.files import remove_temporaries, write_text
 from adl_tf.model_directory import METRICS_FILE, REPORT_FILE, read_json_lines
 from adl_tf.planning.fingerprint import Fingerprint
 from adl_tf.planning.pictures import draw_examples, draw_shares
@@ -70,6 +70,7 @@ python -m adl_tf.predict --export_dir={export["export_dir"]} --output_dir=OUT IM
 ```
 """
     path = os.path.join(export["export_dir"], CARD_FILE)
+    remove_temporaries(os.path.dirname(path), os.path.basename(path))
     write_text(text, path)
     return path
 

@@ -1,5 +1,6 @@
 """The stages of a whole run: each a program in a process of its own, done once."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -116,8 +117,11 @@ def run_stages(state: State, stages: Sequence[Stage]) -> None:
         started = time.time()
         try:
             result = run_program(stage, f"{stage.name} {number}/{len(stages)}", after)
-        finally:
-            state.spend(stage.name, time.time() - started)
+        except BaseException:
+            with contextlib.suppress(OSError):  # On a full disk; the stage has named its file.
+                state.spend(stage.name, time.time() - started)
+            raise
+        state.spend(stage.name, time.time() - started)
         state.finish(stage, result)
 
 
@@ -133,7 +137,8 @@ def run_program(
       log: file for its messages; None leaves them on stderr.
 
     Raises:
-      StageFailure: it failed.
+      StageFailure: it failed, and its messages are on stderr.
+      ValueError: it failed, and its messages are in the log.
       Interrupted: the user stopped it.
     """
     environment = {**os.environ, STAGE: label, SECONDS_AFTER: str(seconds_after)}
@@ -158,13 +163,18 @@ def run_program(
             messages.close()
     if process.returncode == 130:
         raise Interrupted(f"The same command resumes in {stage.name!r}.")
+    if process.returncode and log:
+        raise ValueError(f"{stage.name}: {_last_error(log)}; its messages are in {log}.")
     if process.returncode:
-        place = f"see {log}" if log else "see above"
-        raise StageFailure(
-            f"{stage.name}: {stage.command} ended with status {process.returncode}, {place}; the "
-            "same command goes on from there."
-        )
+        raise StageFailure(f"Stopped in {stage.name!r}; the same command goes on from there.")
     return json.loads(output.splitlines()[-1])
+
+
+def _last_error(log: str) -> str:
+    with open(log) as file:
+        lines = file.read().splitlines() or ["ended without a message"]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return (errors or lines)[-1].removeprefix("error: ").rstrip(".")
 
 
 def peak_memory() -> float:

@@ -31,7 +31,7 @@ def measure(
       arguments: further flags of the training.
 
     Raises:
-      StageFailure: a program failed.
+      ValueError: a program failed.
     """
     shutil.rmtree(directory, ignore_errors=True)
     os.makedirs(directory)

@@ -37,6 +37,12 @@ def train(streets: str, model_dir: str, *bindings: str) -> List[str]:
     return _run("train.gin", streets, model_dir, (*own, *bindings))
 
 
+def cached_train(streets: str, model_dir: str, *bindings: str) -> List[str]:
+    """Arguments of 2 steps of it with decoded examples on disk."""
+    own = ("STEPS = 2", f"RunData.cache_dir = '{model_dir}/cache'")
+    return train(streets, model_dir, *own, *bindings)
+
+
 def search(streets: str, model_dir: str, *bindings: str) -> List[str]:
     """Arguments of a search in a tiny supernet: 2 epochs of 2 steps."""
     own = (
@@ -82,3 +88,8 @@ def random_search(streets: str, model_dir: str, *bindings: str) -> List[str]:
 def evaluate(model_dir: str, *bindings: str) -> List[str]:
     """Arguments of an evaluation."""
     return [f"--model_dir={model_dir}", *_flags(bindings)]
+
+
+def auto(folder: str, output_dir: str) -> List[str]:
+    """Arguments of a whole run, see `quick_auto`."""
+    return [f"--input={folder}", f"--output_dir={output_dir}", "--hours=1"]

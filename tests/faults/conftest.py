@@ -5,12 +5,16 @@ import os
 import subprocess
 import sys
 
+import commands
+import forked
 import pytest
+from quick_stages import make_folder
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, FOLDER)
 # For forked programs and for those of their own.
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (FOLDER, os.environ.get("PYTHONPATH", ""))))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (FOLDER, os.path.dirname(FOLDER), os.environ.get("PYTHONPATH", "")))
+)
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +27,21 @@ def streets(tmp_path_factory):
     )
     subprocess.run([sys.executable, "-c", program], check=True)
     return directory
+
+
+@pytest.fixture(scope="session")
+def trained(streets, tmp_path_factory):
+    """The directory of a training of the tiny network on these records."""
+    directory = str(tmp_path_factory.mktemp("trained"))
+    outcome = forked.run("adl_tf.train", commands.train(streets, directory))
+    assert outcome.status == 0, outcome.stderr[-3000:]
+    return directory
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of a few images and masks, for whole runs."""
+    return str(make_folder(tmp_path_factory.mktemp("photos")))
 
 
 @pytest.fixture

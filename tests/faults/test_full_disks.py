@@ -16,13 +16,6 @@ PHOTO = os.path.join(os.path.dirname(__file__), "photo.png")
 
 
 @pytest.fixture(scope="module")
-def trained(streets, tmp_path_factory):
-    directory = str(tmp_path_factory.mktemp("trained"))
-    assert forked.run("adl_tf.train", commands.train(streets, directory)).status == 0
-    return directory
-
-
-@pytest.fixture(scope="module")
 def exported(trained, tmp_path_factory):
     directory = str(tmp_path_factory.mktemp("exported"))
     outcome = forked.run("adl_tf.export", [f"--model_dir={trained}", f"--output_dir={directory}"])
@@ -30,10 +23,11 @@ def exported(trained, tmp_path_factory):
     return directory
 
 
-def programs(streets, trained, exported):
+def programs(streets, trained, exported, photos):
     """By name: module, and arguments for an output directory."""
     return {
         "train": ("adl_tf.train", lambda out: commands.train(streets, out)),
+        "cached_train": ("adl_tf.train", lambda out: commands.cached_train(streets, out)),
         "search": ("adl_tf.search", lambda out: commands.search(streets, out)),
         "random_search": ("adl_tf.search", lambda out: commands.random_search(streets, out)),
         "sampled_search": ("adl_tf.search", lambda out: commands.sampled_search(streets, out)),
@@ -53,6 +47,7 @@ def programs(streets, trained, exported):
             "data_prep.convert_synthetic",
             lambda out: [f"--output_dir={out}", "--num_workers=1"],
         ),
+        "auto": ("quick_auto", lambda out: commands.auto(photos, out)),
     }
 
 
@@ -66,6 +61,7 @@ def assert_one_line(outcome, out, place):
     "name",
     [
         "train",
+        pytest.param("cached_train", marks=pytest.mark.whole),
         pytest.param("search", marks=pytest.mark.whole),
         pytest.param("random_search", marks=pytest.mark.whole),
         pytest.param("sampled_search", marks=pytest.mark.whole),
@@ -73,10 +69,11 @@ def assert_one_line(outcome, out, place):
         "export",
         pytest.param("predict", marks=pytest.mark.whole),
         "convert",
+        pytest.param("auto", marks=pytest.mark.whole),
     ],
 )
-def test_quotas(name, streets, trained, exported, tmp_path, request, count):
-    module, arguments = programs(streets, trained, exported)[name]
+def test_quotas(name, streets, trained, exported, photos, tmp_path, request, count):
+    module, arguments = programs(streets, trained, exported, photos)[name]
     quotas = QUOTAS if request.config.getoption("all_faults") else QUOTAS[1::SHORT]
     if name in ("evaluate", "export"):  # Small files are written elsewhere.
         quotas = (20000, 60000)
@@ -117,8 +114,8 @@ def device(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train", "evaluate", "convert"])
-def test_devices(name, streets, trained, exported, device, request, count):
-    module, arguments = programs(streets, trained, exported)[name]
+def test_devices(name, streets, trained, exported, photos, device, request, count):
+    module, arguments = programs(streets, trained, exported, photos)[name]
     sizes = DEVICES if request.config.getoption("all_faults") else DEVICES[1:2]
     for size in sizes:
         out = device(size)

@@ -45,13 +45,6 @@ def test_while_importing(arguments, number, tmp_path, count):
     count("signals", 1)
 
 
-@pytest.fixture(scope="module")
-def trained(streets, tmp_path_factory):
-    directory = str(tmp_path_factory.mktemp("trained"))
-    assert forked.run("adl_tf.train", commands.train(streets, directory)).status == 0
-    return directory
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "module, arguments",

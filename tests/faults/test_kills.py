@@ -104,6 +104,7 @@ def contents(directory):
     "module, command",
     [
         ("adl_tf.train", commands.train),
+        pytest.param("adl_tf.train", commands.cached_train, marks=pytest.mark.whole),
         ("adl_tf.search", commands.search),
         pytest.param("adl_tf.search", commands.sampled_search, marks=pytest.mark.whole),
         pytest.param("adl_tf.search", commands.random_search, marks=pytest.mark.whole),
@@ -144,13 +145,6 @@ def test_conversions_end_with_the_same_bytes(tmp_path, request, count):
     count("kill points", points)
 
 
-@pytest.fixture(scope="module")
-def trained(streets, tmp_path_factory):
-    directory = str(tmp_path_factory.mktemp("trained"))
-    assert forked.run("adl_tf.train", commands.train(streets, directory)).status == 0
-    return directory
-
-
 @pytest.mark.whole
 def test_evaluations_end_with_the_same_files(trained, tmp_path, request, count):
     def result(directory, outcome):
@@ -180,6 +174,24 @@ def test_exports_are_whole_or_not_there(trained, tmp_path, request, count):
         lambda directory: [f"--model_dir={trained}", f"--output_dir={directory}"],
         lambda name: str(tmp_path / name),
         step(request.config),
+        result,
+    )
+    count("kill points", points)
+
+
+@pytest.mark.whole
+def test_whole_runs_go_on(photos, tmp_path, request, count):
+    def result(directory, outcome):
+        with open(os.path.join(directory, "auto.json")) as file:
+            state = json.load(file)
+        stages = list(state["stages"])
+        return {"files": sorted(contents(directory)), "stages": stages, "plan": state["plan"]}
+
+    points = kill_everywhere(
+        "quick_auto",
+        lambda directory: commands.auto(photos, directory),
+        lambda name: str(tmp_path / name),
+        2 * step(request.config),
         result,
     )
     count("kill points", points)

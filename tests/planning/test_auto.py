@@ -5,79 +5,21 @@ replaced, since other tests run them.
 """
 
 import json
-import os
 
-import numpy as np
 import pytest
 from damage import damages, spoil
 from PIL import Image
+from quick_stages import TIMINGS, convert_here, make_folder, replace_stages
 
 from adl_tf.configuration import Interrupted
-from adl_tf.model_directory import METRICS_FILE
 from adl_tf.planning import auto, stages
-from adl_tf.planning.plan import Timings
-from adl_tf.space.genotype import Genotype, save_genotype
-
-GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "skip_connect")]])
-TIMINGS = Timings(5.0, 10.0, 0.3, 10.0, 0.5, 0.1, 8.0, 15.0, 2.5)
-DECISION = {
-    "candidates": 20,
-    "finished": 4,
-    "first_rung_best": 0.2,
-    "first_rung_median": 0.15,
-    "first_rung_deviation": 0.02,
-    "weightless_ops": 0.5,
-}
-
-
-def make_folder(root, count=30):
-    for part in ("images", "masks"):
-        os.makedirs(root / part)
-    for index in range(count):
-        pixels = np.random.default_rng(index).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / "images" / f"{index}.png")
-        mask = np.repeat(np.array([[0, 1]], np.uint8), 30, axis=1)
-        Image.fromarray(np.repeat(mask, 40, axis=0)).save(root / "masks" / f"{index}.png")
-    (root / "classes.txt").write_text("back\n<b>object</b>\n")
-    return root
 
 
 @pytest.fixture
 def programs(monkeypatch):
     """Replaces what takes long; returns the stages that ran, and those that are to fail."""
     ran, failing = [], {}
-    real = stages.run_program
-
-    def run_program(stage, label, seconds_after=0, log=None):
-        if stage.module.startswith("data_prep."):
-            return real(stage, label, seconds_after, log)
-        ran.append(stage.name)
-        if stage.name in failing:
-            raise failing[stage.name]
-        flags = dict(a[2:].split("=", 1) for a in stage.arguments)
-        model_dir = flags["model_dir"]
-        os.makedirs(model_dir, exist_ok=True)
-        if stage.module == "adl_tf.search":
-            save_genotype(GENOTYPE, os.path.join(model_dir, "genotype.json"))
-            return {"decision": DECISION}
-        if stage.module == "adl_tf.train":
-            with open(os.path.join(model_dir, METRICS_FILE), "w") as file:
-                for epoch in (1, 2):
-                    line = {"loss": 1, "val_loss": 1, "miou": 0.2, "val_miou": 0.3}
-                    file.write(json.dumps({"epoch": epoch, **line}) + "\n")
-            return {"steps": 20, "model_dir": model_dir}
-        if stage.module == "adl_tf.evaluate":
-            page = os.path.join(model_dir, "evaluation", "report.html")
-            classes = {"back": 0.5, "<b>object</b>": None}
-            scores = {"miou": 0.5, "pixel_accuracy": 0.7, "per_class": classes, "images": 6}
-            return {**scores, "page": page, "evaluation": page}
-        os.makedirs(flags["output_dir"], exist_ok=True)
-        return {"export_dir": flags["output_dir"], "dtype": "float32"}
-
-    monkeypatch.setattr(stages, "run_program", run_program)
-    monkeypatch.setattr(auto, "measure", lambda *_: TIMINGS)
-    monkeypatch.setattr(auto, "preset_names", lambda: ())
-    monkeypatch.setattr(auto, "measure_latency", lambda *_: {"export": 0.063, "keras": 0.07})
+    replace_stages(monkeypatch.setattr, ran, failing, convert_here)
     return ran, failing
 
 

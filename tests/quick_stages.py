@@ -1,0 +1,94 @@
+"""Stages of a whole run that take no time; conversions, fingerprint, plan and report are real."""
+
+import importlib
+import json
+import os
+
+import numpy as np
+from PIL import Image
+
+from adl_tf.model_directory import METRICS_FILE
+from adl_tf.planning import auto, stages
+from adl_tf.planning.plan import Timings
+from adl_tf.space.genotype import Genotype
+from data_prep.run import run_conversion
+
+GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "skip_connect")]])
+TIMINGS = Timings(5.0, 10.0, 0.3, 10.0, 0.5, 0.1, 8.0, 15.0, 2.5)
+DECISION = {
+    "candidates": 20,
+    "finished": 4,
+    "first_rung_best": 0.2,
+    "first_rung_median": 0.15,
+    "first_rung_deviation": 0.02,
+    "weightless_ops": 0.5,
+}
+
+
+def make_folder(root, count=30):
+    """Images and masks in two folders, and a classes.txt."""
+    for part in ("images", "masks"):
+        os.makedirs(root / part)
+    for index in range(count):
+        pixels = np.random.default_rng(index).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / "images" / f"{index}.png")
+        mask = np.repeat(np.array([[0, 1]], np.uint8), 30, axis=1)
+        Image.fromarray(np.repeat(mask, 40, axis=0)).save(root / "masks" / f"{index}.png")
+    (root / "classes.txt").write_text("back\n<b>object</b>\n")
+    return root
+
+
+def convert_here(module, flags):
+    """Converts in this process."""
+    conversion = importlib.import_module(module).plan(flags["input_dir"])
+    return run_conversion(conversion, flags["output_dir"])
+
+
+def replace_stages(setattr, ran, failing, convert=None):
+    """Replaces what takes long.
+
+    Args:
+      setattr: as the builtin, or monkeypatch's.
+      ran: list that gets the names of the stages that run.
+      failing: exceptions, by the names of the stages that raise them.
+      convert: function of a module and its flags in place of the program.
+    """
+    real = stages.run_program
+
+    def run_program(stage, label, seconds_after=0, log=None):
+        flags = dict(argument[2:].split("=", 1) for argument in stage.arguments)
+        if stage.module.startswith("data_prep."):
+            if convert:
+                return convert(stage.module, flags)
+            return real(stage, label, seconds_after, log)
+        ran.append(stage.name)
+        if stage.name in failing:
+            raise failing[stage.name]
+        return _result(stage.module, flags)
+
+    setattr(stages, "run_program", run_program)
+    setattr(auto, "measure", lambda *_: TIMINGS)
+    setattr(auto, "preset_names", lambda: ())
+    setattr(auto, "measure_latency", lambda *_: {"export": 0.063, "keras": 0.07})
+
+
+def _result(module, flags):
+    model_dir = flags["model_dir"]
+    os.makedirs(model_dir, exist_ok=True)
+    if module == "adl_tf.search":
+        with open(os.path.join(model_dir, "genotype.json"), "w") as file:
+            json.dump(GENOTYPE.to_dict(), file)
+        return {"decision": DECISION}
+    if module == "adl_tf.train":
+        with open(os.path.join(model_dir, METRICS_FILE), "w") as file:
+            for epoch in (1, 2):
+                line = {"loss": 1, "val_loss": 1, "miou": 0.2, "val_miou": 0.3}
+                file.write(json.dumps({"epoch": epoch, **line}) + "\n")
+        return {"steps": 20, "model_dir": model_dir}
+    if module == "adl_tf.evaluate":
+        page = os.path.join(model_dir, "evaluation", "report.html")
+        classes = {"back": 0.5, "<b>object</b>": None}
+        scores = {"miou": 0.5, "pixel_accuracy": 0.7, "per_class": classes, "images": 6}
+        return {**scores, "page": page, "evaluation": page}
+    os.makedirs(flags["output_dir"], exist_ok=True)
+    return {"export_dir": flags["output_dir"], "dtype": "float32"}
