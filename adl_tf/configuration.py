@@ -122,7 +122,7 @@ def _texts(gin_files: Sequence[str], seen: Set[str]) -> Iterator[str]:
 def _check_macros(text: str) -> None:
     """Raises ValueError for a macro that is set but never used, as one that is misspelt."""
     used = sorted(set(re.findall(r"%([A-Za-z_]\w*)", text)))
-    for name in re.findall(r"^([A-Za-z_]\w*)\s*=", text, re.MULTILINE):
+    for name in re.findall(r"^([A-Za-z_]\w*) =", gin.config_str(), re.MULTILINE):
         if name not in used:
             near = difflib.get_close_matches(name, used, 1)
             raise ValueError(

@@ -8,7 +8,7 @@ import contextlib
 import functools
 import inspect
 import os
-from typing import Annotated, Any, Callable, Dict, Tuple, get_type_hints
+from typing import Annotated, Any, Callable, Dict, Sequence, Tuple, get_type_hints
 
 import gin
 import numpy as np
@@ -36,16 +36,20 @@ _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _CONFIG = pydantic.ConfigDict(strict=True)
 
 
-def configurable(target):
+def configurable(target=None, *, unbound: Sequence[str] = ()):
     """gin.configurable, with arguments that are compared with their annotations at each call.
 
     Args:
-      target: a function, or a class, whose constructor is meant.
+      target: a function, or a class, whose constructor is meant; None for a decorator.
+      unbound: arguments that gin cannot bind, since the programs' data allow one value only.
     """
+    if target is None:
+        return functools.partial(configurable, unbound=unbound)
     if inspect.isclass(target):
         target.__init__ = checked(target.__init__, target.__name__)
-        return gin.configurable(target)
-    return gin.configurable(checked(target))
+    else:
+        target = checked(target)
+    return gin.configurable(denylist=list(unbound) or None)(target)
 
 
 def external_configurable(target):

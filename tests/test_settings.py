@@ -105,12 +105,20 @@ def test_positional_arguments_are_checked_and_missing_ones_left_to_gin():
 def test_misspelt_macros_are_refused(tmp_path):
     with pytest.raises(ValueError, match="EPOCHES is set but not used .* did you mean EPOCHS"):
         parse_gin(["camvid_search.gin"], ["EPOCHES = 1"])
+    with pytest.raises(ValueError, match="EPOCHES is set but not used"):
+        parse_gin(["camvid_search.gin"], ["  EPOCHES = 1"])  # Which gin accepts.
     own = tmp_path / "own.gin"
     own.write_text("include 'camvid_search.gin'\nCROPSIZE = 65\n")
     with pytest.raises(ValueError, match="CROPSIZE is set .* did you mean CROP_SIZE"):
         parse_gin([str(own)], [])
     own.write_text("include 'camvid_search.gin'\nMINE = 65\nCROP_SIZE = %MINE\n")
     parse_gin([str(own)], ["SearchSpace.num_layers = 3"])  # Its macro is not needed any more.
+
+
+def test_the_label_that_records_ignore_cannot_be_bound():
+    for model in ("AlternatingModel", "SampledModel", "TrainingModel"):
+        with pytest.raises(ValueError, match="ignore_label"):
+            parse_gin(["camvid_search.gin"], [f"{model}.ignore_label = 0"])
 
 
 def test_imports_of_gin_files_can_be_refused(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from adl_tf.training.optimizers import Optimizer, create_variables
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
-@configurable
+@configurable(unbound=["ignore_label"])
 class AlternatingModel(SegmentationModel):
     """Trains a supernet with `fit`.
 

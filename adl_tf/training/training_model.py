@@ -15,7 +15,7 @@ from adl_tf.training.optimizers import Optimizer, create_variables
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
-@configurable
+@configurable(unbound=["ignore_label"])
 class TrainingModel(SegmentationModel):
     """Trains a network with `fit`, on batches `(image, label)` or dicts with these names.
 
