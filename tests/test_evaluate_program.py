@@ -2,9 +2,8 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 
+import forked
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -62,13 +61,12 @@ def model_dir(dataset, tmp_path_factory):
 
 
 def run(model_dir, *arguments):
-    command = [sys.executable, "-m", "adl_tf.evaluate", f"--model_dir={model_dir}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return forked.run("adl_tf.evaluate", [f"--model_dir={model_dir}", *arguments])
 
 
 def test_scores_the_network_on_the_data_of_its_training(dataset, model_dir):
     process = run(model_dir)
-    assert process.returncode == 0, process.stderr
+    assert process.status == 0, process.stderr
     (line,) = process.stdout.splitlines()
     result = json.loads(line)
     network = load_network(str(model_dir))
@@ -105,7 +103,7 @@ def test_every_option_at_once(dataset, model_dir, tmp_path):
         f"--save_predictions={tmp_path / 'maps'}",
         f"--output_dir={tmp_path / 'out'}",
     )
-    assert process.returncode == 0, process.stderr
+    assert process.status == 0, process.stderr
     result = json.loads(process.stdout.splitlines()[-1])
     assert (result["images"], result["scales"], result["flip"]) == (1, [0.5, 1, 1.25], True)
     (path,) = (tmp_path / "maps").iterdir()
@@ -121,7 +119,7 @@ def test_bad_input_is_one_line(model_dir, tmp_path):
         (model_dir, ["--scales=1,x"], "--scales=1,x: give comma-separated numbers"),
     ):
         process = run(directory, *arguments)
-        assert process.returncode == 1 and not process.stdout
+        assert process.status == 1 and not process.stdout
         assert "Traceback" not in process.stderr
         (line,) = [x for x in process.stderr.splitlines() if x.startswith("error: ")]
         assert message in line

@@ -3,9 +3,9 @@
 import shlex
 import types
 
+import forked
 import gin
 import pytest
-from processes import run
 
 from adl_tf import search
 from adl_tf.configuration import train_command
@@ -51,8 +51,8 @@ def folder(tmp_path_factory):
 
 
 def next_command(module, arguments, folder):
-    process = run(["-m", module, *arguments], folder)
-    assert process.returncode == 0, process.stderr
+    process = forked.run(module, arguments, cwd=str(folder))
+    assert process.status == 0, process.stderr
     (line,) = [text for text in process.stderr.splitlines() if text.startswith("next: ")]
     python, flag, *command = shlex.split(line[len("next: ") :])
     assert (python, flag) == ("python", "-m")
@@ -93,5 +93,5 @@ def test_one_leads_to_the_other(folder):
     ],
 )
 def test_help_shows_all_flags(module, names, folder):
-    process = run(["-m", module, "--help"], folder)
+    process = forked.run(module, ["--help"], cwd=str(folder))
     assert all(f"  --{name}:" in process.stdout for name in names), process.stdout

@@ -1,8 +1,6 @@
-"""Counting and sampling as real processes."""
+"""The programs that count and sample."""
 
-import json
-
-from processes import run
+import forked
 
 from adl_tf.space.genotype import load_genotype
 
@@ -12,17 +10,17 @@ SMALL = ("--gin_param=SearchSpace.num_layers = 3", "--gin_param=SearchSpace.num_
 
 def test_sampled_genotype_is_what_the_profile_counts(tmp_path):
     path = str(tmp_path / "new" / "random.json")
-    sample = ["-m", "adl_tf.sample", "--seed=3", f"--output={path}", *SMALL, *SIZE]
-    result = run([*sample, "--filter_multiplier=4"], tmp_path)
-    assert result.returncode == 0, result.stderr
-    sampled = json.loads(result.stdout.splitlines()[-1])
+    sample = ["--seed=3", f"--output={path}", *SMALL, *SIZE]
+    result = forked.run("adl_tf.sample", [*sample, "--filter_multiplier=4"], cwd=str(tmp_path))
+    assert result.status == 0, result.stderr
+    sampled = result.result
     genotype = load_genotype(path)
     assert [sampled["path"], sampled["cell"]] == [*genotype.to_dict().values()]
 
-    profile = ["-m", "adl_tf.profile", "--table", "--filter_multiplier=4", *SIZE]
-    result = run([*profile, f"--genotype={path}"], tmp_path)
-    assert result.returncode == 0, result.stderr
-    counted = json.loads(result.stdout.splitlines()[-1])
+    profile = ["--table", "--filter_multiplier=4", *SIZE]
+    result = forked.run("adl_tf.profile", [*profile, f"--genotype={path}"], cwd=str(tmp_path))
+    assert result.status == 0, result.stderr
+    counted = result.result
     for name in ("parameters", "multi_adds", "activations", "multi_adds_by_part"):
         assert counted[name] == sampled[name]
     rows = [line.split() for line in result.stderr.splitlines() if "decoder" in line]
@@ -35,32 +33,32 @@ def test_sampled_genotype_is_what_the_profile_counts(tmp_path):
 
 def test_budget_out_of_reach_and_bad_sizes(tmp_path):
     budget = ("--multi_adds=0.001", "--attempts=1")
-    result = run(["-m", "adl_tf.sample", *budget, *SMALL, *SIZE], tmp_path)
-    assert result.returncode == 1
+    result = forked.run("adl_tf.sample", [*budget, *SMALL, *SIZE], cwd=str(tmp_path))
+    assert result.status == 1
     assert "error: --multi_adds, in billions: none of 1 genotypes is within 5% of 0.001;" in (
         result.stderr
     )
     assert not list(tmp_path.iterdir())
-    result = run(["-m", "adl_tf.sample", "--multi_adds=0"], tmp_path)
-    assert result.returncode == 1 and "flag --multi_adds=0" in result.stderr
-    result = run(["-m", "adl_tf.profile", "--image_size=1025"], tmp_path)
-    assert result.returncode == 1
+    result = forked.run("adl_tf.sample", ["--multi_adds=0"], cwd=str(tmp_path))
+    assert result.status == 1 and "flag --multi_adds=0" in result.stderr
+    result = forked.run("adl_tf.profile", ["--image_size=1025"], cwd=str(tmp_path))
+    assert result.status == 1
     assert "error: image size '1025': give height,width such as 1025,2049." in result.stderr
 
 
 def test_gin_files_of_a_search_and_sizes_around_the_cells(tmp_path):
     search = ["--gin_file=camvid_search.gin", "--gin_param=NUM_LAYERS = 5"]
     search += ["--gin_param=NetworkSizes.aspp = 16", *SIZE]
-    result = run(["-m", "adl_tf.sample", *search], tmp_path)
-    assert result.returncode == 0, result.stderr
-    sampled = json.loads(result.stdout.splitlines()[-1])
+    result = forked.run("adl_tf.sample", [*search], cwd=str(tmp_path))
+    assert result.status == 0, result.stderr
+    sampled = result.result
     assert len(sampled["path"]) == 5
-    profile = ["-m", "adl_tf.profile", "--genotype=genotype.json"]
-    result = run([*profile, *search], tmp_path)
-    assert result.returncode == 0, result.stderr
-    counted = json.loads(result.stdout.splitlines()[-1])
+    profile = ["--genotype=genotype.json"]
+    result = forked.run("adl_tf.profile", [*profile, *search], cwd=str(tmp_path))
+    assert result.status == 0, result.stderr
+    counted = result.result
     assert counted["multi_adds_by_part"] == sampled["multi_adds_by_part"]
-    result = run([*profile, *SIZE], tmp_path)
-    larger = json.loads(result.stdout.splitlines()[-1])
+    result = forked.run("adl_tf.profile", [*profile, *SIZE], cwd=str(tmp_path))
+    larger = result.result
     assert larger["multi_adds_by_part"]["cells"] == counted["multi_adds_by_part"]["cells"]
     assert larger["multi_adds_by_part"]["head"] > counted["multi_adds_by_part"]["head"]

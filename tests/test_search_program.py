@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import forked
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +16,7 @@ from adl_tf.space.network_sizes import NetworkSizes
 from data_prep import convert_synthetic
 
 EPOCHS, STEPS = 2, 40
+PROGRAM = ("-m", "adl_tf.search")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def command(dataset, model_dir, *parameters):
         *parameters,
     )
     return [
-        *("-m", "adl_tf.search", "--gin_file=camvid_search.gin"),
+        "--gin_file=camvid_search.gin",
         f"--model_dir={model_dir}",
         *(f"--gin_param={binding}" for binding in bindings),
     ]
@@ -50,7 +52,7 @@ def command(dataset, model_dir, *parameters):
 
 def test_resumes_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
-    result = run(command(dataset, whole), tmp_path)
+    result = run([*PROGRAM, *command(dataset, whole)], tmp_path)
     assert result.returncode == 0, result.stderr
     summary = json.loads(result.stdout.splitlines()[-1])
     assert summary["weight_steps"] == EPOCHS * STEPS
@@ -65,37 +67,37 @@ def test_resumes_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
     assert any(name.startswith("events.out.tfevents") for name in os.listdir(whole))
     assert "path 4-" in result.stderr and "arch_loss" in result.stderr
 
-    result = run(command(dataset, whole, "SEED = 1"), tmp_path)
-    assert result.returncode == 1 and "different schedule.json (seed 0 -> 1)" in result.stderr
+    result = forked.run("adl_tf.search", command(dataset, whole, "SEED = 1"))
+    assert result.status == 1 and "different schedule.json (seed 0 -> 1)" in result.stderr
 
     output = str(tmp_path / "decoded" / "genotype.json")
-    decode = ["-m", "adl_tf.decode", "--output", output, "--model_dir"]
-    result = run([*decode, whole], tmp_path)
-    decoded = json.loads(result.stdout.splitlines()[-1])
+    decode = ["--output", output, "--model_dir"]
+    result = forked.run("adl_tf.decode", [*decode, whole])
+    decoded = result.result
     assert 0 < decoded["probability"] <= 1
     assert load_genotype(output) == genotype
     assert [decoded["path"], decoded["cell"]] == [*genotype.to_dict().values()]
     image_size = ["--image_size=48,64", "--filter_multiplier=4"]
     cost = network_cost(genotype, 4, 3, (48, 64)).total.multi_adds
-    result = run([*decode, whole, f"--multi_adds={cost / 1e9}", *image_size], tmp_path)
-    assert result.returncode == 0, result.stderr
+    result = forked.run(
+        "adl_tf.decode", [*decode, whole, f"--multi_adds={cost / 1e9}", *image_size]
+    )
+    assert result.status == 0, result.stderr
     found = network_cost(load_genotype(output), 4, 3, (48, 64)).total.multi_adds
     assert found == pytest.approx(cost, rel=0.1)
     by_loss = [*decode, whole, "--selection=perturbation"]
     images = [flag for flag in command(dataset, whole) if flag.startswith("--gin_")]
-    result = run([*by_loss, *images, "--batches=1"], tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert load_genotype(output).to_dict() == {
-        key: json.loads(result.stdout.splitlines()[-1])[key] for key in ("path", "cell")
-    }
-    result = run([*by_loss, "--multi_adds=1"], tmp_path)
-    assert result.returncode == 1 and "does not support a budget" in result.stderr
-    result = run(by_loss, tmp_path)
-    assert result.returncode == 1 and "add the search's --gin_file" in result.stderr
-    result = run([*decode, str(tmp_path / "nowhere")], tmp_path)
-    assert result.returncode == 1 and "no checkpoint of a search there" in result.stderr
+    result = forked.run("adl_tf.decode", [*by_loss, *images, "--batches=1"])
+    assert result.status == 0, result.stderr
+    assert load_genotype(output).to_dict() == {key: result.result[key] for key in ("path", "cell")}
+    result = forked.run("adl_tf.decode", [*by_loss, "--multi_adds=1"])
+    assert result.status == 1 and "does not support a budget" in result.stderr
+    result = forked.run("adl_tf.decode", by_loss)
+    assert result.status == 1 and "add the search's --gin_file" in result.stderr
+    result = forked.run("adl_tf.decode", [*decode, str(tmp_path / "nowhere")])
+    assert result.status == 1 and "no checkpoint of a search there" in result.stderr
 
-    arguments = command(dataset, broken)
+    arguments = [*PROGRAM, *command(dataset, broken)]
     status, errors = start_and_signal(arguments, tmp_path, broken, 3, signal.SIGINT)
     assert status == 130 and "resumes from here" in errors
     status, _ = start_and_signal(arguments, tmp_path, broken, STEPS + 6, signal.SIGKILL)
@@ -127,8 +129,8 @@ def test_resumes_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
 )
 def test_bad_input_is_one_line(dataset, tmp_path, parameters, message):
     model_dir = tmp_path / "run"
-    result = run(command(dataset, model_dir, *parameters), tmp_path)
-    assert result.returncode == 1
+    result = forked.run("adl_tf.search", command(dataset, model_dir, *parameters))
+    assert result.status == 1
     assert result.stdout.strip() == ""
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert message in line
@@ -150,15 +152,19 @@ def test_cost_in_the_loss_and_a_budget(dataset, tmp_path):
         "NetworkSizes.decoder = 16",
     )
     model_dir = str(tmp_path / "cheap")
-    result = run(command(dataset, model_dir, *bindings), tmp_path)
-    assert result.returncode == 0, result.stderr
-    genotype = load_genotype(json.loads(result.stdout.splitlines()[-1])["genotype"])
+    result = forked.run("adl_tf.search", command(dataset, model_dir, *bindings))
+    assert result.status == 0, result.stderr
+    genotype = load_genotype(result.result["genotype"])
     sizes = NetworkSizes(aspp=16, decoder=16)
     cost = network_cost(genotype, 4, 3, (48, 64), sizes).total.multi_adds
     assert cost == pytest.approx(wanted * 1e9, rel=0.1)
     with open(os.path.join(model_dir, "metrics.jsonl")) as file:
         assert json.loads(file.readlines()[-1])["cost_weight"] in (0.5, 1.0, 2.0)
-    result = run(command(dataset, model_dir, *bindings, "run_search.cost_weight = 2.0"), tmp_path)
-    assert result.returncode == 1 and "cost_weight 1.0 -> 2.0" in result.stderr
-    result = run(command(dataset, str(tmp_path / "none"), "run_search.cost_weight = 1.0"), tmp_path)
-    assert result.returncode == 1 and "needs a budget" in result.stderr
+    result = forked.run(
+        "adl_tf.search", command(dataset, model_dir, *bindings, "run_search.cost_weight = 2.0")
+    )
+    assert result.status == 1 and "cost_weight 1.0 -> 2.0" in result.stderr
+    result = forked.run(
+        "adl_tf.search", command(dataset, str(tmp_path / "none"), "run_search.cost_weight = 1.0")
+    )
+    assert result.status == 1 and "needs a budget" in result.stderr

@@ -75,7 +75,14 @@ def test_every_parameter_refuses_wrong_values(name, count):
 
 
 @pytest.mark.parametrize(
-    "program", ["train", "search", "sampled_search", "random_search", "evaluate"]
+    "program",
+    [
+        "train",
+        "search",
+        pytest.param("sampled_search", marks=pytest.mark.whole),
+        pytest.param("random_search", marks=pytest.mark.whole),
+        "evaluate",
+    ],
 )
 def test_wrong_settings(program, streets, trained, tmp_path, request, count):
     def arguments(directory, *bindings):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import forked
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -64,9 +65,9 @@ def test_export_then_predict(model_dir, network, tmp_path):
 
 
 def test_bad_input_is_one_line(export, tmp_path):
-    predict = ("adl_tf.predict", f"--export_dir={export['export_dir']}", "--output_dir=out")
-    result = run(*predict, "/no/such.png", cwd=tmp_path)
-    assert result.returncode == 1
+    predict = [f"--export_dir={export['export_dir']}", "--output_dir=out", "/no/such.png"]
+    result = forked.run("adl_tf.predict", predict, cwd=str(tmp_path))
+    assert result.status == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "/no/such.png: no such image" in line and "Traceback" not in result.stderr
     assert os.listdir(tmp_path) == []
