@@ -12,8 +12,9 @@ from quick_stages import make_folder
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 # For forked programs and for those of their own.
+HELPERS = os.path.join(os.path.dirname(FOLDER), "helpers")
 os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, (FOLDER, os.path.dirname(FOLDER), os.environ.get("PYTHONPATH", "")))
+    filter(None, (FOLDER, HELPERS, os.environ.get("PYTHONPATH", "")))
 )
 
 
