@@ -28,3 +28,12 @@ def test_cache_notices_new_shards(tmp_path):
         reader = RecordReader(tmp_path, "val", cache_dir=tmp_path / "cache")
         (batch,) = take(evaluation_stream(reader), 2)
         np.testing.assert_array_equal(batch["label"][0], make_pair(index)[1])
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    write_dataset(tmp_path, val=[encode(1)])
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / ".val.decoded-abcdefgh.tmp").touch()
+    RecordReader(tmp_path, "val", cache_dir=tmp_path / "cache")
+    names = {path.name for path in (tmp_path / "cache").iterdir()}
+    assert ".lock" in names and all(name.endswith((".lock", ".decoded")) for name in names)
