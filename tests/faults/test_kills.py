@@ -17,7 +17,7 @@ from adl_tf.model_directory import read_json_lines
 from adl_tf.models.checkpoint_files import newest_checkpoint
 
 # Every how many of the changes of a program it is killed in the short suite, and in the whole one.
-SHORT, WHOLE = 60, 6
+SHORT, WHOLE = 60, 8
 
 
 def step(config):

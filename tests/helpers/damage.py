@@ -90,15 +90,14 @@ def places(value, place=()):
 
 
 def damages(file, content):
-    """(name, function of the content, whether each reader has to see it) of what a file suffers."""
-    description = ".json" in file
+    """(name, function of the content) of what a file suffers."""
     for damage in (cut, emptied, changed, deleted):
-        yield damage.__name__, damage, description
-    if description:
+        yield damage.__name__, damage
+    if ".json" in file:
         for damage in (wrong_types, other_kind):
-            yield damage.__name__, damage, True
+            yield damage.__name__, damage
         for place in places(decoded(content)[:1]):
             for damage in (wrong_value, missing_value):
                 if len(place) > 1:
                     name = f"{damage.__name__} {'.'.join(map(str, place[1:]))}"
-                    yield name, functools.partial(damage, place=place), False
+                    yield name, functools.partial(damage, place=place)

@@ -173,7 +173,7 @@ def test_damaged_notes_are_named_or_done_without(programs, tmp_path):
     auto.run_auto(str(folder), str(out), hours=1.0)
     path = out / stages.STATE_FILE
     content = path.read_bytes()
-    for name, damage, _ in damages(path.name, content):
+    for name, damage in damages(path.name, content):
         spoil(path, damage(content))
         try:
             auto.run_auto(str(folder), str(out), hours=1.0)

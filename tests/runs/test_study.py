@@ -201,7 +201,7 @@ def test_damaged_notes_are_named_or_done_without(programs, tmp_path):
     for file in ("members.jsonl", "study.json"):
         path = tmp_path / "study" / file
         content = path.read_bytes()
-        for name, damage, _ in damages(file, content):
+        for name, damage in damages(file, content):
             spoil(path, damage(content))
             try:
                 run(tmp_path, Member("one", GENOTYPE))
