@@ -180,3 +180,12 @@ def test_damaged_notes_are_named_or_done_without(programs, tmp_path):
         except (ValueError, OSError) as error:
             assert path.name in str(error), f"{name}: {error}"
         path.write_bytes(content)
+
+
+def test_a_stage_that_fails_is_one_error_line(tmp_path):
+    stage = stages.Stage("trial of search", "json.tool", ["/no/such.json"])  # A quick one.
+    log = tmp_path / "search.log"
+    with pytest.raises(ValueError, match="trial of search: .*/no/such.json.*; its messages are in"):
+        stages.run_program(stage, "", log=str(log))
+    with pytest.raises(stages.StageFailure, match="Stopped in 'trial of search'; the same command"):
+        stages.run_program(stage, "")
