@@ -15,7 +15,7 @@ from damage import damages, spoil
 KINDS = ("records", "train", "search", "sampled", "random", "export")
 # Half of the damages of a file are drawn, one in so many of single values, the same each time; of
 # all these the short suite runs one in so many.
-VALUES, SHORT = 20, 12
+VALUES, SHORT = 40, 12
 
 
 @pytest.fixture(scope="module")
