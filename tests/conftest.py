@@ -24,17 +24,17 @@ def pytest_addoption(parser):
         "--genotypes", type=int, default=6, help="On how many random genotypes costs are checked."
     )
     parser.addoption(
-        "--all-faults", action="store_true", help="All of tests/faults, not the short part."
+        "--whole", action="store_true", help="Tests that take long as well, and all faults."
     )
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "whole: run with --all-faults only")
+    config.addinivalue_line("markers", "whole: run with --whole only")
 
 
 def pytest_collection_modifyitems(config, items):
     """What starts programs takes longest, so it is first: both processes end at about one time."""
-    if not config.getoption("all_faults"):
+    if not config.getoption("whole"):
         left_out = [item for item in items if item.get_closest_marker("whole")]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)

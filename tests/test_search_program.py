@@ -50,6 +50,7 @@ def command(dataset, model_dir, *parameters):
     ]
 
 
+@pytest.mark.whole
 def test_resumes_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     result = run([*PROGRAM, *command(dataset, whole)], tmp_path)

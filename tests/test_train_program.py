@@ -58,6 +58,7 @@ def command(folder, model_dir, *parameters, flags=()):
     ]
 
 
+@pytest.mark.whole
 def test_resumes_bit_for_bit_after_being_killed(folder, tmp_path):
     whole, broken = str(tmp_path / "whole"), str(tmp_path / "broken")
     result = run(command(folder, whole), tmp_path)
@@ -120,6 +121,7 @@ runpy.run_module("adl_tf.train", run_name="__main__", alter_sys=True)
 """
 
 
+@pytest.mark.whole
 def test_two_devices_share_a_run(folder, tmp_path):
     """With averaged weights, parts of batches and class weights as well."""
     parameters = (

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import pytest
 from readback import command, environment, error_line, hidden, run_program
 
 from data_prep import convert_synthetic, verify
@@ -32,6 +33,7 @@ def is_running(pid):
         return False
 
 
+@pytest.mark.whole
 def test_killed_conversion_leaves_whole_shards_and_resumes(tmp_path):
     options = ["--num_train=300", "--num_val=1", "--num_shards=10", "--num_workers=2"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"

@@ -110,7 +110,7 @@ def test_damaged_files(kind, whole, tmp_path, request, count):
         cases += draws.sample(whole_files, len(whole_files) // 2)
         values += single
     cases += draws.sample(values, len(values) // VALUES)
-    if not request.config.getoption("all_faults"):
+    if not request.config.getoption("whole"):
         cases = cases[::SHORT]
     failures = []
     for file, name, damage in cases:

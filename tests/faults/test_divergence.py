@@ -32,7 +32,7 @@ def assert_finite(model_dir):
     "program, rate",
     [
         ("train", "training_optimizer.initial_rate"),
-        ("search", "weight_optimizer.initial_rate"),
+        pytest.param("search", "weight_optimizer.initial_rate", marks=pytest.mark.whole),
         pytest.param("sampled_search", "weight_optimizer.initial_rate", marks=pytest.mark.whole),
     ],
 )

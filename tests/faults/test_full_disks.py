@@ -73,7 +73,7 @@ def assert_one_line(outcome, out, place):
 )
 def test_quotas(name, streets, trained, exported, photos, tmp_path, request, count):
     module, arguments = programs(streets, trained, exported, photos)[name]
-    quotas = QUOTAS if request.config.getoption("all_faults") else QUOTAS[:1]
+    quotas = QUOTAS if request.config.getoption("whole") else QUOTAS[:1]
     if name in ("evaluate", "export"):  # Small files are written elsewhere.
         quotas = (20000, 60000)
     tried = 0
@@ -115,7 +115,7 @@ def device(tmp_path):
 @pytest.mark.parametrize("name", ["train", "evaluate", "convert"])
 def test_devices(name, streets, trained, exported, photos, device, request, count):
     module, arguments = programs(streets, trained, exported, photos)[name]
-    sizes = DEVICES if request.config.getoption("all_faults") else DEVICES[1:2]
+    sizes = DEVICES if request.config.getoption("whole") else DEVICES[1:2]
     for size in sizes:
         out = device(size)
         outcome = forked.run(module, arguments(out))

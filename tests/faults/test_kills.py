@@ -22,7 +22,7 @@ SHORT, WHOLE = 2, 7
 
 
 def number(config):
-    return WHOLE if config.getoption("all_faults") else SHORT
+    return WHOLE if config.getoption("whole") else SHORT
 
 
 def values(model_dir):
@@ -106,7 +106,7 @@ def contents(directory):
     [
         ("adl_tf.train", commands.train),
         pytest.param("adl_tf.train", commands.cached_train, marks=pytest.mark.whole),
-        ("adl_tf.search", commands.search),
+        pytest.param("adl_tf.search", commands.search, marks=pytest.mark.whole),
         pytest.param("adl_tf.search", commands.sampled_search, marks=pytest.mark.whole),
         pytest.param("adl_tf.search", commands.random_search, marks=pytest.mark.whole),
     ],

@@ -109,7 +109,7 @@ def test_wrong_settings(program, streets, trained, tmp_path, request, count):
         for values in [wrong_values(name, parameter)]
         if values
     ]
-    if not request.config.getoption("all_faults"):
+    if not request.config.getoption("whole"):
         cases = cases[::SHORT]
     assert cases
     for name, parameter, value in cases:

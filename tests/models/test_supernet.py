@@ -81,10 +81,18 @@ def check(model, images, training):
 @pytest.mark.parametrize(
     "size, fields",
     [
-        ((33, 33), dict(SMALL, num_layers=4, separable_atrous=True)),
+        pytest.param(
+            (33, 33),
+            dict(SMALL, num_layers=4, separable_atrous=True),
+            marks=pytest.mark.whole,
+        ),
         ((32, 48), dict(SMALL, separable_atrous=False)),
         ((37, 50), dict(SMALL, num_layers=2, separable_atrous=True)),
-        ((35, 34), dict(SMALL, num_layers=2, num_blocks=3, num_levels=4, separable_atrous=False)),
+        pytest.param(
+            (35, 34),
+            dict(SMALL, num_layers=2, num_blocks=3, num_levels=4, separable_atrous=False),
+            marks=pytest.mark.whole,
+        ),
     ],
     ids=["odd-separable", "even-full", "mixed-separable", "mixed-full"],
 )

@@ -70,6 +70,7 @@ def test_result(whole):
     assert (directory / "architecture.png").exists()
 
 
+@pytest.mark.whole
 def test_killed_runs_end_with_the_same_bits(whole, tmp_path, monkeypatch):
     """Killed after the first checkpoint, after the second one, and among the candidates."""
     from adl_tf.runs import sampled_search

@@ -138,6 +138,7 @@ def test_two_devices_make_the_update_of_one(two_devices):
     assert_same_update(one, train_in(two_devices, batches, batch_norm_training=False))
 
 
+@pytest.mark.whole
 def test_two_devices_differ_by_batch_statistics_only(two_devices):
     """With equal halves the statistics of a half are those of the batch, and nothing differs."""
     batches = []
