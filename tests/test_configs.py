@@ -2,6 +2,7 @@
 
 import os
 
+import forked
 import gin
 import pytest
 from processes import run
@@ -104,6 +105,7 @@ run_program(program)
     ],
 )
 def test_programs_end_in_one_line(tmp_path, error, status, line):
-    result = run(["-c", PROGRAM.format(error)], tmp_path)
-    assert (result.returncode, result.stdout) == (status, "")
+    (tmp_path / "program.py").write_text(PROGRAM.format(error))
+    result = forked.run("program", [], cwd=str(tmp_path))
+    assert (result.status, result.stdout) == (status, "")
     assert result.stderr.splitlines()[-1] == line and "configurable" not in result.stderr

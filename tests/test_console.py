@@ -3,6 +3,7 @@
 import os
 import sys
 
+import forked
 import pytest
 from processes import run
 
@@ -18,17 +19,17 @@ def run_script(name, entry, arguments, cwd):
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--output=x", "--multi_adds=0"]])
 def test_program_runs_as_with_python_m(tmp_path, arguments):
-    module = run(["-m", "adl_tf.sample", *arguments], tmp_path)
+    module = forked.run("adl_tf.sample", arguments, cwd=str(tmp_path))
     script = run_script("adl-sample", "run_program", arguments, tmp_path)
-    assert (script.returncode, script.stdout) == (module.returncode, module.stdout)
+    assert (script.returncode, script.stdout) == (module.status, module.stdout)
     assert script.stderr == module.stderr and script.stdout + script.stderr
 
 
 def test_converter_runs_as_with_python_m(tmp_path):
     arguments = [f"--input_dir={tmp_path}", f"--output_dir={tmp_path / 'out'}"]
-    module = run(["-m", "data_prep.convert_folder", *arguments], tmp_path)
+    module = forked.run("data_prep.convert_folder", arguments, cwd=str(tmp_path))
     script = run_script("adl-convert", "run_converter", ["folder", *arguments], tmp_path)
-    assert script.returncode == module.returncode == 1
+    assert script.returncode == module.status == 1
     assert script.stderr == module.stderr and "no images there" in script.stderr
     options = ["synthetic", "--output_dir=out", "--num_train=3", "--num_val=1", "--num_workers=2"]
     script = run_script("adl-convert", "run_converter", options, tmp_path)

@@ -49,9 +49,11 @@ class BadRecords:
             with tf.control_dependencies([tf.debugging.Assert(failure == "", [failure])]):
                 return tf.constant(False)
 
+        @tf.autograph.experimental.do_not_convert
         def is_good(element):
             return tf.cond(element["valid"], lambda: True, lambda: reject(element["record"]))
 
+        @tf.autograph.experimental.do_not_convert
         def strip(element):
             return {k: v for k, v in element.items() if k not in ("record", "valid")}
 

@@ -34,6 +34,7 @@ def shuffled_records(
     order_seed, balance_seed = _fold_in(seed, 0), _fold_in(seed, 1)
     draw_balanced = _balanced_draw(records_by_class) if class_balance else None
 
+    @tf.autograph.experimental.do_not_convert
     def shuffled_epoch(epoch):
         order = tf.random.experimental.stateless_shuffle(records, _fold_in(order_seed, epoch))
         if class_balance:

@@ -130,6 +130,8 @@ def evaluation_stream(
             f"into size={tuple(size)}; give a larger size."
         )
 
+    # AutoGraph has nothing to convert in the readers and would only cost time.
+    @tf.autograph.experimental.do_not_convert
     def load(record):
         image, label, filename, valid = reader.load(record)
         if size is not None:
@@ -153,6 +155,7 @@ def _crop_loader(reader, stream_seed, *, crop_size, **options):
     fold_in = tf.random.experimental.stateless_fold_in
     seed = fold_in(stream_seed, 2)  # The order uses 0 and 1.
 
+    @tf.autograph.experimental.do_not_convert
     def load(element):
         def crop(read, label):
             crop_seed = fold_in(seed, element["position"])

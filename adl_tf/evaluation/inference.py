@@ -77,12 +77,13 @@ class Predictor:
         self._crop_size, self._stride = crop_size, stride
         self._directions = [tf.constant(step) for step in ((1, -1) if flip else (1,))]
         # A separate function, so that scales with one input shape share its traces.
-        self._network = tf.function(lambda images: network(images, training=False))
+        self._network = tf.function(lambda images: network(images, training=False), autograph=False)
         images = tf.TensorSpec([None, *(image_size or (None, None)), 3])
         self._views = [
             tf.function(
                 functools.partial(self._view, scale),
                 input_signature=[images, tf.TensorSpec([], tf.int32)],
+                autograph=False,
             )
             for scale in scales
         ]

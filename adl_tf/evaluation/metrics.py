@@ -49,6 +49,8 @@ class ConfusionMatrix(tf.keras.metrics.Metric):
             "ignore_label": self.ignore_label,
         }
 
+    # AutoGraph has nothing to convert in the counts and would only cost time.
+    @tf.autograph.experimental.do_not_convert
     def update_state(self, labels, predictions, sample_weight=None):
         """Counts the pixels of integer label maps of equal shape."""
         del sample_weight  # Part of the Keras interface; pixels count once.
@@ -59,6 +61,7 @@ class ConfusionMatrix(tf.keras.metrics.Metric):
     def reset_state(self):
         self.counts.assign(tf.zeros_like(self.counts))
 
+    @tf.autograph.experimental.do_not_convert
     def result(self):
         """Mean intersection over union, float32 scalar; see `mean_iou`."""
         counts = tf.cast(self.counts, tf.float64)

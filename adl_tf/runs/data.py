@@ -231,6 +231,7 @@ def validation_stream(
     batch_size = replicas if size else 1
     stream = evaluation_stream(reader, batch_size=batch_size, size=size)
 
+    @tf.autograph.experimental.do_not_convert
     def fill(batch):
         # Without the file names: accelerators do not support strings.
         image, label = batch["image"], batch["label"]

@@ -1,10 +1,8 @@
 """Reads records back and runs converters as programs, for the tests of all of them."""
 
 import io
-import json
 import os
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
@@ -59,25 +57,3 @@ def command(module, *arguments):
 
 def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-def run_program(module, *arguments, **options):
-    """Runs a converter; returns its process and the JSON of its last line, None without one."""
-    process = subprocess.run(
-        command(module, *arguments),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        **options,
-    )
-    lines = process.stdout.splitlines()
-    return process, json.loads(lines[-1]) if lines else None
-
-
-def error_line(process):
-    """The one line that a failed program ends with."""
-    assert process.returncode != 0 and not process.stdout
-    assert "Traceback" not in process.stderr
-    (line,) = [x for x in process.stderr.splitlines() if x.startswith("error: ")]
-    return line

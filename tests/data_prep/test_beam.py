@@ -1,11 +1,11 @@
 """Beam is an extra; where it is installed, the same records must come out of it."""
 
 import functools
-import subprocess
-import sys
+import json
 
+import forked
 import pytest
-from readback import environment, error_line, run_program
+from processes import run
 from test_convert_folder import make_folder
 
 from data_prep import convert_folder, verify
@@ -22,12 +22,12 @@ def contents(directory):
 def test_pipeline_writes_the_same_bytes(tmp_path):
     pytest.importorskip("apache_beam")
     direct, piped = tmp_path / "direct", tmp_path / "piped"
-    run_program("convert_synthetic", f"--output_dir={direct}", "--num_workers=1", *OPTIONS)
+    converter = "data_prep.convert_synthetic"
+    forked.run(converter, [f"--output_dir={direct}", "--num_workers=1", *OPTIONS])
     beam_options = "--beam_options=--runner=DirectRunner"
-    process, summary = run_program(
-        "convert_synthetic", f"--output_dir={piped}", beam_options, *OPTIONS
-    )
+    process = run(["-m", converter, f"--output_dir={piped}", beam_options, *OPTIONS], tmp_path)
     assert process.returncode == 0, process.stderr
+    summary = json.loads(process.stdout.splitlines()[-1])
     assert summary == {"examples": {"train": 12, "val": 3}, "shards": 6, "skipped": 0}
     assert contents(piped) == contents(direct)
     assert verify.verify(str(piped)) == {"examples": 15, "bad": 0}
@@ -58,13 +58,6 @@ def test_bad_examples_are_counted(tmp_path):
 
 def test_without_beam_one_line_says_what_to_install(tmp_path):
     (tmp_path / "apache_beam.py").write_text("raise ImportError('No module named apache_beam')")
-    program = f"import sys, runpy; sys.path.insert(0, {str(tmp_path)!r}); "
-    program += "sys.argv = ['convert_synthetic', *sys.argv[1:]]; "
-    program += "runpy.run_module('data_prep.convert_synthetic', run_name='__main__')"
-    process = subprocess.run(
-        [sys.executable, "-c", program, f"--output_dir={tmp_path / 'out'}", "--beam_options="],
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert "pip install 'adl-tf[beam]'" in error_line(process)
+    arguments = [f"--output_dir={tmp_path / 'out'}", "--beam_options="]
+    outcome = forked.run("data_prep.convert_synthetic", arguments, cwd=str(tmp_path))
+    assert "pip install 'adl-tf[beam]'" in outcome.error

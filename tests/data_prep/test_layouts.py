@@ -3,10 +3,11 @@
 import json
 import os
 
+import forked
 import numpy as np
 import pytest
 from PIL import Image
-from readback import labels_by_name, run_program
+from readback import labels_by_name
 
 from adl_tf.data.description import default_colors, read_dataset_description
 from data_prep import convert_folder
@@ -254,10 +255,9 @@ def test_a_preview_shows_masks_over_their_images(tmp_path):
     (tmp_path / "in").mkdir()
     plain(tmp_path / "in")
     out = tmp_path / "out"
-    _, summary = run_program(
-        "convert_folder", f"--input_dir={tmp_path / 'in'}", f"--output_dir={out}", "--preview=3"
-    )
-    assert sum(summary["examples"].values()) == COUNT
+    flags = [f"--input_dir={tmp_path / 'in'}", f"--output_dir={out}", "--preview=3"]
+    outcome = forked.run("data_prep.convert_folder", flags)
+    assert sum(outcome.result["examples"].values()) == COUNT
     pictures = sorted((out / "preview").glob("*.png"))
     assert len(pictures) == 3
     with Image.open(pictures[0]) as picture:

@@ -1,15 +1,15 @@
-"""Converters as programs: stopped, killed, two at once, on a full disk, with wrong arguments."""
+"""Converters as programs: stopped, killed, two at once, with wrong arguments."""
 
 import json
 import os
 import pathlib
-import resource
 import signal
 import subprocess
 import time
 
+import forked
 import pytest
-from readback import command, environment, error_line, hidden, run_program
+from readback import command, environment, hidden
 
 from data_prep import convert_synthetic, verify
 
@@ -47,9 +47,8 @@ def test_killed_conversion_leaves_whole_shards_and_resumes(tmp_path):
     survivors = {p: p.stat().st_mtime_ns for p in killed.glob("train-*")}
     assert 2 <= len(survivors) < 11 and not (killed / "dataset.json").exists()
 
-    resumed, summary = run_program("convert_synthetic", f"--output_dir={killed}", *options)
-    assert resumed.returncode == 0, resumed.stderr
-    assert summary["examples"] == {"train": 300, "val": 1}
+    resumed = forked.run("data_prep.convert_synthetic", [f"--output_dir={killed}", *options])
+    assert resumed.result["examples"] == {"train": 300, "val": 1}
     # The last survivor may have been renamed and not yet noted when the signal came.
     kept = [p for p, mtime in survivors.items() if p.stat().st_mtime_ns == mtime]
     assert len(kept) >= len(survivors) - 1
@@ -92,40 +91,29 @@ def test_two_conversions_of_one_directory_take_turns(tmp_path):
     assert verify.verify(str(tmp_path)) == {"examples": 116, "bad": 0}
 
 
-def test_no_space_left(tmp_path):
-    """A limit on the size of files, in place of a full disk."""
-    arguments = [f"--output_dir={tmp_path}", "--num_workers=1", "--num_shards=2"]
-    process, _ = run_program(
-        "convert_synthetic",
-        *arguments,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
-    )
-    line = error_line(process)
-    assert "train-00000-of-00002.tfrecord: cannot be written" in line and "make room" in line
-    assert not list(tmp_path.glob("*.tfrecord")) and hidden(tmp_path) == {".conversion"}
-    process, summary = run_program("convert_synthetic", *arguments)
-    assert process.returncode == 0 and summary["examples"] == {"train": 64, "val": 16}
-
-
 def test_command_line(folder, tmp_path):
     arguments = [f"--input_dir={folder}", f"--output_dir={tmp_path / 'out'}", "--num_workers=1"]
-    process, summary = run_program("convert_folder", *arguments)
-    assert process.returncode == 0 and len(process.stdout.splitlines()) == 1
-    assert summary == {"examples": {"train": 6, "val": 2}, "shards": 6, "skipped": 0}
-    assert "8/8" in process.stderr  # The progress bar.
+    outcome = forked.run("data_prep.convert_folder", arguments)
+    assert outcome.status == 0 and len(outcome.stdout.splitlines()) == 1
+    assert outcome.result == {"examples": {"train": 6, "val": 2}, "shards": 6, "skipped": 0}
+    assert "8/8" in outcome.stderr  # The progress bar.
 
-    process, summary = run_program("verify", tmp_path / "out")
-    assert process.returncode == 0 and summary == {"examples": 8, "bad": 0}
+    outcome = forked.run("data_prep.verify", [str(tmp_path / "out")])
+    assert outcome.status == 0 and outcome.result == {"examples": 8, "bad": 0}
 
 
 def test_command_line_names_what_is_wrong(folder, tmp_path):
-    process, _ = run_program("convert_folder", f"--input_dir={tmp_path / 'x'}", "--output_dir=y")
-    assert "x: no such directory" in error_line(process)
+    def error(module, *arguments):
+        outcome = forked.run(f"data_prep.{module}", arguments)
+        assert not outcome.stdout
+        return outcome.error
+
+    nowhere = f"--input_dir={tmp_path / 'x'}"
+    assert "x: no such directory" in error("convert_folder", nowhere, "--output_dir=y")
     (folder / "masks/train/3.png").unlink()
     arguments = [f"--input_dir={folder}", f"--output_dir={tmp_path / 'out'}"]
-    process, _ = run_program("convert_folder", *arguments)
-    assert "masks/train/3.png: the label is missing" in error_line(process)
-    process, _ = run_program("verify", tmp_path / "nowhere")
-    assert "no such data set directory" in error_line(process)
-    process, _ = run_program("convert_folder")
-    assert process.returncode != 0 and "input_dir" in process.stderr
+    message = error("convert_folder", *arguments)
+    assert "masks/train/3.png: the label is missing" in message
+    assert "no such data set directory" in error("verify", str(tmp_path / "nowhere"))
+    outcome = forked.run("data_prep.convert_folder", [])
+    assert outcome.status != 0 and "input_dir" in outcome.stderr

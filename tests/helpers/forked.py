@@ -142,6 +142,7 @@ def _run_child(module, arguments, kill_at, largest_file, cwd, number, handles):
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if cwd:
             os.chdir(cwd)
+            sys.path.insert(0, "")  # As python -m does.
         if largest_file is not None:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))

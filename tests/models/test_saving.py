@@ -14,14 +14,13 @@ from adl_tf.space.search_space import SearchSpace
 
 IMAGES = tf.random.stateless_normal([1, 40, 33, 3], [0, 1])
 GENOTYPE = Genotype(
-    path=(0, 1, 0),
+    path=(1, 0),
     cell=[
         [[0, "sep_conv_3x3"], [1, "atrous_conv_5x5"]],
-        [[0, "max_pool_3x3"], [2, "skip_connect"]],
-        [[1, "skip_connect"], [2, "sep_conv_5x5"]],
+        [[1, "max_pool_3x3"], [2, "skip_connect"]],
     ],
 )
-SPACE = SearchSpace(num_layers=3, num_blocks=2, filter_multiplier=2, num_levels=2)
+SPACE = SearchSpace(num_layers=2, num_blocks=2, filter_multiplier=2, num_levels=2)
 
 NETWORKS = {
     "decoded": lambda: DecodedNetwork(GENOTYPE, 2, 3),
@@ -98,6 +97,14 @@ def test_checkpoint(network, tmp_path):
     check_equal(loaded, network)
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        "decoded",
+        *(pytest.param(name, marks=pytest.mark.whole) for name in NETWORKS if name != "decoded"),
+    ],
+    indirect=True,
+)
 def test_saved_model(network, tmp_path):
     _, network = network
     path = str(tmp_path / "saved")

@@ -86,7 +86,11 @@ def check(model, images, training):
             dict(SMALL, num_layers=4, separable_atrous=True),
             marks=pytest.mark.whole,
         ),
-        ((32, 48), dict(SMALL, separable_atrous=False)),
+        pytest.param(
+            (32, 48),
+            dict(SMALL, separable_atrous=False),
+            marks=pytest.mark.whole,
+        ),
         ((37, 50), dict(SMALL, num_layers=2, separable_atrous=True)),
         pytest.param(
             (35, 34),
@@ -112,7 +116,7 @@ def test_matches_the_reference(size, fields):
         dict(TINY, num_layers=1),
         dict(TINY, num_layers=1, num_levels=1),
         # More strides than the paper's four.
-        dict(TINY, num_layers=5, num_levels=5),
+        pytest.param(dict(TINY, num_layers=5, num_levels=5), marks=pytest.mark.whole),
     ],
     ids=["one-level", "one-layer", "one-node", "five-levels"],
 )

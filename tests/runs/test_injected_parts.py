@@ -131,7 +131,9 @@ def configure(folder, text):
     parse_gin([str(path)], [])
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.whole)]
+)
 def test_a_training_in_a_thread_with_user_parts(folder, precision):
     configure(folder, TRAINING.format(precision, folder / "genotype.json"))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # As notebooks do.

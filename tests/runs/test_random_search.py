@@ -74,6 +74,7 @@ def test_what_is_found_is_the_best_that_reached_the_end(whole):
     assert {"found/miou", "found/loss", "decision/finished"} <= set(shown)
 
 
+@pytest.mark.whole
 def test_an_interrupted_search_ends_the_same(streets, whole, tmp_path, monkeypatch):
     train, calls = random_search._train, []
 

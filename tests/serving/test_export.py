@@ -148,6 +148,7 @@ def test_fixed_size_and_low_precision(model_dir, network, tmp_path):
     assert result["labels_equal"] > 0.95
 
 
+@pytest.mark.whole
 def test_lite_file_stands_alone(model_dir, network, tmp_path):
     with pytest.raises(ValueError, match="give --image_size=H,W"):
         export_network(model_dir, str(tmp_path / "out"), formats=["tflite"])
@@ -172,6 +173,7 @@ np.save({str(tmp_path / "labels.npy")!r}, labels)
     assert np.mean(labels == expected_logits(network, image).argmax(-1)) >= 0.999
 
 
+@pytest.mark.whole
 def test_float16(model_dir, network):
     with precision("float16"):
         body = Body(load_network(model_dir))

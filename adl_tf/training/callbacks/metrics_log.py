@@ -43,6 +43,7 @@ class MetricsLog(StepTimes):
         self._predict = tf.function(
             lambda images: tf.argmax(network(images, training=False), -1, tf.int32),
             reduce_retracing=True,
+            autograph=False,
         )
 
     def pictures(self) -> Dict[str, Figure]:
