@@ -38,7 +38,7 @@ setup(
     long_description=pathlib.Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.9,<3.12",
+    python_requires=">=3.9,<3.14",
     packages=find_packages(include=["adl_tf", "adl_tf.*", "data_prep", "data_prep.*"])
     + ["gin_configs"],
     package_data={
@@ -93,6 +93,11 @@ setup(
             "mkdocstrings[python]>=0.30,<2",
             "nbclient>=0.10,<1",
             "ipykernel>=6.29,<8",
+        ],
+        # CUDA from wheels, of the version that each TensorFlow was built for.
+        "gpu": [
+            f"tensorflow[and-cuda]>=2.15.1,<2.16; {CLASSIC}",
+            f"tensorflow[and-cuda]>=2.21,<2.22; {CURRENT}",
         ],
         # For warm-up requests in exports, and the gRPC client.
         "serving": [*SERVING],
