@@ -14,7 +14,7 @@ from adl_tf.space.search_space import SearchSpace
 
 IMAGES = tf.random.stateless_normal([1, 40, 33, 3], [0, 1])
 GENOTYPE = Genotype(
-    path=(1, 0),
+    path=(0, 1, 0),
     cell=[
         [[0, "sep_conv_3x3"], [1, "atrous_conv_5x5"]],
         [[1, "max_pool_3x3"], [2, "skip_connect"]],
