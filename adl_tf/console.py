@@ -7,6 +7,7 @@ import sys
 
 import data_prep
 from adl_tf.interrupts import end_quietly
+from adl_tf.startup import silence_libraries
 
 
 def run_program() -> None:
@@ -28,5 +29,6 @@ def run_converter() -> None:
 def _run_module(module: str) -> None:
     """Does what python -m does, so that both ways of starting a program are one."""
     end_quietly()
+    silence_libraries()
     sys.path[0] = os.getcwd()  # Where gin files find the modules that they import.
     runpy.run_module(module, run_name="__main__", alter_sys=True)

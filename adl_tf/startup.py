@@ -7,7 +7,18 @@ import importlib.util
 import os
 import sys
 
-_real = _before = None
+_real = _stderr = None
+
+
+class _Stderr:
+    """Python's stderr, past the silence while it lasts; what took it then keeps it."""
+
+    def __init__(self, before):
+        self.before = before
+        self.file = open(_real, "w", buffering=1, encoding="utf-8", errors="replace")  # noqa: SIM115
+
+    def __getattr__(self, name):
+        return getattr(self.file or self.before, name)
 
 
 def silence_libraries() -> None:
@@ -15,11 +26,11 @@ def silence_libraries() -> None:
 
     Does nothing beside the older TensorFlow, which has no tf_keras and does not log then.
     """
-    global _real, _before
+    global _real, _stderr
     if not importlib.util.find_spec("tf_keras"):
         return
-    _real, _before = os.dup(2), sys.stderr
-    sys.stderr = open(_real, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    _real = os.dup(2)
+    sys.stderr = _stderr = _Stderr(sys.stderr)
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 
@@ -28,10 +39,11 @@ def restore_stderr() -> None:
     """Libraries write to stderr again."""
     global _real
     if _real is not None:
-        sys.stderr.flush()
+        _stderr.flush()
         os.dup2(_real, 2)
-        # The other stays open: handlers of logging may have taken it.
-        sys.stderr, _real = _before, None
+        file, _stderr.file, _real = _stderr.file, None, None
+        file.close()
+        sys.stderr = _stderr.before
 
 
 def import_quietly(name: str):

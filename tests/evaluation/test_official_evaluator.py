@@ -86,6 +86,8 @@ def records(archive, tmp_path_factory):
 def stub(monkeypatch):
     network = RedIsTheClass()
     monkeypatch.setattr(network_evaluation, "load_network", lambda *_: network)
+    # The official evaluator calls what numpy 2 no longer has.
+    monkeypatch.setattr(np, "in1d", np.isin, raising=False)
 
 
 def official_scores(archive, predictions):
