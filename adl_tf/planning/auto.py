@@ -231,7 +231,7 @@ def _plan(
     write_text(train_config(settings, dataset_dir, 1, 1, None), configs[TRAINING])
     if settings.searched:
         write_text(search_config(settings, dataset_dir, 1, 1), configs[SEARCH])
-    say("Trying a dozen steps on this machine, to see what they take; two minutes or so.")
+    say("Trying a few dozen steps on this machine, to see what they take; two minutes or so.")
     timings = measure(
         os.path.join(output_dir, TRIALS), configs, fingerprint.examples[VAL], genotype, arguments
     )

@@ -1,6 +1,6 @@
 """The plan of a whole run: its settings with a reason for each, and how long each stage takes.
 
-Pure functions of a fingerprint and of what a dozen steps took on this machine.
+Pure functions of a fingerprint and of what a few dozen steps took on this machine.
 """
 
 import dataclasses

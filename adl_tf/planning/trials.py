@@ -1,9 +1,9 @@
-"""What steps take on this machine: a dozen of them, by the programs that will run."""
+"""What steps take on this machine: a few dozen, by the programs that will run."""
 
 import os
 import shutil
 import time
-from typing import Dict, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from adl_tf.planning.plan import EVALUATION, EXPORT, SEARCH, TRAINING, Timings
 from adl_tf.planning.stages import Stage, peak_memory, run_program
 
 _STEPS, _CANDIDATES, _IMAGES = 12, 3, 4
+# The first dozen of a training, while its readers fill their buffers, are slower than the others.
+_TRAINING_STEPS = 30
 
 
 def measure(
@@ -21,7 +23,7 @@ def measure(
     genotype: Optional[str] = None,
     arguments: Sequence[str] = (),
 ) -> Timings:
-    """Runs the search, if there is one, and the training for a dozen steps, and what follows.
+    """Runs the search, if there is one, and the training for a few steps, and what follows.
 
     Args:
       directory: for what they write; removed afterwards.
@@ -58,24 +60,24 @@ def measure(
         train_dir,
         f"--gin_file={configs[TRAINING]}",
         f"--genotype={genotype}",
-        f"--gin_param=STEPS = {_STEPS}",
         # Two validations: the first one builds its graph.
-        f"--gin_param=run_training.validate_every = {_STEPS // 2}",
+        f"--gin_param=STEPS = {_TRAINING_STEPS + 1}",
+        f"--gin_param=run_training.validate_every = {_TRAINING_STEPS}",
         f"--gin_param=RunData.validation_images = {scored}",
         *arguments,
     )
-    last = _last_line(train_dir)
-    validation = last["validation_seconds"] / scored
+    first, last = _epochs(train_dir)
+    train_step, validation = first["seconds_per_step"], last["validation_seconds"] / scored
     evaluation = _run(EVALUATION, train_dir, f"--max_images={scored}")
     export = _run(EXPORT, train_dir, f"--output_dir={os.path.join(directory, EXPORT)}")
     shutil.rmtree(directory)
-    spent = _STEPS * last["seconds_per_step"] + 2 * last["validation_seconds"]
+    spent = (_TRAINING_STEPS + 1) * train_step + 2 * last["validation_seconds"]
     return Timings(
         search_start=start,
         candidate_start=candidate,
         search_step=step,
         train_start=max(0.0, seconds - spent),
-        train_step=last["seconds_per_step"],
+        train_step=train_step,
         validation=validation,
         evaluation_start=max(0.0, evaluation - scored * validation),
         export=export,
@@ -93,6 +95,6 @@ def _run(program: str, model_dir: str, *arguments: str) -> float:
     return time.monotonic() - started
 
 
-def _last_line(model_dir: str) -> Dict[str, float]:
+def _epochs(model_dir: str) -> List[Dict[str, float]]:
     lines = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
-    return lines[max(lines)]
+    return [lines[epoch] for epoch in sorted(lines)]
