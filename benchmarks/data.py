@@ -162,6 +162,9 @@ def _convert(plan, output, workers):
 
 def _read(dataset_dir, cache_dir, seconds):
     """Examples per second of the training stream and of decoding alone, taken in turns."""
+    import adl_tf  # noqa: F401  Before TensorFlow, whose Keras it chooses.
+
+    # isort: split
     import tensorflow as tf
 
     from adl_tf.data.reader import RecordReader

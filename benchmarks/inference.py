@@ -184,6 +184,9 @@ def time_in_turns(runs, images, repeats):
 
 def measure(model_dir, height, width, batch, repeats, compiled, peer, folder, formats):
     """Times all contenders in turn; prints a row."""
+    import adl_tf  # noqa: F401  Before TensorFlow, whose Keras it chooses.
+
+    # isort: split
     import numpy as np
     import tensorflow as tf
 

@@ -171,6 +171,9 @@ def peer_variables(network):
 
 def run_ours(genotype, filters, classes, size):
     """Outputs by layer, and the variables by the peer's names."""
+    import adl_tf  # noqa: F401  Before TensorFlow, whose Keras it chooses.
+
+    # isort: split
     import numpy as np
     import tensorflow as tf
 

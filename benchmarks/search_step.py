@@ -40,6 +40,9 @@ def measure_ours(crop, repeats, separable_atrous):
     """Steps of an AlternatingModel on random batches, without the input pipeline."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    import adl_tf  # noqa: F401  Before TensorFlow, whose Keras it chooses.
+
+    # isort: split
     import numpy as np
     import tensorflow as tf
 

@@ -21,6 +21,9 @@ def main(argv):
     del argv
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    import adl_tf  # noqa: F401  Before TensorFlow, whose Keras it chooses.
+
+    # isort: split
     import tensorflow as tf
 
     from adl_tf.models.counting import count_multi_adds, count_parameters
