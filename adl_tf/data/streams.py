@@ -15,6 +15,7 @@ from adl_tf.data.description import IGNORE_LABEL
 from adl_tf.data.normalization import MEAN_COLOR, normalize
 from adl_tf.data.order import shuffled_records
 from adl_tf.data.reader import SUBSETS, RecordReader
+from adl_tf.data.shard import WHOLE, Shard
 from adl_tf.settings import Count, Name, NotNegative, Positive, Share
 
 
@@ -33,6 +34,7 @@ def train_stream(
     start_position: int = 0,
     deterministic: bool = False,
     service: Optional[Name] = None,
+    shard: Shard = WHOLE,
 ) -> tf.data.Dataset:
     """Infinite stream of shuffled, augmented batches.
 
@@ -55,6 +57,7 @@ def train_stream(
       deterministic: keep the exact order; without it, slow images may be overtaken.
       service: address of a tf.data service, "grpc://host:port", whose workers read, decode and
         augment; trainers with the same arguments share its work, and each epoch its examples.
+      shard: the part to read; the others' images are not decoded.
 
     Returns:
       data set of dicts:
@@ -64,7 +67,7 @@ def train_stream(
 
     Raises:
       ValueError: see `RecordReader.subset` and `records_by_class`; an unlabelled split; scales
-        out of order; a deterministic service, or one that does not answer.
+        out of order; a deterministic service, one for shards, or one that does not answer.
       tf.errors.InvalidArgumentError: while iterating, at too many bad records.
     """
     if not reader.labelled:
@@ -78,6 +81,11 @@ def train_stream(
         raise ValueError(
             "deterministic=True is not supported with a service, whose workers race; choose one."
         )
+    if service and shard.count > 1:
+        raise ValueError(
+            "train_stream.service is not supported with several machines, which read their shards "
+            "themselves; leave it out."
+        )
     records = reader.subset(subset, seed)
     stream_seed = tf.constant([seed, SUBSETS.index(subset)], tf.int64)
     dataset = shuffled_records(
@@ -87,6 +95,7 @@ def train_stream(
         class_balance=class_balance,
         records_by_class=reader.records_by_class(records) if class_balance else None,
     )
+    dataset = shard.select(dataset, batch_size)
     scales = dict(min_scale=min_scale, max_scale=max_scale, scale_step=scale_step)
     load = _crop_loader(reader, stream_seed, crop_size=crop_size, flip=flip, **scales)
     dataset = dataset.map(load, tf.data.AUTOTUNE, deterministic=deterministic)
@@ -99,7 +108,12 @@ def train_stream(
 
 
 def evaluation_stream(
-    reader: RecordReader, *, batch_size: int = 1, size: Optional[Tuple[int, int]] = None
+    reader: RecordReader,
+    *,
+    batch_size: int = 1,
+    size: Optional[Tuple[int, int]] = None,
+    limit: Optional[int] = None,
+    shard: Shard = WHOLE,
 ) -> tf.data.Dataset:
     """One pass over the split in order, every image whole.
 
@@ -108,6 +122,8 @@ def evaluation_stream(
       batch_size: B; the last batch may be smaller.
       size: (h, w) to which images are padded at the bottom and the right; None: as they are,
         one by one.
+      limit: number of images, bad ones included; None for all.
+      shard: the part of the split; the last batch of each may be smaller, or missing.
 
     Returns:
       data set of dicts:
@@ -145,7 +161,9 @@ def evaluation_stream(
             "valid": valid,
         }
 
-    dataset = tf.data.Dataset.range(reader.num_examples).map(load, tf.data.AUTOTUNE)
+    count = min(limit or reader.num_examples, reader.num_examples)
+    records = shard.select(tf.data.Dataset.range(count), batch_size)
+    dataset = records.map(load, tf.data.AUTOTUNE)
     dataset = reader.bad_records.drop(dataset, reader.num_examples).batch(batch_size)
     return _finish(dataset, deterministic=True)
 

@@ -1,9 +1,11 @@
 """Scores a trained network on a data set: opens both, predicts, counts, reports."""
 
+import functools
+import itertools
 import os
 import sys
 import time
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, Union
 
 import tensorflow as tf
 from tqdm import tqdm
@@ -13,6 +15,8 @@ from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription, Size
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream
+from adl_tf.distribution.strategy import distribution_strategy, own_shard
+from adl_tf.distribution.workers import Workers
 from adl_tf.evaluation.inference import Predictor
 from adl_tf.evaluation.prediction_writer import PredictionWriter
 from adl_tf.evaluation.results import format_table, summarize, write_results
@@ -46,6 +50,8 @@ def evaluate_network(
 ) -> Dict[str, Any]:
     """Predicts every image of a split, and scores it if there are labels.
 
+    The devices and machines of `distribution_strategy` share the images.
+
     Args:
       model_dir: directory of a trained network.
       dataset_dir: directory of TFRecords; None for the training data.
@@ -72,7 +78,9 @@ def evaluate_network(
     # With TensorFlow's own threads: a network on a whole image is a few large kernels.
     start = time.time()
     crop_size, stride = (sides and crop_sides(sides) for sides in (crop_size, stride))
-    network = load_network(model_dir, checkpoint)
+    strategy = distribution_strategy()
+    with strategy.scope():
+        network = load_network(model_dir, checkpoint)
     dataset_dir = dataset_dir or _training_dataset(model_dir)
     reader = _open_split(dataset_dir, split, model_dir, network.num_classes, max_bad_records)
     _check_possible(reader, batch_size, save_predictions)
@@ -84,9 +92,22 @@ def evaluate_network(
     if scoreboard:
         make_directory(output_dir)
 
-    stream, count = _first_images(reader, batch_size, max_images)
-    with one_line_failures(reader):
-        images = _predict(stream, count, predictor, writer, scoreboard)
+    shard = own_shard(strategy)
+    stream = evaluation_stream(
+        reader,
+        batch_size=batch_size,
+        size=_common_size(reader),
+        limit=max_images,
+        shard=shard,
+    )
+    count = -(-min(max_images or reader.num_examples, reader.num_examples) // shard.count)
+    workers = Workers(strategy)
+    with workers.running(output_dir), one_line_failures(reader):
+        predict = _on_devices(strategy, predictor, shard.replicas)
+        images = _predict(_groups(stream, shard.replicas), count, predict, writer, scoreboard)
+        images = sum(workers.gather(images))
+        if scoreboard:
+            scoreboard = _merge(workers.gather(scoreboard.content()), scoreboard, num_pictures)
 
     result = {
         **summarize(scoreboard and scoreboard.counts, reader.description.class_names),
@@ -98,7 +119,7 @@ def evaluate_network(
         "predictions": save_predictions,
         "seconds": round(time.time() - start, 1),
     }
-    if scoreboard:
+    if scoreboard and workers.is_chief:
         result.update(_report(output_dir, model_dir, result, scoreboard, reader.description))
     return result
 
@@ -163,45 +184,82 @@ def _check_possible(reader: RecordReader, batch_size: int, save_predictions: Opt
         )
 
 
-def _first_images(
-    reader: RecordReader, batch_size: int, max_images: Optional[int]
-) -> Tuple[tf.data.Dataset, int]:
-    """The stream of the first images, or of all, and how many there are."""
-    stream = evaluation_stream(reader, batch_size=batch_size, size=_common_size(reader))
-    if not max_images:
-        return stream, reader.num_examples
-    stream = stream.unbatch().take(max_images).batch(batch_size)
-    return stream, min(max_images, reader.num_examples)
+def _on_devices(
+    strategy: tf.distribute.Strategy, predictor: Predictor, devices: int
+) -> Callable[[List[tf.Tensor]], List[tf.Tensor]]:
+    """A function from batches of images, one for each device here, to their label maps."""
+    if devices == 1:
+        return lambda batches: [predictor(batches[0])]
+
+    @functools.partial(tf.function, reduce_retracing=True, autograph=False)
+    def run(batches):
+        return strategy.run(predictor, args=(batches,))
+
+    def predict(batches):
+        # Some devices may have nothing to do at the end; an image twice does no harm.
+        filled = [*batches, *batches[-1:] * (devices - len(batches))]
+        inputs = strategy.experimental_distribute_values_from_function(
+            lambda context: filled[context.replica_id_in_sync_group % devices]
+        )
+        return strategy.experimental_local_results(run(inputs))[: len(batches)]
+
+    return predict
+
+
+def _groups(stream: tf.data.Dataset, devices: int) -> Iterator[List[Dict[str, tf.Tensor]]]:
+    """The batches of a stream, as many at a time as there are devices."""
+    batches = iter(stream)
+    while group := list(itertools.islice(batches, devices)):
+        yield group
 
 
 def _predict(
-    stream: tf.data.Dataset,
+    groups: Iterable[List[Dict[str, tf.Tensor]]],
     count: int,
-    predictor: Predictor,
+    predict: Callable[[List[tf.Tensor]], List[tf.Tensor]],
     writer: Optional[PredictionWriter],
     scoreboard: Optional[Scoreboard],
 ) -> int:
     """Predicts, writes and scores image by image; returns how many there were."""
     try:
         with tqdm(total=count, unit="image", mininterval=0.5, file=sys.stderr) as bar:
-            for batch in stream:
-                predictions = predictor(batch["image"])
-                for index, name in enumerate(batch["filename"].numpy()):
-                    image, label = batch["image"][index], batch["label"][index]
-                    if writer:
-                        writer.write(name.decode(), predictions[index].numpy())
-                    if scoreboard:
-                        scoreboard.add(name.decode(), image, label, predictions[index])
+            for group in groups:
+                for batch, predictions in zip(group, predict([each["image"] for each in group])):
+                    _keep(batch, predictions, writer, scoreboard)
+                    bar.update(len(predictions))
                 if scoreboard:
                     miou = float(scoreboard.matrix.result())
                     bar.set_postfix_str(f"mIoU {100 * miou:.2f} %", refresh=False)
-                bar.update(len(predictions))
         return bar.n
     except tf.errors.ResourceExhaustedError:
         raise ValueError(
             "out of memory: predict by windows (--crop_size), fewer images at a time "
             "(--batch_size) or at smaller scales."
         ) from None
+
+
+def _keep(
+    batch: Dict[str, tf.Tensor],
+    predictions: tf.Tensor,
+    writer: Optional[PredictionWriter],
+    scoreboard: Optional[Scoreboard],
+) -> None:
+    """Writes and scores the label maps of a batch."""
+    for index, name in enumerate(batch["filename"].numpy()):
+        if writer:
+            writer.write(name.decode(), predictions[index].numpy())
+        if scoreboard:
+            image, label = batch["image"][index], batch["label"][index]
+            position = int(batch["position"][index])
+            scoreboard.add(position, name.decode(), image, label, predictions[index])
+
+
+def _merge(contents: Sequence[Tuple], scoreboard: Scoreboard, num_pictures: int) -> Scoreboard:
+    """One scoreboard of what those of all machines hold."""
+    merged = Scoreboard(scoreboard.matrix.num_classes, num_pictures)
+    for content in contents:
+        merged.include(*content)
+    return merged
 
 
 def _report(

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from typing import Any, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple, Union
 
 import gin
 import numpy as np
@@ -12,14 +12,30 @@ import tensorflow as tf
 from adl_tf.data.description import IGNORE_LABEL
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader
+from adl_tf.data.shard import WHOLE, Shard
 from adl_tf.data.streams import evaluation_stream, train_stream
+from adl_tf.distribution.strategy import distribute, own_shard
 from adl_tf.settings import Count, Name, Number, Share, Sides, configurable, external_configurable
 from adl_tf.sizes import crop_sides
 from adl_tf.training.losses import median_frequency_weights
 from data_prep.dataset_dir import find_dataset
 
+# Of an ignored image beside others of any size: large enough for every kernel.
+_ANY_SIZE = (65, 65)
 # The module of the streams does not depend on gin.
 _configured_stream = external_configurable(train_stream)
+
+
+class Validation(NamedTuple):
+    """What is scored after each epoch.
+
+    Attributes:
+      data: what `fit` and `evaluate` take.
+      steps: of one pass; None where the data end by themselves.
+    """
+
+    data: Any
+    steps: Optional[int]
 
 
 @configurable
@@ -184,22 +200,32 @@ class RunData:
             ),
         }
 
-    def training_stream(self, position: int, subset: Optional[str] = None) -> tf.data.Dataset:
+    def training_stream(
+        self, position: int, subset: Optional[str] = None, shard: Shard = WHOLE
+    ) -> tf.data.Dataset:
         """Infinite stream of augmented batches from a position on, see `train_stream`.
 
         Args:
           position: where an earlier stream stopped; 0 for the start.
           subset: "A" or "B" for one half of the split; None for all of it.
+          shard: the part to read; a batch is that of one replica.
+
+        Raises:
+          ValueError: shuffled labels of batches of one image.
         """
         reader, half = self._half(subset)
+        batch_size = self.batch_size // shard.total
+        if self._shuffled_labels and batch_size < 2:
+            raise ValueError("RunData.shuffled_labels needs two images on each device, or more.")
         stream = _configured_stream(
             reader,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             crop_size=self.crop_size,
             seed=self.seed,
             subset=half,
             start_position=position,
             deterministic=self.deterministic,
+            shard=shard,
         )
         if self._shuffled_labels:
             stream = stream.map(
@@ -207,43 +233,55 @@ class RunData:
             )
         return stream
 
-    def validation_stream(self, replicas: int = 1) -> tf.data.Dataset:
+    def validation_stream(self, shard: Shard = WHOLE) -> tf.data.Dataset:
         """One pass over the images to score, see the function `validation_stream`."""
-        return validation_stream(self.val_reader, self._validation_images, replicas)
+        return validation_stream(self.val_reader, self._validation_images, shard)
+
+    def validation(self, strategy: tf.distribute.Strategy) -> Validation:
+        """The images to score, shared out to the devices of a strategy."""
+        data = distribute(strategy, self.validation_stream)
+        if isinstance(data, tf.data.Dataset):
+            return Validation(data, None)
+        steps = _validation_steps(self.val_reader, self._validation_images, own_shard(strategy))
+        return Validation(data, steps)
 
 
 def validation_stream(
-    reader: RecordReader, limit: Optional[int] = None, replicas: int = 1
+    reader: RecordReader, limit: Optional[int] = None, shard: Shard = WHOLE
 ) -> tf.data.Dataset:
-    """Whole images, one per replica, padded to one size if the largest is known.
+    """Whole images, one by one, padded to one size if the largest is known.
 
     Args:
       reader: the split.
-      limit: number of images, rounded up to full batches; None for all.
-      replicas: B; smaller batches are padded with ignored images, since kernels fail on a replica
-        without any.
+      limit: number of images, rounded up to one for each replica; None for all.
+      shard: the part to read. Where there are several replicas, all shards have equally many
+        elements: ignored images fill up what is missing, since kernels fail without any.
 
     Returns:
-      data set of image float32 [B, H, W, 3] and label int32 [B, H, W], see
+      data set of image float32 [1, H, W, 3] and label int32 [1, H, W], see
       `evaluation_stream`.
     """
     size = reader.largest_size
-    batch_size = replicas if size else 1
-    stream = evaluation_stream(reader, batch_size=batch_size, size=size)
-
-    @tf.autograph.experimental.do_not_convert
-    def fill(batch):
-        # Without the file names: accelerators do not support strings.
-        image, label = batch["image"], batch["label"]
-        missing = [[0, replicas - tf.shape(label)[0]], [0, 0], [0, 0]]
-        return {
-            "image": tf.ensure_shape(
-                tf.pad(image, [*missing, [0, 0]]), [replicas, *image.shape[1:]]
-            ),
-            "label": tf.ensure_shape(
-                tf.pad(label, missing, constant_values=IGNORE_LABEL), [replicas, *label.shape[1:]]
-            ),
+    steps = _validation_steps(reader, limit, shard)
+    stream = evaluation_stream(reader, size=size, limit=steps * shard.total, shard=shard)
+    # Without the file names: accelerators do not support strings.
+    stream = stream.map(
+        lambda batch: {
+            key: tf.ensure_shape(batch[key], [1, *batch[key].shape[1:]])
+            for key in ("image", "label")
         }
+    )
+    if shard.total > 1:
+        shape = (1, *(size or _ANY_SIZE))
+        blank = {
+            "image": tf.zeros([*shape, 3]),
+            "label": tf.fill(shape, tf.constant(IGNORE_LABEL, tf.int32)),
+        }
+        stream = stream.concatenate(tf.data.Dataset.from_tensors(blank).repeat())
+        stream = stream.take(steps * shard.replicas)
+    return stream
 
-    stream = stream.map(fill)
-    return stream.take(-(-limit // batch_size)) if limit else stream
+
+def _validation_steps(reader: RecordReader, limit: Optional[int], shard: Shard) -> int:
+    """Steps of one pass, with an image for each replica."""
+    return -(-min(limit or reader.num_examples, reader.num_examples) // shard.total)

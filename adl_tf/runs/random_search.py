@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space, say
+from adl_tf.distribution.strategy import check_single_device
 from adl_tf.files import exclusive
 from adl_tf.model_directory import (
     RANKING_FILE,
@@ -35,7 +36,6 @@ from adl_tf.space.sampling import sample_genotype, sample_within
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.callbacks.step_times import StepTimes
 from adl_tf.training.devices import (
-    check_single_device,
     configure_runtime,
     deterministic_ops,
     seeded,

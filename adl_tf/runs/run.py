@@ -19,6 +19,7 @@ from adl_tf.model_directory import (
     read_json_lines,
 )
 from adl_tf.models.checkpoint_files import list_checkpoints
+from adl_tf.runs.data import Validation
 from adl_tf.runs.phases import Phase
 from adl_tf.training.checkpointing import Checkpointing
 
@@ -68,7 +69,7 @@ def fit_phases(
     model: tf.keras.Model,
     phases: Sequence[Phase],
     training_data: Callable[[bool], tf.data.Dataset],
-    validation: Optional[tf.data.Dataset],
+    validation: Optional[Validation],
     watchers: Sequence[tf.keras.callbacks.Callback],
     records: Sequence[tf.keras.callbacks.Callback],
 ) -> None:
@@ -102,7 +103,8 @@ def fit_phases(
             initial_epoch=phase.first_epoch,
             epochs=phase.end_epoch,
             steps_per_epoch=phase.steps,
-            validation_data=validation,
+            validation_data=validation and validation.data,
+            validation_steps=validation and validation.steps,
             callbacks=[*watchers, *records],
             verbose=0,
         )
@@ -110,14 +112,15 @@ def fit_phases(
 
 def end_epoch(
     model: tf.keras.Model,
-    validation: Optional[tf.data.Dataset],
+    validation: Optional[Validation],
     epoch: int,
     records: Sequence[tf.keras.callbacks.Callback],
 ) -> None:
     """Validates an epoch whose steps are all done; `fit` does not support zero steps."""
     scores = {}
     if validation is not None:
-        scores = model.evaluate(validation, verbose=0, return_dict=True)
+        data, steps = validation
+        scores = model.evaluate(data, steps=steps, verbose=0, return_dict=True)
     for callback in records:
         callback.set_model(model)  # Nothing may have been fitted yet.
         callback.on_epoch_end(epoch, {f"val_{name}": value for name, value in scores.items()})

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space
+from adl_tf.distribution.strategy import check_single_device
 from adl_tf.evaluation.ranking_decision import measure_ranking
 from adl_tf.files import exclusive
 from adl_tf.model_directory import (
@@ -37,7 +38,6 @@ from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.checkpointing import Checkpointing
 from adl_tf.training.devices import (
-    check_single_device,
     configure_runtime,
     deterministic_ops,
     seeded,

@@ -2,14 +2,17 @@
 
 import dataclasses
 import functools
+import os
 import time
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space
+from adl_tf.distribution.strategy import check_devices, distribute, distribution_strategy
+from adl_tf.distribution.workers import Workers
 from adl_tf.files import exclusive
-from adl_tf.model_directory import SCHEDULE_FILE, SPACE_FILE
+from adl_tf.model_directory import GENOTYPE_FILE, SCHEDULE_FILE, SPACE_FILE
 from adl_tf.models.supernet import SOFTMAX, Supernet
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
@@ -26,10 +29,8 @@ from adl_tf.training.callbacks.temperature import TemperatureSchedule
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
 from adl_tf.training.cost_penalty import CostPenalty, CostSchedule
 from adl_tf.training.devices import (
-    check_devices,
     configure_runtime,
     deterministic_ops,
-    distribution_strategy,
     seeded,
 )
 from adl_tf.training.losses import segmentation_loss
@@ -86,7 +87,10 @@ def run_search(
     if space.num_layers < 2:
         raise ValueError("SearchSpace.num_layers = 1: without a move there is no path to search.")
     configure_runtime(small_kernels=True)
-    with seeded(data.seed), deterministic_ops(data.deterministic), data.open():
+    strategy = distribution_strategy()
+    workers = Workers(strategy)
+    deterministic = deterministic_ops(data.deterministic)
+    with workers.running(model_dir) as own_dir, seeded(data.seed), deterministic, data.open():
         steps = steps_per_epoch or data.steps_per_pass("A")
         alternating_from = epochs // 2 if arch_start_epoch is None else arch_start_epoch
         architecture_steps = max(0, epochs - alternating_from) * steps
@@ -96,7 +100,6 @@ def run_search(
                 "run_search.cost_weight needs a budget: run_search.budget = @Budget, and bindings "
                 "such as Budget.multi_adds."
             )
-        strategy = distribution_strategy()
         _check(data, strategy, jit_compile)
         with strategy.scope():
             penalty = CostPenalty(space, limit, cost_weight) if cost_weight else None
@@ -108,16 +111,29 @@ def run_search(
                 jit_compile=jit_compile,
             )
             model.build((None, *data.crop_size, 3))
-        with exclusive(model_dir):
+        with exclusive(own_dir):
             settings = _settings(relaxation, limit, cost_weight)
             claim(
-                model_dir,
+                own_dir,
                 {
                     SPACE_FILE: {**dataclasses.asdict(space), "num_classes": data.num_classes},
                     SCHEDULE_FILE: {**data.schedule(steps), **settings},
                 },
             )
-            checkpointing = _start(model_dir, model, epochs, steps, checkpoint_steps)
+            checkpointing = Checkpointing(
+                own_dir,
+                steps,
+                checkpoint_steps,
+                workers,
+                model_dir,
+                rates="weight_optimizer.initial_rate or architecture_optimizer.rate",
+                metrics=model.metrics,
+                **_state(model),
+            )
+            if not start_or_resume(
+                model_dir, checkpointing, lambda: _place(checkpointing, epochs, steps)
+            ):
+                record_architecture(own_dir, 0, *model.supernet.architecture())
             plan = functools.partial(
                 plan_phases, epochs * steps, steps, alternating_from=alternating_from
             )
@@ -126,9 +142,12 @@ def run_search(
             temperature = TemperatureSchedule(
                 model.supernet, model.architecture_optimizer, architecture_steps
             )
-            validation = data.validation_stream(strategy.num_replicas_in_sync)
-            _fit(model_dir, model, data, phases, validation, bar, temperature, checkpointing)
-            return _report(model_dir, model, started, within(limit) if limit else most_probable)
+            _fit(own_dir, model, data, phases, bar, temperature, checkpointing)
+            choose = within(limit) if limit else most_probable
+            result = _report(own_dir, model, started, choose)
+            # Of the other machines' directories nothing is left.
+            names = {"genotype": os.path.join(model_dir, GENOTYPE_FILE), "model_dir": model_dir}
+            return {**result, **names}
 
 
 def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -> None:
@@ -153,38 +172,21 @@ def _settings(relaxation: str, budget: Optional[Budget], cost_weight: float) -> 
     return settings
 
 
-def _start(
-    model_dir: str,
-    model: AlternatingModel,
-    epochs: int,
-    steps_per_epoch: int,
-    checkpoint_steps: int,
-) -> Checkpointing:
-    """Restores the search, or records the architecture that it starts from."""
-    supernet = model.supernet
-    checkpointing = Checkpointing(
-        model_dir,
-        steps_per_epoch,
-        checkpoint_steps,
-        rates="weight_optimizer.initial_rate or architecture_optimizer.rate",
-        metrics=model.metrics,
-        supernet=supernet,
-        weight_optimizer=model.weight_optimizer,
-        architecture_optimizer=model.architecture_optimizer,
-        positions=model.positions,
+def _state(model: AlternatingModel) -> Dict[str, Any]:
+    """What a search resumes from."""
+    return {
+        "supernet": model.supernet,
+        "weight_optimizer": model.weight_optimizer,
+        "architecture_optimizer": model.architecture_optimizer,
+        "positions": model.positions,
         **({"penalty": model.penalty} if model.penalty else {}),
-    )
-    resumed = start_or_resume(
-        model_dir,
-        checkpointing,
-        lambda: (
-            f"epoch {checkpointing.epoch} of {epochs}, "
-            f"step {checkpointing.step} of {steps_per_epoch}"
-        ),
-    )
-    if not resumed:
-        record_architecture(model_dir, 0, *supernet.architecture())
-    return checkpointing
+    }
+
+
+def _place(checkpointing: Checkpointing, epochs: int, steps_per_epoch: int) -> str:
+    """Where a search stands, in words."""
+    step = f"step {checkpointing.step} of {steps_per_epoch}"
+    return f"epoch {checkpointing.epoch} of {epochs}, {step}"
 
 
 def _fit(
@@ -192,17 +194,23 @@ def _fit(
     model: AlternatingModel,
     data: RunData,
     phases: Sequence[Phase],
-    validation: tf.data.Dataset,
     bar: ProgressBar,
     temperature: TemperatureSchedule,
     checkpointing: Checkpointing,
 ) -> None:
     """Trains weights on trainA and, in alternating phases, the architecture on trainB."""
 
+    strategy = model.distribute_strategy
+
     def training_data(alternating):
-        halves = zip("AB" if alternating else "A", model.positions)
-        streams = [data.training_stream(int(position.numpy()), half) for half, position in halves]
-        return tf.data.Dataset.zip(tuple(streams))
+        halves = "AB" if alternating else "A"
+        positions = [int(position.numpy()) for position in model.positions]
+
+        def stream(shard):
+            parts = zip(positions, halves)
+            return tf.data.Dataset.zip(tuple(data.training_stream(*part, shard) for part in parts))
+
+        return distribute(strategy, stream)
 
     watchers = [temperature, bar]
     if model.penalty:
@@ -213,8 +221,9 @@ def _fit(
         model.supernet,
         model.weight_optimizer,
         data.val_reader.description,
-        validation.take(2),
+        data.validation_stream().take(2),
     )
+    validation = data.validation(strategy)
     with checkpointing, bar:
         records = [StopWhenNotFinite(checkpointing), log, checkpointing]
         fit_phases(model_dir, model, phases, training_data, validation, watchers, records)

@@ -4,8 +4,9 @@ import time
 from typing import Any, Callable, Dict, Optional
 
 import gin
-import tensorflow as tf
 
+from adl_tf.distribution.strategy import check_devices, distribute, distribution_strategy
+from adl_tf.distribution.workers import Workers
 from adl_tf.files import exclusive
 from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE
 from adl_tf.models.checkpoint_files import list_checkpoints
@@ -21,10 +22,8 @@ from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.result_weights import ResultWeights
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
 from adl_tf.training.devices import (
-    check_devices,
     configure_runtime,
     deterministic_ops,
-    distribution_strategy,
     precision_policy,
     seeded,
 )
@@ -71,40 +70,54 @@ def run_training(
     started = time.time()
     data, network = data or RunData(), network or RunNetwork()
     configure_runtime()
+    strategy = distribution_strategy()
+    workers = Workers(strategy)
     deterministic = deterministic_ops(data.deterministic)
-    with seeded(data.seed), precision_policy(precision), deterministic, data.open():
+    own, seed, policy = workers.running(model_dir), seeded(data.seed), precision_policy(precision)
+    with own as own_dir, seed, policy, deterministic, data.open():
         epoch_steps = _steps_per_epoch(data, steps, validate_every)
         description = network.describe(data.num_classes)
         class_weights = data.class_weights() if class_balanced_loss else None
-        strategy = distribution_strategy()
         with strategy.scope():
             built = network.build(description, resumed=bool(list_checkpoints(model_dir)))
             model = TrainingModel(built, class_weights)
             check_devices(strategy, data.batch_size, model.accumulation_steps, jit_compile)
             model.compile(optimizer(total_steps=steps), loss, jit_compile=jit_compile)
             model.build((None, *data.crop_size, 3))
-        with exclusive(model_dir):
+        with exclusive(own_dir):
             schedule = data.schedule(epoch_steps)
-            claim(model_dir, {NETWORK_FILE: description.to_dict(), SCHEDULE_FILE: schedule})
-            best = ResultWeights(model_dir, model)
+            claim(own_dir, {NETWORK_FILE: description.to_dict(), SCHEDULE_FILE: schedule})
+            best = ResultWeights(own_dir, model)
             rate = f"{getattr(optimizer, '__name__', 'the optimizer')}.initial_rate"
-            checkpointing = _start(
-                model_dir, model, best, steps, epoch_steps, checkpoint_steps, rate
-            )
-            write_run(model_dir, data.directory, data.train_reader.description)
-            validation = data.validation_stream(strategy.num_replicas_in_sync)
-            _fit(
+            checkpointing = Checkpointing(
+                own_dir,
+                epoch_steps,
+                checkpoint_steps,
+                workers,
                 model_dir,
+                rates=rate,
+                metrics=model.metrics,
+                network=model.network,
+                optimizer=model.optimizer,
+                positions=model.positions,
+                best=best.best,
+            )
+            start_or_resume(
+                model_dir, checkpointing, lambda: _place(checkpointing, steps, epoch_steps)
+            )
+            write_run(own_dir, data.directory, data.train_reader.description)
+            _fit(
+                own_dir,
                 model,
                 data,
                 epoch_steps,
-                validation,
                 best,
                 checkpointing,
                 steps,
                 StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16"),
             )
-    return _report(model_dir, model, best, started)
+            result = _report(own_dir, model, best, started)
+    return {**result, "model_dir": model_dir}
 
 
 def _steps_per_epoch(data: RunData, steps: int, validate_every: Optional[int]) -> int:
@@ -113,36 +126,10 @@ def _steps_per_epoch(data: RunData, steps: int, validate_every: Optional[int]) -
     return min(steps, validate_every or one_pass)
 
 
-def _start(
-    model_dir: str,
-    model: TrainingModel,
-    best: ResultWeights,
-    steps: int,
-    steps_per_epoch: int,
-    checkpoint_steps: int,
-    rate: str,
-) -> Checkpointing:
-    """Restores the training, if there is one."""
-    checkpointing = Checkpointing(
-        model_dir,
-        steps_per_epoch,
-        checkpoint_steps,
-        rates=rate,
-        metrics=model.metrics,
-        network=model.network,
-        optimizer=model.optimizer,
-        positions=model.positions,
-        best=best.best,
-    )
-    start_or_resume(
-        model_dir,
-        checkpointing,
-        lambda: (
-            f"step {checkpointing.epoch * steps_per_epoch + checkpointing.step} of {steps}, "
-            f"validation every {steps_per_epoch}"
-        ),
-    )
-    return checkpointing
+def _place(checkpointing: Checkpointing, steps: int, steps_per_epoch: int) -> str:
+    """Where a training stands, in words."""
+    done = checkpointing.epoch * steps_per_epoch + checkpointing.step
+    return f"step {done} of {steps}, validation every {steps_per_epoch}"
 
 
 def _fit(
@@ -150,7 +137,6 @@ def _fit(
     model: TrainingModel,
     data: RunData,
     epoch_steps: int,
-    validation: tf.data.Dataset,
     best: ResultWeights,
     checkpointing: Checkpointing,
     steps: int,
@@ -169,15 +155,22 @@ def _fit(
         model.network,
         model.optimizer,
         data.val_reader.description,
-        validation.take(2),
+        data.validation_stream().take(2),
     )
+    strategy = model.distribute_strategy
+
+    def training_data(alternating):
+        del alternating
+        position = int(model.positions[0].numpy())
+        return distribute(strategy, lambda shard: data.training_stream(position, None, shard))
+
     with checkpointing, bar:
         fit_phases(
             model_dir,
             model,
             phases,
-            lambda _: data.training_stream(int(model.positions[0].numpy())),
-            validation,
+            training_data,
+            data.validation(strategy),
             watchers,
             [stop, log, best, checkpointing],
         )

@@ -145,4 +145,5 @@ class AlternatingModel(SegmentationModel):
             self.arch_loss_mean.update_state(loss)
             self.advance(1, batches[1])
             results["arch_loss"] = self.arch_loss_mean.result()
+        self.average_statistics()
         return results

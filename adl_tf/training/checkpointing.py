@@ -4,13 +4,14 @@ import math
 import os
 import signal
 import threading
-from typing import Dict, Iterator, List, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from adl_tf.configuration import Interrupted
+from adl_tf.distribution.workers import Workers
 from adl_tf.files import write_text
 from adl_tf.interrupts import INTERRUPTS
 from adl_tf.models.checkpoint_files import (
@@ -43,6 +44,8 @@ class Checkpointing(tf.keras.callbacks.Callback):
       model_dir: directory of the checkpoints.
       steps_per_epoch: training steps in an epoch.
       every_steps: steps between checkpoints inside an epoch.
+      workers: the processes of the run, which save and stop at the same steps.
+      chief_dir: directory of the checkpoints to resume from.
       rates: the bindings to lower when the run diverges, for the message.
       metrics: of the model that `fit` trains.
       **tracked: what a checkpoint holds besides the counters.
@@ -57,6 +60,8 @@ class Checkpointing(tf.keras.callbacks.Callback):
         model_dir: str,
         steps_per_epoch: int,
         every_steps: int,
+        workers: Optional[Workers] = None,
+        chief_dir: Optional[str] = None,
         rates: str = "the learning rate",
         metrics: Sequence[tf.keras.metrics.Metric] = (),
         **tracked,
@@ -65,6 +70,8 @@ class Checkpointing(tf.keras.callbacks.Callback):
         self._model_dir = model_dir
         self._steps_per_epoch = steps_per_epoch
         self._every_steps = every_steps
+        self._workers = workers or Workers(tf.distribute.get_strategy())
+        self._chief_dir = chief_dir or model_dir
         self._counters = {
             name: tf.Variable(0, dtype=tf.int64, trainable=False) for name in ("epoch", "step")
         }
@@ -96,11 +103,9 @@ class Checkpointing(tf.keras.callbacks.Callback):
         Raises:
           ValueError: it does not fit what is tracked, or none of them can be read.
         """
-        finish_writing(self._model_dir)
-        newest = newest_checkpoint(self._model_dir)
+        newest = self._newest()
         if newest is None:
             return False
-        _, self._damaged = split_by_damage(self._model_dir)
         checkpoint = self._checkpoint
         names = tf.train.load_checkpoint(newest).get_variable_to_shape_map()
         if not any(name.startswith("metrics/") for name in names):  # Of an earlier version.
@@ -115,6 +120,17 @@ class Checkpointing(tf.keras.callbacks.Callback):
             ) from error
         self._restored_metrics = [variable.numpy() for variable in self._metrics]
         return True
+
+    def _newest(self) -> Optional[str]:
+        """Path of the checkpoint that the chief resumes from; None if there is none."""
+        number = -1
+        if self._workers.is_chief:
+            finish_writing(self._model_dir)
+            newest = newest_checkpoint(self._model_dir)
+            _, self._damaged = split_by_damage(self._model_dir)
+            number = checkpoint_number(newest) if newest else -1
+        number = self._workers.from_chief(number)
+        return None if number < 0 else os.path.join(self._chief_dir, f"{_NAME}-{number}")
 
     def save(self) -> None:
         """Writes a checkpoint of the current state, and removes those that are no longer needed.
@@ -214,7 +230,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
             raise self.diverged("the loss")
         self._counters["step"].assign_add(1)
         if batch + 1 < self.params["steps"]:  # Otherwise the end of the epoch saves it.
-            self._save_if(self._stop or self.step % self._every_steps == 0)
+            self._save_if(self.step % self._every_steps == 0)
 
     def on_epoch_end(self, epoch, logs=None):
         self._counters["epoch"].assign(epoch + 1)
@@ -222,9 +238,10 @@ class Checkpointing(tf.keras.callbacks.Callback):
         self._save_if(True)
 
     def _save_if(self, due):
-        if due:
+        stop = self._workers.any(self._stop)
+        if due or stop:
             self.save()
-        if self._stop:
+        if stop:
             raise Interrupted("The same command resumes from here.")
 
 

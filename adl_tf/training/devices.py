@@ -1,9 +1,9 @@
-"""How TensorFlow uses the machine: threads, seeds, determinism, precision, devices."""
+"""How TensorFlow uses the machine: threads, seeds, determinism, precision."""
 
 import contextlib
 import os
 import random
-from typing import Iterator, Optional, Sequence
+from typing import Iterator, Optional
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
 from adl_tf.configuration import say
-from adl_tf.settings import Count, Name, configurable
+from adl_tf.settings import Count, configurable
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -102,60 +102,3 @@ def precision_policy(precision: str) -> Iterator[None]:
         yield
     finally:
         tf.keras.mixed_precision.set_global_policy(before)
-
-
-@configurable
-def distribution_strategy(devices: Optional[Sequence[Name]] = None) -> tf.distribute.Strategy:
-    """MirroredStrategy over the given devices, or over all GPUs; otherwise the default one.
-
-    Raises:
-      ValueError: there is no such device.
-    """
-    present = [device.name for device in tf.config.list_logical_devices()]
-    for device in devices or ():
-        if not any(name.upper().endswith(device.upper().lstrip("/")) for name in present):
-            raise ValueError(
-                f"distribution_strategy.devices: there is no {device!r} here, only "
-                f"{', '.join(name.rpartition('device:')[2] for name in present)}."
-            )
-    if devices or len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy(devices and list(devices))
-    return tf.distribute.get_strategy()
-
-
-def check_single_device() -> None:
-    """Raises ValueError where `distribution_strategy` would use several devices."""
-    if distribution_strategy().num_replicas_in_sync > 1:
-        raise ValueError(
-            "a search by sampled paths runs on one device: leave distribution_strategy.devices "
-            "out and make one GPU visible (CUDA_VISIBLE_DEVICES=0)."
-        )
-
-
-def check_devices(
-    strategy: tf.distribute.Strategy, batch_size: int, parts: int = 1, jit_compile: bool = False
-) -> None:
-    """Checks that the devices can share the batches of a run.
-
-    Args:
-      strategy: over the devices.
-      batch_size: images per step, over all devices.
-      parts: of a device's share, computed one after the other.
-      jit_compile: whether the steps are compiled with XLA.
-
-    Raises:
-      ValueError: the shares or parts would differ in size, which would weigh images unequally;
-        or XLA with several devices, whose communication it cannot compile.
-    """
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % (replicas * parts):
-        raise ValueError(
-            f"a batch of {batch_size} cannot be shared equally ({replicas} devices, {parts} "
-            f"accumulation_steps): make BATCH_SIZE a multiple of {replicas * parts}."
-        )
-    if jit_compile and isinstance(strategy, tf.distribute.MirroredStrategy):
-        raise ValueError(
-            "jit_compile is not supported with a distribution over devices: turn it off, or "
-            "leave distribution_strategy.devices out and make one GPU visible "
-            "(CUDA_VISIBLE_DEVICES=0)."
-        )

@@ -51,6 +51,8 @@ class SegmentationModel(tf.keras.Model):
 
     def __init__(self, network, streams: int = 1, ignore_label: int = 255, **kwargs):
         super().__init__(**kwargs)
+        # Metrics are those of all devices already; Keras would add up those of several machines.
+        self.distribute_reduction_method = "first"
         self.network = network
         self.ignore_label = ignore_label
         self.loss_mean = tf.keras.metrics.Mean("loss")
@@ -128,8 +130,27 @@ class SegmentationModel(tf.keras.Model):
         """Moves a stream's position past a batch, if the batch gives its position."""
         if "position" not in batch:
             return
-        positions = tf.distribute.get_replica_context().all_gather(batch["position"], axis=0)
+        # A copy has a device, which several machines need.
+        own = tf.identity(batch["position"])
+        positions = tf.distribute.get_replica_context().all_gather(own, axis=0)
         self.positions[stream].assign(tf.reduce_max(positions) + 1)
+
+    def average_statistics(self) -> None:
+        """Makes the moving statistics of batch norm, on all devices, their mean.
+
+        They would be averaged anyway when they are read, saved included; but a run that goes on
+        from there would not have the bits of one that was never saved.
+        """
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return
+        of_device = tf.VariableSynchronization.ON_READ
+        variables = self.network.non_trainable_variables
+        variables = [v for v in variables if v.synchronization == of_device]
+        means = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.MEAN, [v.read_value() for v in variables]
+        )
+        for variable, mean in zip(variables, means):
+            variable.assign(mean)
 
     def results(self):
         """Loss and mIoU so far."""

@@ -144,6 +144,7 @@ class TrainingModel(SegmentationModel):
         )
         self.loss_mean.update_state(loss)
         self.advance(0, batch)
+        self.average_statistics()
         return self.results()
 
     def _accumulate(self, batch, variables):

@@ -6,20 +6,27 @@ from PIL import Image
 
 from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
 from adl_tf.data.reader import RecordReader
+from adl_tf.data.shard import Shard
 from adl_tf.runs.data import RunData, validation_stream
 from data_prep import convert_camvid, convert_synthetic
 from data_prep.run import run_conversion
 
 
 @pytest.mark.parametrize("described", [True, False])
-def test_validation_on_two_devices_takes_the_requested_images(tmp_path, described):
-    """Both of one known size, and one by one where the records do not say theirs."""
+def test_replicas_get_equally_many_images(tmp_path, described):
+    """Ignored ones fill up what is missing, of one known size or of any."""
     convert_synthetic.build(tmp_path, num_train=1, num_val=5, height=32, width=48)
     reader = RecordReader(tmp_path, "val")
     if not described:
         reader.largest_size = None
-    batches = list(validation_stream(reader, limit=3, replicas=2))
-    assert [batch["image"].shape for batch in batches] == [(2, 32, 48, 3)] * (2 if described else 3)
+    shards = [Shard(index, 2, 2) for index in range(2)]
+    for limit, real in ((3, [2, 2]), (None, [3, 2])):
+        streams = [list(validation_stream(reader, limit, shard)) for shard in shards]
+        assert {len(stream) for stream in streams} == {2 if limit else 4}
+        for stream, count in zip(streams, real):
+            labelled = [batch for batch in stream if (batch["label"].numpy() < 255).any()]
+            assert [batch["image"].shape for batch in labelled] == [(1, 32, 48, 3)] * count
+    assert len(list(validation_stream(reader, 3))) == 3
 
 
 def test_foreign_records_are_scored_at_one_size(tmp_path):

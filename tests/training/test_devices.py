@@ -1,4 +1,4 @@
-"""How a run uses TensorFlow: shares of devices, and settings that are restored."""
+"""How a run uses TensorFlow: settings that are restored."""
 
 import random
 
@@ -8,24 +8,11 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
 from adl_tf.training.devices import (
-    check_devices,
     configure_runtime,
     deterministic_ops,
     precision_policy,
     seeded,
 )
-
-
-def test_devices_need_equal_shares_and_no_xla(two_devices):
-    one = tf.distribute.get_strategy()
-    check_devices(one, 3, jit_compile=True)
-    check_devices(two_devices, 8, parts=2)
-    with pytest.raises(ValueError, match=r"equally \(2 devices, 1 acc.* a multiple of 2"):
-        check_devices(two_devices, 3)
-    with pytest.raises(ValueError, match=r"equally \(2 devices, 2 acc.* a multiple of 4"):
-        check_devices(two_devices, 6, parts=2)
-    with pytest.raises(ValueError, match="jit_compile is not supported with"):
-        check_devices(two_devices, 2, jit_compile=True)
 
 
 def test_precision_is_restored():

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from adl_tf.layers.cell import Cell
 from adl_tf.models.registry import NetworkDescription, build_network
+from adl_tf.runs.data import Validation
 from adl_tf.runs.run import end_epoch
 from adl_tf.space.genotype import Genotype
 from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout, drop_rate
@@ -209,5 +210,6 @@ def test_an_epoch_without_steps_left_is_scored_and_ended(tmp_path):
     model = make_model()
     results = ResultWeights(str(tmp_path), model)
     state = Checkpointing(str(tmp_path), steps_per_epoch=30, every_steps=1, network=model.network)
-    end_epoch(model, tf.data.Dataset.from_tensors(make_batch(7)), 3, [results, state])
+    validation = Validation(tf.data.Dataset.from_tensors(make_batch(7)), None)
+    end_epoch(model, validation, 3, [results, state])
     assert state.epoch == 4 and 0 <= float(results.best) <= 1
