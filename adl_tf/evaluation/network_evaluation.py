@@ -1,5 +1,6 @@
 """Scores a trained network on a data set: opens both, predicts, counts, reports."""
 
+import contextlib
 import functools
 import itertools
 import os
@@ -79,7 +80,9 @@ def evaluate_network(
     start = time.time()
     crop_size, stride = (sides and crop_sides(sides) for sides in (crop_size, stride))
     strategy = distribution_strategy()
-    with strategy.scope():
+    shard = own_shard(strategy)
+    # One device has variables of its own: those of a strategy are read on all machines at a time.
+    with strategy.scope() if shard.replicas > 1 else contextlib.nullcontext():
         network = load_network(model_dir, checkpoint)
     dataset_dir = dataset_dir or _training_dataset(model_dir)
     reader = _open_split(dataset_dir, split, model_dir, network.num_classes, max_bad_records)
@@ -92,7 +95,6 @@ def evaluate_network(
     if scoreboard:
         make_directory(output_dir)
 
-    shard = own_shard(strategy)
     stream = evaluation_stream(
         reader,
         batch_size=batch_size,

@@ -153,6 +153,7 @@ def test_evaluation_over_two_workers_equals_one(streets, tmp_path, start_workers
     model_dir = str(tmp_path / "trained")
     genotype = Genotype(path=(0,), cell=(((0, "skip_connect"), (1, "sep_conv_3x3")),))
     description = NetworkDescription("decoded", 8, genotype, 2)
+    os.makedirs(model_dir)
     write_network_description(description, model_dir)
     save_weights(build_network(description), model_dir, "best")
     results = {}
