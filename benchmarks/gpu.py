@@ -3,10 +3,10 @@
 python benchmarks/gpu.py [--steps=50]
 
 Each row is a run of its own on the synthetic streets: on the CPU, on one GPU (in float32, in
-mixed_float16, compiled by XLA), and on all GPUs if there are several. Prints a table with the
-seconds of a step, the loss after the last one and the difference of that to the CPU's, or the line
-that a run ended with; and one JSON line last. Nobody has run it on a GPU yet: please send what it
-prints. It runs without GPUs too, with the CPU's rows alone.
+mixed_float16, and trainings also compiled by XLA), and on all GPUs if there are several. Prints a
+table with the seconds of a step, the loss after the last one and the difference of that to the
+CPU's, or the line that a run ended with; and one JSON line last. Nobody has run it on a GPU yet:
+please send what it prints. It runs without GPUs too, with the CPU's rows alone.
 """
 
 import json
@@ -59,16 +59,12 @@ def _cases(gpus):
     one, several = ([0], list(range(gpus)))
     for kind in SIZES:
         yield kind, "float32", False, []
-        if gpus:
-            yield kind, "float32", False, one
-            yield kind, "float32", True, one
-        if gpus and kind == "training":
-            yield kind, "mixed_float16", False, one
-            yield kind, "mixed_float16", True, one
-        if gpus > 1:
-            yield kind, "float32", False, several
-        if gpus > 1 and kind == "training":
-            yield kind, "mixed_float16", False, several
+        for precision in ("float32", "mixed_float16") if gpus else ():
+            yield kind, precision, False, one
+            if kind == "training":
+                yield kind, precision, True, one
+            if gpus > 1:
+                yield kind, precision, False, several
 
 
 def _run(kind, precision, compiled, visible):
@@ -77,10 +73,10 @@ def _run(kind, precision, compiled, visible):
     bindings = [*COMMON, *SIZES[kind]]
     if kind == "training":
         bindings += [f"STEPS = {steps}", f"run_training.validate_every = {steps}"]
-        bindings.append(f"run_training.precision = '{precision}'")
+        bindings.append(f"run_training.jit_compile = {compiled}")
     else:
         bindings += ["EPOCHS = 1", "ARCH_START_EPOCH = 0", f"{function}.steps_per_epoch = {steps}"]
-    bindings.append(f"{function}.jit_compile = {compiled}")
+    bindings.append(f"{function}.precision = '{precision}'")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", *(TRAINING if kind == "training" else SEARCH)]
         command += [f"--gin_param={binding}" for binding in bindings]

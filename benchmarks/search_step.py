@@ -1,6 +1,6 @@
 """Time and memory of a step of the search, next to a PyTorch peer.
 
-python benchmarks/search_step.py [--peer=CHECKOUT --peer_python=PYTHON]
+python benchmarks/search_step.py [--bfloat16] [--peer=CHECKOUT --peer_python=PYTHON]
 
 Times the weight step and the architecture step of the paper's network (F = 8, L = 12,
 B = 5, batch 2), the time from the start of a process to the end of its first step, and its peak
@@ -36,7 +36,7 @@ def report(steps, first, crop):
     )
 
 
-def measure_ours(crop, repeats, separable_atrous):
+def measure_ours(crop, repeats, separable_atrous, precision):
     """Steps of an AlternatingModel on random batches, without the input pipeline."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -54,6 +54,7 @@ def measure_ours(crop, repeats, separable_atrous):
 
     configure_runtime(small_kernels=True)
     tf.keras.utils.set_random_seed(0)
+    tf.keras.mixed_precision.set_global_policy(precision)
     model = AlternatingModel(Supernet(SearchSpace(separable_atrous=separable_atrous), CLASSES))
     model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer(1000))
     model.build((None, crop, crop, 3))
@@ -141,9 +142,12 @@ def main(argv):
     for crop in map(int, options.crops):
         row = {"crop": crop}
         measured = {
-            "separable": (sys.executable, "ours", crop, options.repeats, 1),
-            "full": (sys.executable, "ours", crop, options.repeats, 0),
+            "separable": (sys.executable, "ours", crop, options.repeats, 1, "float32"),
+            "full": (sys.executable, "ours", crop, options.repeats, 0, "float32"),
         }
+        if options.bfloat16:
+            bfloat16 = (sys.executable, "ours", crop, options.repeats, 1, "mixed_bfloat16")
+            measured["separable, bfloat16"] = bfloat16
         if options.peer:
             measured["peer"] = (
                 options.peer_python,
@@ -166,7 +170,7 @@ def main(argv):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["ours"]:
-        measure_ours(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1")
+        measure_ours(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1", sys.argv[5])
     elif sys.argv[1:2] == ["peer"]:
         measure_peer(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
     else:
@@ -174,6 +178,7 @@ if __name__ == "__main__":
 
         flags.DEFINE_list("crops", ["129", "321"], "Sides of the crops.")
         flags.DEFINE_integer("repeats", 4, "Steps of each kind after the first.")
+        flags.DEFINE_bool("bfloat16", False, "Time mixed_bfloat16 as well.")
         flags.DEFINE_string("peer", None, "Checkout of the PyTorch peer.")
         flags.DEFINE_string("peer_python", sys.executable, "A Python with torch.")
         flags.DEFINE_integer("peer_repeats", 2, "Bilevel steps of the peer after the first.")

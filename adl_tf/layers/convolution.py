@@ -126,6 +126,39 @@ def conv2d(x: tf.Tensor, kernel: tf.Tensor, stride: int = 1, rate: int = 1) -> t
     return tf.nn.conv2d(x, kernel, stride, _padding(x, kernel, stride), dilations=rate)
 
 
+@functools.cache
+def _has_grouped_gradient(dtype: tf.DType) -> bool:
+    """Whether this machine has the gradient of grouped convolutions in a precision."""
+    if tf.config.list_physical_devices("GPU"):
+        return True
+    # Runs at once, whatever graph is being built around it.
+    with tf.init_scope(), tf.device("CPU:0"):
+        x, kernel = tf.ones([1, 3, 3, 2], dtype), tf.ones([1, 1, 1, 2], dtype)
+        try:
+            tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=x.shape, filter=kernel, out_backprop=x, strides=_UNIT, padding="SAME"
+            )
+        except tf.errors.OpError:
+            return False
+    return True
+
+
+def grouped_conv2d(x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """Convolution of groups of channels, as many as their number fits into that of x.
+
+    Args:
+      x: [B, H, W, groups * C].
+      kernel: [k, k, C, K], K a multiple of the groups.
+
+    Returns:
+      [B, H, W, K]; computed in float32 where the machine has no gradient in x's precision.
+    """
+    if _has_grouped_gradient(x.dtype):
+        return tf.nn.conv2d(x, kernel, 1, "SAME")
+    y = tf.nn.conv2d(tf.cast(x, tf.float32), tf.cast(kernel, tf.float32), 1, "SAME")
+    return tf.cast(y, x.dtype)
+
+
 def in_phases(function, x: tf.Tensor, rate: int) -> tf.Tensor:
     """Applies a stride-1 SAME convolution with atrous `rate`, as one of rate 1.
 
@@ -149,14 +182,14 @@ def in_phases(function, x: tf.Tensor, rate: int) -> tf.Tensor:
 def average_pool(x: tf.Tensor) -> tf.Tensor:
     """3x3 average of the pixels inside the image, stride 1. [B, H, W, C] -> the same."""
     # As a convolution, since the gradient of the pooling kernel is slow on CPU.
-    ones = tf.ones([3, 3, x.shape[-1], 1])
+    ones = tf.ones([3, 3, x.shape[-1], 1], x.dtype)
     inside = [np.convolve(np.ones(side), np.ones(3))[1:-1] for side in x.shape[1:3]]
     weight = (1.0 / np.outer(*inside)).astype(np.float32)[None, :, :, None]
-    return tf.nn.depthwise_conv2d(x, ones, _UNIT, "SAME") * weight
+    return tf.nn.depthwise_conv2d(x, ones, _UNIT, "SAME") * tf.cast(weight, x.dtype)
 
 
-def _tiled_identity(channels: int, groups: int) -> tf.Tensor:
-    return tf.constant(np.tile(np.eye(channels, dtype=np.float32), (groups, 1))[None, None])
+def _tiled_identity(channels: int, groups: int, dtype) -> tf.Tensor:
+    return tf.constant(np.tile(np.eye(channels), (groups, 1))[None, None], dtype)
 
 
 def tile_channels(x: tf.Tensor, copies: int) -> tf.Tensor:
@@ -175,14 +208,14 @@ def sum_channel_groups(x: tf.Tensor, groups: int) -> tf.Tensor:
     if groups == 1:
         return x
     # One product with stacked identities instead of a slice and an addition per group.
-    return tf.nn.conv2d(x, _tiled_identity(x.shape[-1] // groups, groups), 1, "VALID")
+    return tf.nn.conv2d(x, _tiled_identity(x.shape[-1] // groups, groups, x.dtype), 1, "VALID")
 
 
 def batch_norm(x, mean, variance, scale=None, training=True):
     """Batch norm without offset.
 
     Args:
-      x: [B, H, W, C].
+      x: [B, H, W, C] of any precision; all others are float32.
       mean, variance: [C], what to normalize with unless `training`.
       scale: [C] or None for 1.
       training: normalize with the batch's own statistics.
@@ -202,6 +235,17 @@ def batch_norm(x, mean, variance, scale=None, training=True):
         is_training=training,
     )
     return y, mean, variance
+
+
+@tf.custom_gradient
+def gated(x: tf.Tensor, gate: tf.Tensor):
+    """x times a float32 scalar, in x's precision; the gradient of the scalar is a float32 sum."""
+    factor = tf.cast(gate, x.dtype)
+
+    def gradient(dy):
+        return dy * factor, tf.reduce_sum(tf.cast(dy, tf.float32) * tf.cast(x, tf.float32))
+
+    return factor * x, gradient
 
 
 def spatial_size(x: tf.Tensor):

@@ -5,7 +5,7 @@ from typing import NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 
-from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, batch_norm, resize
+from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, batch_norm, gated, resize
 from adl_tf.layers.mixed_op import MixedOp, Packing, edges_function, evaluate_edges
 from adl_tf.layers.shared_function import SharedFunction, Wanted
 from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
@@ -80,7 +80,7 @@ def _cell_function(packing: Packing, training: bool) -> SharedFunction:
             else:
                 state = pending
             blocks.append(state)
-        return gate * tf.concat(blocks, axis=-1), packing.pack_statistics(used, states)
+        return gated(tf.concat(blocks, axis=-1), gate), packing.pack_statistics(used, states)
 
     return SharedFunction(cell)
 
@@ -245,7 +245,8 @@ class GatedCell(tf.keras.layers.Layer):
             wanted=wanted,
         )
         if before_previous is None:
-            pending = tf.zeros([tf.shape(previous[0])[0], *size, self.output_filters])
+            shape = [tf.shape(previous[0])[0], *size, self.output_filters]
+            pending = tf.zeros(shape, self.compute_dtype)
         else:
             (pending,) = evaluate(
                 edges_function(self.packing, (_BEFORE_PREVIOUS_STATE,), training),

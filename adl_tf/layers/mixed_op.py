@@ -22,7 +22,9 @@ from adl_tf.layers.convolution import (
     BATCH_NORM_MOMENTUM,
     average_pool,
     batch_norm,
+    conv2d,
     depthwise_conv2d,
+    grouped_conv2d,
     in_phases,
     sum_channel_groups,
     tile_channels,
@@ -213,7 +215,8 @@ class Packing:
         for name, ops, separable in self.convolutions():
             sizes = self.sizes(len(ops))
             if separable:
-                masked = kernels[f"{name}_depthwise"] * self.kernel_mask(ops)
+                depthwise = kernels[f"{name}_depthwise"]
+                masked = depthwise * tf.cast(self.kernel_mask(ops), depthwise.dtype)
                 depthwise = tf.split(masked, sizes, axis=2)
                 pointwise = tf.split(kernels[f"{name}_pointwise"], sizes, axis=3)
                 result[name] = list(zip(depthwise, pointwise))
@@ -281,7 +284,7 @@ def mixing_weights(packing: Packing, probabilities: tf.Tensor) -> Mixing:
 
 
 def _separable_conv2d(x, depthwise, pointwise):
-    return tf.nn.conv2d(depthwise_conv2d(x, depthwise), pointwise, 1, "SAME")
+    return grouped_conv2d(depthwise_conv2d(x, depthwise), pointwise)
 
 
 def _atrous_conv2d(packing: Packing, state: int, x, kernels):
@@ -293,10 +296,7 @@ def _atrous_conv2d(packing: Packing, state: int, x, kernels):
             return _separable_conv2d(tile_channels(phases, copies), *kernels[_ATROUS][state])
 
         return in_phases(convolve, x, ATROUS_RATE)
-    outputs = [
-        tf.nn.conv2d(x, *kernels[op][state], 1, "SAME", dilations=ATROUS_RATE)
-        for op in packing.atrous
-    ]
+    outputs = [conv2d(x, *kernels[op][state], rate=ATROUS_RATE) for op in packing.atrous]
     return tf.concat(outputs, axis=-1) if len(outputs) > 1 else outputs[0]
 
 
@@ -344,7 +344,8 @@ def evaluate_edges(packing: Packing, state: int, x, kernels, mixing, statistics,
         pools = [_pool(op, x) for op in packing.pools]
         inputs = [normalize(_POOL, tf.concat(pools, axis=-1))] if pools else []
         inputs += [x] * len(packing.skips)
-        y = tf.nn.conv2d(tf.concat(inputs, axis=-1), mixing[state].weightless, 1, "SAME")
+        kernel = tf.cast(mixing[state].weightless, x.dtype)
+        y = tf.nn.conv2d(tf.concat(inputs, axis=-1), kernel, 1, "SAME")
         outputs.append(y)
     return outputs, used
 

@@ -18,7 +18,8 @@ def add_kernel(layer: tf.keras.layers.Layer, name: str, shape: Tuple[int, ...]) 
 
 
 def add_statistics(layer: tf.keras.layers.Layer, name: str, channels: int) -> tf.Variable:
-    """Moving mean and variance [2, channels], at first 0 and 1; replicas average theirs."""
+    """Moving mean and variance [2, channels], at first 0 and 1, float32 in any precision;
+    replicas average theirs."""
     return layer.add_weight(
         name=f"{name}_statistics",
         shape=(2, channels),
@@ -26,6 +27,7 @@ def add_statistics(layer: tf.keras.layers.Layer, name: str, channels: int) -> tf
             [tf.zeros(shape[1:]), tf.ones(shape[1:])]
         ),
         trainable=False,
+        experimental_autocast=False,
         synchronization=tf.VariableSynchronization.ON_READ,
         aggregation=tf.VariableAggregation.MEAN,
     )

@@ -99,7 +99,9 @@ class Supernet(ImageNetwork, tf.keras.Model):
             for level in last
         ]
         self.classifiers = [
-            tf.keras.layers.Conv2D(num_classes, 1, name=f"classifier_stride_{level_stride(level)}")
+            tf.keras.layers.Conv2D(
+                num_classes, 1, name=f"classifier_stride_{level_stride(level)}", dtype="float32"
+            )
             for level in last
         ]
         # Here, since `compile` records which layers are trainable.
@@ -145,12 +147,18 @@ class Supernet(ImageNetwork, tf.keras.Model):
 
         def logits(name, shape):
             initializer = tf.keras.initializers.RandomNormal(stddev=0.001)
-            return self.add_weight(name=name, shape=shape, initializer=initializer)
+            return self.add_weight(
+                name=name, shape=shape, initializer=initializer, experimental_autocast=False
+            )
 
         self.alpha = logits("alpha", self.space.alpha_shape)
         self.beta = logits("beta", self.space.beta_shape)
         self.temperature = self.add_weight(
-            name="temperature", shape=(), initializer="ones", trainable=False
+            name="temperature",
+            shape=(),
+            initializer="ones",
+            trainable=False,
+            experimental_autocast=False,
         )
         # Layers are built one by one: tracing a call would take longer than all of this.
         self._build_layer(self.stem, input_shape)

@@ -29,8 +29,10 @@ from adl_tf.training.callbacks.temperature import TemperatureSchedule
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
 from adl_tf.training.cost_penalty import CostPenalty, CostSchedule
 from adl_tf.training.devices import (
+    FLOAT32,
     configure_runtime,
     deterministic_ops,
+    precision_policy,
     seeded,
 )
 from adl_tf.training.losses import segmentation_loss
@@ -52,7 +54,7 @@ def run_search(
     loss: Callable[..., tf.Tensor] = segmentation_loss,
     budget: Optional[Callable[..., Budget]] = None,
     cost_weight: NotNegative = 0.0,
-    jit_compile: bool = False,
+    precision: str = FLOAT32,
 ) -> Dict[str, Any]:
     """Runs a search, or resumes one where it stopped.
 
@@ -73,7 +75,8 @@ def run_search(
         `sizes` that gin binds; None for none.
       cost_weight: of the cost in the loss of alpha and beta at first, see `CostPenalty`; needs a
         budget.
-      jit_compile: compile the steps with XLA.
+      precision: "float32", "mixed_bfloat16" or "mixed_float16"; alpha, beta, statistics, logits
+        and losses are float32 in any case.
 
     Returns:
       genotype (path of its file), path, cell, decision (see `Decision`), val_miou,
@@ -90,7 +93,8 @@ def run_search(
     strategy = distribution_strategy()
     workers = Workers(strategy)
     deterministic = deterministic_ops(data.deterministic)
-    with workers.running(model_dir) as own_dir, seeded(data.seed), deterministic, data.open():
+    own, seed, policy = workers.running(model_dir), seeded(data.seed), precision_policy(precision)
+    with own as own_dir, seed, policy, deterministic, data.open():
         steps = steps_per_epoch or data.steps_per_pass("A")
         alternating_from = epochs // 2 if arch_start_epoch is None else arch_start_epoch
         architecture_steps = max(0, epochs - alternating_from) * steps
@@ -100,7 +104,7 @@ def run_search(
                 "run_search.cost_weight needs a budget: run_search.budget = @Budget, and bindings "
                 "such as Budget.multi_adds."
             )
-        _check(data, strategy, jit_compile)
+        _check(data, strategy)
         with strategy.scope():
             penalty = CostPenalty(space, limit, cost_weight) if cost_weight else None
             model = AlternatingModel(Supernet(space, data.num_classes, relaxation), penalty=penalty)
@@ -108,11 +112,10 @@ def run_search(
                 weight_optimizer(total_steps=epochs * steps),
                 architecture_optimizer(total_steps=architecture_steps),
                 loss,
-                jit_compile=jit_compile,
             )
             model.build((None, *data.crop_size, 3))
         with exclusive(own_dir):
-            settings = _settings(relaxation, limit, cost_weight)
+            settings = _settings(relaxation, limit, cost_weight, precision)
             claim(
                 own_dir,
                 {
@@ -142,7 +145,8 @@ def run_search(
             temperature = TemperatureSchedule(
                 model.supernet, model.architecture_optimizer, architecture_steps
             )
-            _fit(own_dir, model, data, phases, bar, temperature, checkpointing)
+            stop = StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16")
+            _fit(own_dir, model, data, phases, bar, temperature, checkpointing, stop)
             choose = within(limit) if limit else most_probable
             result = _report(own_dir, model, started, choose)
             # Of the other machines' directories nothing is left.
@@ -150,9 +154,9 @@ def run_search(
             return {**result, **names}
 
 
-def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -> None:
+def _check(data: RunData, strategy: tf.distribute.Strategy) -> None:
     """Raises ValueError for devices or images that a search cannot use."""
-    check_devices(strategy, data.batch_size, jit_compile=jit_compile)
+    check_devices(strategy, data.batch_size)
     if data.val_reader.largest_size is None:
         raise ValueError(
             f"{data.directory}: the supernet scores images of one size, but not all records of "
@@ -161,7 +165,9 @@ def _check(data: RunData, strategy: tf.distribute.Strategy, jit_compile: bool) -
         )
 
 
-def _settings(relaxation: str, budget: Optional[Budget], cost_weight: float) -> Dict[str, Any]:
+def _settings(
+    relaxation: str, budget: Optional[Budget], cost_weight: float, precision: str
+) -> Dict[str, Any]:
     """What `schedule.json` records of a search beyond its data; defaults are left out, as in the
     files of earlier versions."""
     settings = {} if relaxation == SOFTMAX else {"relaxation": relaxation}
@@ -169,6 +175,8 @@ def _settings(relaxation: str, budget: Optional[Budget], cost_weight: float) -> 
         settings["budget"] = budget.to_dict()
     if cost_weight:
         settings["cost_weight"] = cost_weight
+    if precision != FLOAT32:
+        settings["precision"] = precision
     return settings
 
 
@@ -197,6 +205,7 @@ def _fit(
     bar: ProgressBar,
     temperature: TemperatureSchedule,
     checkpointing: Checkpointing,
+    stop: StopWhenNotFinite,
 ) -> None:
     """Trains weights on trainA and, in alternating phases, the architecture on trainB."""
 
@@ -225,7 +234,7 @@ def _fit(
     )
     validation = data.validation(strategy)
     with checkpointing, bar:
-        records = [StopWhenNotFinite(checkpointing), log, checkpointing]
+        records = [stop, log, checkpointing]
         fit_phases(model_dir, model, phases, training_data, validation, watchers, records)
 
 

@@ -9,7 +9,14 @@ from adl_tf.models.supernet import Supernet
 from adl_tf.settings import NotNegative, configurable
 from adl_tf.training.cost_penalty import CostPenalty
 from adl_tf.training.losses import segmentation_loss
-from adl_tf.training.optimizers import Optimizer, create_variables
+from adl_tf.training.optimizers import (
+    Optimizer,
+    create_variables,
+    inner_optimizer,
+    scaled_loss,
+    scaling_loss,
+    unscaled_gradients,
+)
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
@@ -75,7 +82,7 @@ class AlternatingModel(SegmentationModel):
         loss: Callable[..., tf.Tensor] = segmentation_loss,
         **kwargs,
     ):
-        """Sets the two optimizers and their loss.
+        """Sets the two optimizers and their loss, which is scaled with float16.
 
         Args:
           weight_optimizer: of all but alpha and beta.
@@ -84,8 +91,8 @@ class AlternatingModel(SegmentationModel):
           **kwargs: of `tf.keras.Model.compile`.
         """
         super().compile(**kwargs)
-        self.weight_optimizer = weight_optimizer
-        self.architecture_optimizer = architecture_optimizer
+        self.weight_optimizer = scaling_loss(weight_optimizer)
+        self.architecture_optimizer = scaling_loss(architecture_optimizer)
         self._loss_function = loss
 
     @property
@@ -97,8 +104,11 @@ class AlternatingModel(SegmentationModel):
         graph, and only the first may create any."""
         self.supernet.build(input_shape)
         tf.keras.layers.Layer.build(self, input_shape)
-        create_variables(self.weight_optimizer, self.supernet.weight_variables)
-        create_variables(self.architecture_optimizer, self.supernet.architecture_variables)
+        for optimizer, variables in (
+            (self.weight_optimizer, self.supernet.weight_variables),
+            (self.architecture_optimizer, self.supernet.architecture_variables),
+        ):
+            create_variables(inner_optimizer(optimizer), variables)
 
     def _step(self, batch, variables, optimizer, decay, wanted, penalty=None):
         """One gradient step on a batch. Returns (global loss without penalty, logits)."""
@@ -107,7 +117,8 @@ class AlternatingModel(SegmentationModel):
             tape.watch(variables)
             logits = self.supernet(batch["image"], training=self.batch_norm_training, wanted=wanted)
             loss = self._loss_function(batch["label"], logits, self.ignore_label)
-        gradients = tape.gradient(loss, variables)
+            scaled = scaled_loss(optimizer, loss)
+        gradients = unscaled_gradients(optimizer, tape.gradient(scaled, variables))
         loss, gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, (loss, gradients))
         gradients = [g + decay * v for g, v in zip(gradients, variables)]
         if penalty is not None:

@@ -14,7 +14,8 @@ from tensorflow.python.framework import config as tf_config
 from adl_tf.configuration import say
 from adl_tf.settings import Count, configurable
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+FLOAT32 = "float32"
+PRECISIONS = (FLOAT32, "mixed_bfloat16", "mixed_float16")
 
 
 @configurable

@@ -1,6 +1,6 @@
 """Optimizers and schedules of the search and of the training from scratch (paper, section 4)."""
 
-from typing import Optional, Sequence, Union
+from typing import List, Optional, Sequence, Union
 
 import tensorflow as tf
 
@@ -140,3 +140,33 @@ def current_rate(optimizer: Optimizer) -> float:
     """The learning rate of the next step."""
     rate = optimizer.learning_rate
     return float(rate(optimizer.iterations) if callable(rate) else rate)
+
+
+def scaling_loss(optimizer: Optimizer) -> Optimizer:
+    """An optimizer that scales the loss where layers compute in float16; otherwise the same one.
+
+    Steps whose gradients are not finite are skipped, and the scale is halved.
+    """
+    if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
+        return tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def scales_loss(optimizer: Optimizer) -> bool:
+    """Whether it is one of `scaling_loss`."""
+    return isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
+
+
+def inner_optimizer(optimizer: Optimizer) -> Optimizer:
+    """The optimizer inside one of `scaling_loss`; any other one itself."""
+    return optimizer.inner_optimizer if scales_loss(optimizer) else optimizer
+
+
+def scaled_loss(optimizer: Optimizer, loss: tf.Tensor) -> tf.Tensor:
+    """The loss to differentiate."""
+    return optimizer.get_scaled_loss(loss) if scales_loss(optimizer) else loss
+
+
+def unscaled_gradients(optimizer: Optimizer, gradients: List[tf.Tensor]) -> List[tf.Tensor]:
+    """The gradients of the loss, from those of `scaled_loss`."""
+    return optimizer.get_unscaled_gradients(gradients) if scales_loss(optimizer) else gradients

@@ -146,6 +146,8 @@ class SegmentationModel(tf.keras.Model):
         of_device = tf.VariableSynchronization.ON_READ
         variables = self.network.non_trainable_variables
         variables = [v for v in variables if v.synchronization == of_device]
+        if not variables:
+            return
         means = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.MEAN, [v.read_value() for v in variables]
         )

@@ -11,7 +11,15 @@ from adl_tf.models.image_network import ImageNetwork
 from adl_tf.settings import Count, NotNegative, SomeShare, configurable
 from adl_tf.training.addons import MovingAverage
 from adl_tf.training.losses import weighted_loss
-from adl_tf.training.optimizers import Optimizer, create_variables
+from adl_tf.training.optimizers import (
+    Optimizer,
+    create_variables,
+    inner_optimizer,
+    scaled_loss,
+    scales_loss,
+    scaling_loss,
+    unscaled_gradients,
+)
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
@@ -78,9 +86,7 @@ class TrainingModel(SegmentationModel):
           loss: a function with the arguments and the results of `weighted_loss`.
           **kwargs: of `tf.keras.Model.compile`.
         """
-        if tf.keras.mixed_precision.global_policy().compute_dtype == "float16":
-            optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-        super().compile(optimizer, **kwargs)
+        super().compile(scaling_loss(optimizer), **kwargs)
         self._loss_function = loss
 
     def build(self, input_shape):
@@ -90,25 +96,18 @@ class TrainingModel(SegmentationModel):
         if not self.network.built:
             self.network.build(input_shape)
         tf.keras.layers.Layer.build(self, input_shape)
-        create_variables(self._inner_optimizer, self.network.trainable_variables)
-
-    @property
-    def _scales_loss(self) -> bool:
-        return isinstance(self.optimizer, tf.keras.mixed_precision.LossScaleOptimizer)
-
-    @property
-    def _inner_optimizer(self):
-        return self.optimizer.inner_optimizer if self._scales_loss else self.optimizer
+        create_variables(inner_optimizer(self.optimizer), self.network.trainable_variables)
 
     @contextlib.contextmanager
     def averaged_weights(self):
         """Inside the block, the network has its averaged weights, if there are any."""
-        if not isinstance(self._inner_optimizer, MovingAverage):
+        optimizer = inner_optimizer(self.optimizer)
+        if not isinstance(optimizer, MovingAverage):
             yield
             return
         variables = self.network.trainable_variables
         trained = [variable.numpy() for variable in variables]
-        self._inner_optimizer.assign_average_vars(variables)
+        optimizer.assign_average_vars(variables)
         try:
             yield
         finally:
@@ -129,9 +128,8 @@ class TrainingModel(SegmentationModel):
         )
         loss = tf.math.divide_no_nan(loss, weight)
         gradients = [tf.math.divide_no_nan(gradient, weight) for gradient in gradients]
-        if self._scales_loss:
-            gradients = self.optimizer.get_unscaled_gradients(gradients)
-        else:
+        gradients = unscaled_gradients(self.optimizer, gradients)
+        if not scales_loss(self.optimizer):
             norm = tf.linalg.global_norm(gradients)
             loss = tf.where(tf.math.is_finite(norm), loss, float("nan"))
         gradients = [
@@ -173,7 +171,7 @@ class TrainingModel(SegmentationModel):
             loss, weight = self._loss_function(
                 labels, logits, self.ignore_label, self.class_weights, self.hard_fraction
             )
-            scaled = self.optimizer.get_scaled_loss(loss) if self._scales_loss else loss
+            scaled = scaled_loss(self.optimizer, loss)
         gradients = tape.gradient(
             scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
