@@ -1,10 +1,11 @@
-"""Counts the parameters and Multi-Adds of a network.
+"""Counts the parameters and Multi-Adds of a network, or estimates a search.
 
 python -m adl_tf.profile --genotype=FILE-or-preset --filter_multiplier=F --num_classes=N
     --image_size=H,W [--table]
+python -m adl_tf.profile --search --gin_file=camvid_search.gin
 """
 
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from absl import flags
 
@@ -22,6 +23,7 @@ from adl_tf.configuration import (
 from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, NETWORKS, NetworkDescription, build_network
 from adl_tf.models.supernet import Supernet
+from adl_tf.planning.search_estimate import estimate_search
 from adl_tf.sizes import parse_image_size
 from adl_tf.space.costs import network_cost
 
@@ -32,6 +34,8 @@ def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     options = flags.FLAGS
     parse_gin(options.gin_file, options.gin_param, options.gin_imports)
+    if options.search:
+        return estimate_search(search_flags(options))
     image_size = parse_image_size(options.image_size)
     if options.network == SUPERNET:
         network = Supernet(configured_space(), options.num_classes)
@@ -67,8 +71,16 @@ def main() -> Dict[str, Any]:
     return result
 
 
+def search_flags(options) -> List[str]:
+    """The flags of a search that has the configuration of this program."""
+    files = [f"--gin_file={file}" for file in options.gin_file or ()]
+    bindings = [f"--gin_param={binding}" for binding in options.gin_param or ()]
+    return [*files, *bindings, f"--gin_imports={str(options.gin_imports).lower()}"]
+
+
 if __name__ == "__main__":
     define_gin_flags()
+    flags.DEFINE_bool("search", False, "Estimate the search of --gin_file: steps, hours, memory.")
     flags.DEFINE_enum("network", DECODED, [SUPERNET, *NETWORKS], "Network to profile.")
     flags.DEFINE_string("genotype", "auto_deeplab", "Genotype: a file, or a preset.")
     flags.DEFINE_integer("filter_multiplier", 20, "F; 20, 32, 48 for S, M, L.", lower_bound=1)

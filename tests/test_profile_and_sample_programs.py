@@ -3,6 +3,7 @@
 import forked
 
 from adl_tf.space.genotype import load_genotype
+from data_prep import convert_synthetic
 
 SIZE = ("--num_classes=3", "--image_size=65,97")
 SMALL = ("--gin_param=SearchSpace.num_layers = 3", "--gin_param=SearchSpace.num_blocks = 2")
@@ -62,3 +63,33 @@ def test_gin_files_of_a_search_and_sizes_around_the_cells(tmp_path):
     larger = result.result
     assert larger["multi_adds_by_part"]["cells"] == counted["multi_adds_by_part"]["cells"]
     assert larger["multi_adds_by_part"]["head"] > counted["multi_adds_by_part"]["head"]
+
+
+def test_a_search_is_estimated_from_a_few_of_its_steps(tmp_path):
+    convert_synthetic.build(tmp_path / "streets", num_train=12, num_val=5, height=32, width=48)
+    bindings = (
+        f"DATASET_DIR = {str(tmp_path / 'streets')!r}",
+        "CROP_SIZE = 33",
+        "BATCH_SIZE = 2",
+        "EPOCHS = 7",
+        "ARCH_START_EPOCH = 3",
+        "NUM_LAYERS = 2",
+        "NUM_BLOCKS = 1",
+        "FILTER_MULTIPLIER = 2",
+        "SearchSpace.num_levels = 2",
+        "SearchSpace.stem = (4, 4, 4)",
+    )
+    search = ["--search", "--gin_file=camvid_search.gin", *(f"--gin_param={b}" for b in bindings)]
+    outcome = forked.run("adl_tf.profile", search, cwd=str(tmp_path))
+    assert outcome.status == 0, outcome.stderr
+    result = outcome.result
+    # Half of the 12 images are trainA: 3 steps an epoch.
+    assert (result["weight_steps"], result["arch_steps"]) == (7 * 3, 4 * 3)
+    epochs = 3 * result["weight_epoch"] + 4 * result["alternating_epoch"]
+    assert result["hours"] * 3600 >= epochs > 0 and result["memory"] > 0.1
+    assert "7 epochs of 3 steps, 4 of them alternating" in outcome.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"streets"}
+
+    random = [*search, "--gin_param=search.method = @run_random_search"]
+    outcome = forked.run("adl_tf.profile", random, cwd=str(tmp_path))
+    assert "--search estimates searches of a supernet, not search.method" in outcome.error

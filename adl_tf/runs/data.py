@@ -139,6 +139,11 @@ class RunData:
         """Number of classes, without the ignore label."""
         return self.train_reader.num_classes
 
+    @property
+    def num_validation_images(self) -> int:
+        """How many images a validation scores on one device."""
+        return _validation_steps(self.val_reader, self._validation_images, WHOLE)
+
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
         """Opens both splits; inside the block, a stream that fails raises a one-line error.

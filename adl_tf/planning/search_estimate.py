@@ -1,0 +1,106 @@
+"""What a whole search of a supernet takes on this machine, from a few of its own steps."""
+
+import inspect
+import os
+import tempfile
+from typing import Any, Dict, List, Sequence
+
+import gin
+
+from adl_tf.configuration import say
+from adl_tf.model_directory import METRICS_FILE, read_json_lines
+from adl_tf.planning.stages import Stage, peak_memory, run_program
+from adl_tf.runs.data import RunData
+from adl_tf.runs.search_run import run_search
+
+# Steps of a trial epoch, and images that it scores.
+_STEPS, _IMAGES = 10, 4
+# Liu et al., table 1, https://arxiv.org/abs/1901.02985.
+_PAPER = "the paper's search took 3 days on one P100 GPU"
+
+
+def estimate_search(arguments: Sequence[str]) -> Dict[str, Any]:
+    """Runs the configured search for a few steps, and counts those of the whole one.
+
+    Args:
+      arguments: flags of `adl_tf.search` that make the configuration, which gin has read here too.
+
+    Returns:
+      weight_steps and arch_steps: of the whole search.
+      weight_step, alternating_step: seconds of one step; the second is both kinds together.
+      weight_epoch, alternating_epoch: seconds of one epoch, with its validation.
+      hours: of the whole search on this machine.
+      memory: GiB at its peak.
+
+    Raises:
+      ValueError: another kind of search, a bad configuration, or the search failed.
+    """
+    _check_method()
+    settings = _settings()
+    data = RunData()
+    steps = settings["steps_per_epoch"] or data.steps_per_pass("A")
+    epochs, start = settings["epochs"], settings["arch_start_epoch"]
+    weight_epochs = min(epochs, epochs // 2 if start is None else start)
+    images = data.num_validation_images
+    say(f"Trying {3 * _STEPS} steps of the search on this machine, which takes a minute or so.")
+    first, _, last, seconds = _trial(arguments, min(_IMAGES, images))
+    spent = _STEPS * (first["seconds_per_step"] + 2 * last["seconds_per_step"])
+    spent += 3 * last["validation_seconds"]
+    validation = images * last["validation_seconds"] / min(_IMAGES, images)
+    weight_epoch = steps * first["seconds_per_step"] + validation
+    alternating_epoch = steps * last["seconds_per_step"] + validation
+    total = weight_epochs * weight_epoch + (epochs - weight_epochs) * alternating_epoch
+    hours = (total + max(0.0, seconds - spent)) / 3600
+    memory = peak_memory()
+    say(
+        f"{epochs} epochs of {steps} steps, {epochs - weight_epochs} of them alternating: "
+        f"{hours:.1f} hours on this machine, {memory:.1f} GiB ({_PAPER})."
+    )
+    return {
+        "weight_steps": epochs * steps,
+        "arch_steps": (epochs - weight_epochs) * steps,
+        "weight_step": first["seconds_per_step"],
+        "alternating_step": last["seconds_per_step"],
+        "weight_epoch": round(weight_epoch, 1),
+        "alternating_epoch": round(alternating_epoch, 1),
+        "hours": round(hours, 3),
+        "memory": round(memory, 2),
+    }
+
+
+def _check_method() -> None:
+    try:
+        method = str(gin.query_parameter("search.method"))
+    except ValueError:  # Not bound: the supernet.
+        return
+    if method.rpartition(".")[2].strip("@") != run_search.__name__:
+        raise ValueError(
+            f"--search estimates searches of a supernet, not search.method = {method}; "
+            "adl_tf.auto --plan_only estimates random searches."
+        )
+
+
+def _settings() -> Dict[str, Any]:
+    """The arguments of `run_search` that gin binds, and the defaults of the others."""
+    parameters = inspect.signature(run_search).parameters.values()
+    return {**{p.name: p.default for p in parameters}, **gin.get_bindings("run_search")}
+
+
+def _trial(arguments: Sequence[str], images: int) -> List[Any]:
+    """What `metrics.jsonl` says of an epoch of weight steps and two of alternating ones, and the
+    seconds of all of it."""
+    bindings = (
+        "run_search.epochs = 3",
+        "run_search.arch_start_epoch = 1",
+        f"run_search.steps_per_epoch = {_STEPS}",
+        f"RunData.validation_images = {images}",
+    )
+    flags = [f"--gin_param={binding}" for binding in bindings]
+    with tempfile.TemporaryDirectory() as folder:
+        model_dir = os.path.join(folder, "search")
+        stage = Stage(
+            "trial of the search", "adl_tf.search", [*arguments, *flags, f"--model_dir={model_dir}"]
+        )
+        result = run_program(stage, stage.name, log=os.path.join(folder, "log.txt"))
+        lines = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
+    return [*(lines[epoch] for epoch in sorted(lines)), result["seconds"]]
