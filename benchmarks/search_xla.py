@@ -2,7 +2,7 @@
 
 python benchmarks/search_xla.py [--limit=240]
 
-Each space is a process of its own, which is ended at the limit. Prints one JSON line last: by layers
+Each space is a process of its own, ended at the limit. Prints one JSON line last: by layers
 and blocks the seconds of the first step without and with XLA; null where the limit was reached.
 """
 

@@ -1,0 +1,76 @@
+"""Whether a search in 16 bits goes where one in float32 goes.
+
+python benchmarks/search_precision.py --dataset_dir=data/camvid [--steps=200]
+
+Alternating steps from the same weights: in float32, in float32 on the same images in another order
+(the noise of a search), and in mixed_bfloat16 and mixed_float16. Prints one JSON line last: for each
+the distance of alpha and of beta to those of the first, over the way that these went, and the loss.
+"""
+
+import json
+
+from absl import app, flags
+
+OPTIONS = flags.FLAGS
+
+
+def search(precision, seed):
+    """Alpha and beta before and after the steps, and the mean loss of the last tenth."""
+    import numpy as np
+    import tensorflow as tf
+
+    from adl_tf.models.supernet import Supernet
+    from adl_tf.runs.data import RunData
+    from adl_tf.space.search_space import SearchSpace
+    from adl_tf.training import optimizers
+    from adl_tf.training.alternating_model import AlternatingModel
+    from adl_tf.training.devices import precision_policy
+
+    data = RunData(OPTIONS.dataset_dir, crop_size=97, batch_size=4, seed=seed, deterministic=True)
+    space = SearchSpace(num_layers=4, num_blocks=2, filter_multiplier=4, separable_atrous=True)
+    with precision_policy(precision):
+        tf.keras.utils.set_random_seed(0)
+        model = AlternatingModel(Supernet(space, data.num_classes))
+        steps = OPTIONS.steps
+        model.compile(optimizers.weight_optimizer(steps), optimizers.architecture_optimizer(steps))
+        model.build((None, 97, 97, 3))
+        before = [v.numpy() for v in model.supernet.architecture_variables]
+        streams = tuple(data.training_stream(0, half) for half in "AB")
+        losses = []
+        callback = tf.keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: losses.append(logs["loss"])
+        )
+        stream = tf.data.Dataset.zip(streams)
+        model.fit(stream, epochs=10, steps_per_epoch=steps // 10, verbose=0, callbacks=[callback])
+        after = [v.numpy() for v in model.supernet.architecture_variables]
+    return [a - b for a, b in zip(after, before)], float(np.round(losses[-1], 4))
+
+
+def main(argv):
+    del argv
+    import adl_tf  # noqa: F401  Before TensorFlow, whose Keras it chooses.
+
+    # isort: split
+    import numpy as np
+
+    runs = {
+        "float32": search("float32", 0),
+        "float32, another order": search("float32", 1),
+        "mixed_bfloat16": search("mixed_bfloat16", 0),
+        "mixed_float16": search("mixed_float16", 0),
+    }
+    expected, _ = runs["float32"]
+    rows = {}
+    for name, (moved, loss) in runs.items():
+        distances = [
+            float(np.round(np.linalg.norm(m - e) / np.linalg.norm(e), 3))
+            for m, e in zip(moved, expected)
+        ]
+        rows[name] = {**dict(zip(("alpha", "beta"), distances)), "loss": loss}
+    print(json.dumps({"steps": OPTIONS.steps, "rows": rows}))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("dataset_dir", None, "Records of a data set.", required=True)
+    flags.DEFINE_integer("steps", 200, "Alternating steps.", lower_bound=10)
+    app.run(main)
