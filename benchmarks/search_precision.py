@@ -3,7 +3,7 @@
 python benchmarks/search_precision.py --dataset_dir=data/camvid [--steps=200]
 
 Alternating steps from the same weights: in float32, in float32 on the same images in another order
-(the noise of a search), and in mixed_bfloat16 and mixed_float16. Prints one JSON line last: for each
+(the noise of a search), and in mixed_bfloat16 and mixed_float16. Prints one JSON line last: of each
 the distance of alpha and of beta to those of the first, over the way that these went, and the loss.
 """
 
