@@ -7,6 +7,7 @@ from typing import Any, Dict, Optional, Union
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes
+from adl_tf.layers.synchronized_norm import synchronize_norms
 from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.presets import find_model_dir
 from adl_tf.models.registry import (
@@ -40,6 +41,7 @@ class RunNetwork:
       batch_norm_momentum: of the moving statistics.
       pooled_batch_norm: False leaves the one batch norm of the image pooling out, whose
         statistics would be noise with a few images per device.
+      synchronized_batch_norm: batch norm over the images of all devices.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class RunNetwork:
         sizes: Optional[NetworkSizes] = None,
         batch_norm_momentum: PartialShare = 0.99,
         pooled_batch_norm: bool = True,
+        synchronized_batch_norm: bool = False,
     ):
         self._genotype = genotype
         self._init_from = init_from and find_model_dir(init_from)
@@ -61,6 +64,7 @@ class RunNetwork:
         self._sizes = sizes or configured_sizes()
         self._batch_norm_momentum = batch_norm_momentum
         self._pooled_batch_norm = pooled_batch_norm
+        self._synchronized_batch_norm = synchronized_batch_norm
 
     def describe(self, num_classes: int) -> NetworkDescription:
         """What the network is built from.
@@ -98,6 +102,8 @@ class RunNetwork:
         set_norm_momentum(network, self._batch_norm_momentum)
         if not self._pooled_batch_norm:
             freeze_pooled_norms(network)
+        if self._synchronized_batch_norm:
+            synchronize_norms(network)
         if self._init_from and not resumed:
             initialize_from(network, description, self._init_from)
         return network

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.layers.convolution import require_cpu_kernels
+from adl_tf.layers.synchronized_norm import has_synchronized_norms
 from adl_tf.models.image_network import ImageNetwork
 from adl_tf.settings import Count, NotNegative, SomeShare, configurable
 from adl_tf.training.addons import MovingAverage
@@ -93,6 +94,11 @@ class TrainingModel(SegmentationModel):
         """Creates the optimizer's variables before anything is restored."""
         if isinstance(self.network, ImageNetwork):
             require_cpu_kernels()
+        if self.accumulation_steps > 1 and has_synchronized_norms(self.network):
+            raise ValueError(
+                "RunNetwork.synchronized_batch_norm is not supported with "
+                "TrainingModel.accumulation_steps above 1, whose parts come one after the other."
+            )
         if not self.network.built:
             self.network.build(input_shape)
         tf.keras.layers.Layer.build(self, input_shape)
