@@ -1,8 +1,10 @@
 """The programs of a study as tasks of Ray, on this machine or on a cluster."""
 
 import contextlib
+import io
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -11,18 +13,19 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Set, Tuple
 from adl_tf.configuration import CORES, NO_IMPORTS, say
 from adl_tf.interrupts import LIFELINE, handlers_kept
 from adl_tf.runs.processes import MemberFailure
-from adl_tf.settings import Count, Name, NotNegative, Number, configurable
+from adl_tf.settings import Count, Name, NotNegative, Number, check_server, configurable
 
 # Seconds between two looks at whether the study was interrupted.
 _PATIENCE = 0.5
+# Characters of a message of Ray that are shown.
+_WIDTH = 160
 
 
 @configurable
 class RayTasks:
     """A `Runner` on a cluster, or on this machine: each program is a task of Ray.
 
-    A program whose machine or whose worker is lost is run again, and resumes. Inside the block of
-    this context Ray is connected.
+    A program whose machine or whose worker is lost is run again, and resumes.
 
     Args:
       address: of the cluster; by default that of the variable RAY_ADDRESS, or of one that runs on
@@ -32,7 +35,7 @@ class RayTasks:
       max_retries: how often a program is run again whose worker was lost.
 
     Raises:
-      ValueError: Ray is not installed.
+      ValueError: Ray is not installed, or a number of GPUs that it cannot give.
     """
 
     workers = None
@@ -50,8 +53,12 @@ class RayTasks:
             raise ValueError(
                 f"run_study.executor = 'ray': {error}; pip install 'adl-tf[ray]'."
             ) from error
+        if num_gpus > 1 and num_gpus % 1:
+            raise ValueError(
+                f"RayTasks.num_gpus = {num_gpus!r}: Ray gives a part of one GPU, or whole ones."
+            )
         self._ray = ray
-        self._address = address
+        self._address = address or os.environ.get("RAY_ADDRESS")
         self._resources = {"CPU": num_cpus, "GPU": num_gpus}
         self._task = ray.remote(run_to_its_end).options(
             num_cpus=num_cpus, num_gpus=num_gpus, max_retries=max_retries
@@ -60,33 +67,49 @@ class RayTasks:
         self._lock = threading.Lock()
         self._running: Set[Any] = set()
         self._ended = False
-        self._started = False
 
-    def __enter__(self) -> "RayTasks":
-        if not self._ray.is_initialized():
-            with handlers_kept():  # Ray's own would end the study without asking its members.
-                self._ray.init(
-                    self._address,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-            self._started = True
+    @contextlib.contextmanager
+    def connected(self) -> Iterator["RayTasks"]:
+        """In the block, Ray is connected; what the caller connected stays so.
+
+        Raises:
+          ValueError: Ray does not answer at the address.
+          ConnectionError: it answers, but refuses.
+        """
+        ours = not self._ray.is_initialized()
+        # Ray prints there which workers it lost; a program's stdout has nothing but its result.
+        with contextlib.redirect_stdout(_FirstLines()):
+            if ours:
+                self._connect()
+            try:
+                self._compare_resources()
+                yield self
+            finally:
+                if ours:
+                    self._ray.shutdown()
+
+    def _connect(self) -> None:
+        if self._address not in (None, "auto", "local"):  # Ray would try for minutes.
+            check_server("RayTasks.address", self._address, "Ray")
+        with handlers_kept():  # Ray's own would end the study without asking its members.
+            self._ray.init(
+                self._address,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+
+    def _compare_resources(self) -> None:
+        """Says if no machine has what a program needs: a cluster might still get one."""
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if not any(
             all(machine.get(kind, 0) >= count for kind, count in self._resources.items())
             for machine in machines
         ):
             say(
-                f"no machine of Ray has {self._resources['CPU']} cores and "
-                f"{self._resources['GPU']:g} GPUs: the members wait for one that has. See "
-                "RayTasks.num_cpus and RayTasks.num_gpus."
+                f"RayTasks.num_cpus = {self._resources['CPU']}, RayTasks.num_gpus = "
+                f"{self._resources['GPU']:g}: no machine has as many; the members wait for one."
             )
-        return self
-
-    def __exit__(self, *error) -> None:
-        if self._started:
-            self._ray.shutdown()
 
     def run(self, command: Sequence[str], log: str) -> Tuple[int, str]:
         """See `Runner`."""
@@ -111,6 +134,16 @@ class RayTasks:
             self._ended = True
             for result in self._running:
                 self._ray.cancel(result)
+
+
+class _FirstLines(io.TextIOBase):
+    """Takes whole messages of Ray, of a hundred lines at times; the user sees the first of each."""
+
+    def write(self, text: str) -> int:
+        lines = re.sub(r"\x1b\[\d*m", "", text).split("\n")
+        if lines[0].strip():
+            say(lines[0][:_WIDTH].strip())
+        return len(text)
 
 
 def _environment(num_cpus: int, num_gpus: float) -> Dict[str, str]:

@@ -73,14 +73,16 @@ def run_study(
 
     Raises:
       ValueError: two members of one name, a study of other settings in the directory, or Ray is
-        not installed.
+        not installed or does not answer.
     """
     listed = [member for list_members in members for member in list_members()]
     names = [member.name for member in listed]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"run_study: more than one member is called {repeated[0]!r}.")
-    runners = contextlib.nullcontext(Processes(workers)) if executor == "processes" else RayTasks()
+    connected = (
+        RayTasks().connected() if executor == "ray" else contextlib.nullcontext(Processes(workers))
+    )
     path = os.path.join(study_dir, MEMBERS_FILE)
     make_directory(study_dir)
     with exclusive(study_dir):
@@ -93,7 +95,7 @@ def run_study(
         trainings = [(member, seed) for seed in seeds for member in listed]
         done = read_trainings(path)
         left = [(m, seed) for m, seed in trainings if training_name(m, seed) not in done]
-        with runners as runner:
+        with connected as runner:
             tasks = [
                 functools.partial(run_member, study_dir, member, seed, training, image_size, runner)
                 for member, seed in left

@@ -74,11 +74,15 @@ def is_running(process):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
-def test_a_lost_worker_is_replaced_and_its_member_resumes(two_workers, programs, tmp_path):
+def test_a_lost_worker_is_replaced_and_its_member_resumes(two_workers, programs, tmp_path, capfd):
     assert run(tmp_path / "plain", "processes")["failed"] == []
     programs["a"] = "kills"
+    capfd.readouterr()
     result = run(tmp_path / "ray", "ray")
     assert (result["trainings"], result["failed"]) == (3, [])
+    printed = capfd.readouterr()
+    # Of what Ray says some lines are shown, none of them beside the result of a program.
+    assert printed.out == "" and max(map(len, printed.err.splitlines())) <= 160
     assert lines(tmp_path / "ray") == lines(tmp_path / "plain")
     done = steps(tmp_path / "ray", "a")
     assert [step for step, _ in done] == list(range(quick_member.STEPS))
@@ -126,16 +130,24 @@ def test_an_interruption_asks_the_members_to_end(programs, tmp_path, monkeypatch
 
 def test_what_a_member_is_told(two_workers, tmp_path, capfd):
     program = "import os; print([os.environ.get(name) for name in %r])"
-    names = ["ADL_TF_CORES", "ADL_TF_NO_IMPORTS", "TF_FORCE_GPU_ALLOW_GROWTH"]
-    with RayTasks(num_cpus=2) as tasks:
+    names = ["ADL_TF_CORES", "TF_FORCE_GPU_ALLOW_GROWTH"]
+    with RayTasks(num_cpus=2).connected() as tasks:
         status, output = tasks.run(["-c", program % names], str(tmp_path / "log.txt"))
-    assert (status, output) == (0, "['2', None, None]\n")
+    assert (status, output) == (0, "['2', None]\n")
     assert capfd.readouterr().err == ""
-    with RayTasks(num_cpus=1, num_gpus=0.5):
+    with RayTasks(num_cpus=1, num_gpus=0.5).connected():
         pass
-    assert "no machine of Ray has 1 cores and 0.5 GPUs" in capfd.readouterr().err
-    with RayTasks() as tasks, pytest.raises(study.MemberFailure, match="have to share"):
+    assert "RayTasks.num_gpus = 0.5: no machine has as many" in capfd.readouterr().err
+    with RayTasks().connected() as tasks, pytest.raises(study.MemberFailure, match="have to share"):
         tasks.run(["-c", ""], str(tmp_path / "nowhere" / "log.txt"))
+
+
+def test_what_ray_cannot_do_is_one_line():
+    pytest.importorskip("ray")
+    with pytest.raises(ValueError, match=r"RayTasks.num_gpus = 1\.5: Ray gives a part"):
+        RayTasks(num_gpus=1.5)
+    with pytest.raises(ValueError, match="RayTasks.address = '127.0.0.1:9': no Ray answers"):
+        RayTasks(address="127.0.0.1:9").connected().__enter__()
 
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path):
