@@ -110,5 +110,8 @@ setup(
         ],
         # From 2.78 on it wants protobuf 6.
         "beam": ["apache-beam>=2.60,<2.78"],
+        # It imports the pyarrow that tensorflow-datasets brings; 26 fails beside numpy 1, and does
+        # not say so to pip.
+        "ray": ["ray>=2.51,<3", f"pyarrow<26; {CLASSIC}"],
     },
 )

@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import gin  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
-from adl_tf.interrupts import raise_interrupts  # noqa: E402
+from adl_tf.interrupts import hold_lifeline, raise_interrupts  # noqa: E402
 from adl_tf.progress import STAGE  # noqa: E402
 from adl_tf.settings import external_configurable  # noqa: E402
 from adl_tf.space.budget import Budget  # noqa: E402
@@ -24,6 +24,8 @@ from adl_tf.startup import restore_stderr  # noqa: E402
 
 # Set in the environment of programs that import nothing that a configuration names.
 NO_IMPORTS = "ADL_TF_NO_IMPORTS"
+# Set in the environment of programs that may not use all cores that they see: how many.
+CORES = "ADL_TF_CORES"
 CONFIG_DIR = os.path.join(os.path.dirname(os.path.dirname(__file__)), "gin_configs")
 
 # What gin raises for bad files and bindings, and for modules that they import.
@@ -153,6 +155,7 @@ def run_program(
     """
 
     def main(argv):
+        hold_lifeline()
         raise_interrupts()
         restore_stderr()
         if len(argv) > 1 and not arguments:

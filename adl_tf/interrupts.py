@@ -3,11 +3,16 @@
 import contextlib
 import os
 import re
+import select
 import signal
 import sys
-from typing import List
+import threading
+from typing import Iterator, List
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Set in the environment of a program, in a process group of its own, that must not outlive the
+# process that holds the other end of its stdin.
+LIFELINE = "ADL_TF_LIFELINE"
 
 
 def end_quietly() -> None:
@@ -48,6 +53,36 @@ def raise_interrupts() -> None:
         raise KeyboardInterrupt(signal.strsignal(number))
 
     _handle(interrupt)
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """What a library in the block makes of the signals is undone at its end."""
+    before = {number: signal.getsignal(number) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+
+
+def hold_lifeline() -> None:
+    """From here on this process and those that it starts are killed once stdin has no other end.
+
+    Does nothing in a program that was not started for it, see `LIFELINE`.
+    """
+    # What it starts has another stdin.
+    if os.environ.pop(LIFELINE, None) is None:
+        return
+
+    def watch():
+        os.read(0, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    if select.select([0], [], [], 0)[0]:  # Before anything is written.
+        watch()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _handle(handler) -> None:

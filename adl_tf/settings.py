@@ -8,6 +8,7 @@ import contextlib
 import functools
 import inspect
 import os
+import socket
 from typing import Annotated, Any, Callable, Dict, Sequence, Tuple, get_type_hints
 
 import gin
@@ -119,3 +120,24 @@ def check(name: str, value: Any, adapter: pydantic.TypeAdapter) -> None:
         reasons = dict.fromkeys(part["msg"] for part in error.errors())
         text = "; or ".join(reason[0].lower() + reason[1:] for reason in reasons)
         raise ValueError(f"{name} = {value!r}: {text}.") from error
+
+
+def check_server(name: str, address: str, server: str) -> None:
+    """Checks that something listens at an address.
+
+    Args:
+      name: of the setting.
+      address: "host:port", a protocol and "://" before it perhaps.
+      server: what should be there.
+
+    Raises:
+      ValueError: nothing listens there.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{name} = {address!r}: no {server} answers there ({error}); start one, or leave it "
+            "out."
+        ) from error

@@ -5,7 +5,6 @@ augmentation, can be computed without those before it. So a stream resumes exact
 stopped, and skipped elements are not read.
 """
 
-import socket
 from typing import Optional, Tuple
 
 import tensorflow as tf
@@ -16,7 +15,7 @@ from adl_tf.data.normalization import MEAN_COLOR, normalize
 from adl_tf.data.order import shuffled_records
 from adl_tf.data.reader import SUBSETS, RecordReader
 from adl_tf.data.shard import WHOLE, Shard
-from adl_tf.settings import Count, Name, NotNegative, Positive, Share
+from adl_tf.settings import Count, Name, NotNegative, Positive, Share, check_server
 
 
 def train_stream(
@@ -189,14 +188,8 @@ def _crop_loader(reader, stream_seed, *, crop_size, **options):
 
 
 def _run_in_service(dataset, address, job):
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    try:  # TensorFlow would wait for it without a word.
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"train_stream.service = {address!r}: no tf.data service answers there ({error}); "
-            "start one, or leave it out."
-        ) from error
+    # TensorFlow would wait for it without a word.
+    check_server("train_stream.service", address, "tf.data service")
     service = tf.data.experimental.service
     return dataset.apply(service.distribute(service.ShardingPolicy.DYNAMIC, address, job_name=job))
 

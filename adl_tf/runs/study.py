@@ -1,18 +1,16 @@
 """A study: many trainings under one protocol, and the searches whose results they train."""
 
 import collections
+import contextlib
 import functools
 import glob
 import json
 import os
-import queue
 import shlex
-import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Literal, Optional, Sequence, Tuple
 
 import gin
 
@@ -33,15 +31,13 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, build_network, read_network_description
+from adl_tf.runs.processes import MemberFailure, Processes, Runner, run_side_by_side
+from adl_tf.runs.ray_tasks import RayTasks
 from adl_tf.runs.study_members import Member
 from adl_tf.settings import Count, Name, Number, Sides, configurable
 from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import Genotype, load_genotype, save_genotype
 from adl_tf.visualization.study_page import study_page
-
-
-class MemberFailure(Exception):
-    """A search or a training of a study ended without a result."""
 
 
 @configurable
@@ -52,6 +48,7 @@ def run_study(
     image_size: Sides = gin.REQUIRED,
     seeds: Sequence[Number] = (0,),
     workers: Count = 1,
+    executor: Literal["processes", "ray"] = "processes",
 ) -> Dict[str, Any]:
     """Runs the members that are not done yet, each in a process of its own.
 
@@ -67,20 +64,25 @@ def run_study(
       seeds: each member is trained with each of them.
       workers: members that run at the same time, each on its share of the cores. Small networks
         use few cores well: two trainings on a core each take less time than one after the other
-        on both.
+        on both. With Ray its resources decide.
+      executor: "processes" of this machine, or "ray", see `RayTasks`.
 
     Returns:
       trainings (number), failed (what failed, a text each), members (the file), report (an HTML
       page of the study).
 
     Raises:
-      ValueError: two members of one name, or a study of other settings in the directory.
+      ValueError: two members of one name, a study of other settings in the directory, or Ray is
+        not installed or does not answer.
     """
     listed = [member for list_members in members for member in list_members()]
     names = [member.name for member in listed]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"run_study: more than one member is called {repeated[0]!r}.")
+    connected = (
+        RayTasks().connected() if executor == "ray" else contextlib.nullcontext(Processes(workers))
+    )
     path = os.path.join(study_dir, MEMBERS_FILE)
     make_directory(study_dir)
     with exclusive(study_dir):
@@ -93,22 +95,22 @@ def run_study(
         trainings = [(member, seed) for seed in seeds for member in listed]
         done = read_trainings(path)
         left = [(m, seed) for m, seed in trainings if training_name(m, seed) not in done]
-        tasks = [
-            functools.partial(run_member, study_dir, member, seed, training, image_size)
-            for member, seed in left
-        ]
-        failed = _run_tasks(tasks, workers, path, len(trainings))
+        with connected as runner:
+            tasks = [
+                functools.partial(run_member, study_dir, member, seed, training, image_size, runner)
+                for member, seed in left
+            ]
+            failed = _run_tasks(tasks, runner, path, len(trainings))
         report = _write_report(study_dir, list(read_trainings(path).values()))
     return {"trainings": len(trainings), "failed": failed, "members": path, "report": report}
 
 
 def _run_tasks(
-    tasks: Sequence[Callable[[], Dict[str, Any]]], workers: int, path: str, total: int
+    tasks: Sequence[Callable[[], Dict[str, Any]]], runner: Runner, path: str, total: int
 ) -> List[str]:
     """Appends the line of each task to a file; returns what failed."""
-    _processes.begin()
     started, failed = time.time(), []
-    for index, result in enumerate(run_side_by_side(tasks, workers), 1):
+    for index, result in enumerate(run_side_by_side(tasks, runner), 1):
         try:
             line = result()
         except MemberFailure as error:
@@ -138,83 +140,6 @@ def _write_report(study_dir: str, lines: Sequence[Dict[str, Any]]) -> str:
     return report
 
 
-def run_side_by_side(
-    tasks: Sequence[Callable[[], Any]], workers: int
-) -> Iterator[Callable[[], Any]]:
-    """Runs tasks in threads, each on its share of the cores, which its processes inherit.
-
-    Yields:
-      for each task that ended, in the order in which they end, a function that returns its result
-      or raises what it raised.
-    """
-    shares: queue.SimpleQueue[Set[int]] = queue.SimpleQueue()
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    for worker in range(workers):
-        shares.put(set(cores[worker::workers]))
-
-    def run(task):
-        share = shares.get()
-        try:
-            if share:
-                os.sched_setaffinity(0, share)  # Of this thread.
-            return task()
-        finally:
-            shares.put(share)
-
-    with ThreadPoolExecutor(workers) as executor:
-        futures = [executor.submit(run, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            _processes.terminate()
-            raise
-
-
-class _Processes:
-    """The processes that run now."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._running: Set[subprocess.Popen] = set()
-        self._ended = False
-
-    def begin(self) -> None:
-        """From here on processes may run."""
-        self._ended = False
-
-    def run(self, command: Sequence[str], log: str) -> Tuple[int, str]:
-        """Runs a command to its end: (status, what it printed); its messages go to a file."""
-        with open(log, "a") as messages:
-            with self._lock:
-                if self._ended:
-                    raise MemberFailure("the study was interrupted.")
-                process = subprocess.Popen(
-                    command,
-                    stdout=subprocess.PIPE,
-                    stderr=messages,
-                    text=True,
-                    # Ctrl-C ends the study, which then asks them; a second signal would end them
-                    # before they have saved anything.
-                    start_new_session=True,
-                )
-                self._running.add(process)
-            output, _ = process.communicate()
-        with self._lock:
-            self._running.discard(process)
-        return process.returncode, output
-
-    def terminate(self) -> None:
-        """Asks them to end; each saves where it is. None begins afterwards."""
-        with self._lock:
-            self._ended = True
-            for process in self._running:
-                process.terminate()
-
-
-_processes = _Processes()
 # Trainings of one member with different seeds wait for one search.
 _searching: Dict[str, threading.Lock] = collections.defaultdict(threading.Lock)
 
@@ -230,6 +155,7 @@ def run_member(
     seed: int,
     training: Sequence[str],
     image_size: Tuple[int, int],
+    runner: Runner,
 ) -> Dict[str, Any]:
     """Runs or resumes one training of a study, and first the search that it needs.
 
@@ -250,13 +176,13 @@ def run_member(
     if member.filter_multiplier is not None:
         arguments.append(f"--gin_param=RunNetwork.filter_multiplier = {member.filter_multiplier}")
     with _searching[member.name]:
-        genotype, search = _find_genotype(os.path.join(study_dir, member.name), member)
+        genotype, search = _find_genotype(os.path.join(study_dir, member.name), member, runner)
     if genotype is not None:
         make_directory(model_dir)
         file = os.path.join(model_dir, GENOTYPE_FILE)
         save_genotype(genotype, file)
         arguments.append(f"--genotype={file}")
-    result = _run("train", arguments, model_dir)
+    result = _run("train", arguments, model_dir, runner)
     metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
     line = {
         "training": training_name(member, seed),
@@ -277,18 +203,19 @@ def run_member(
 
 
 def _find_genotype(
-    directory: str, member: Member
+    directory: str, member: Member, runner: Runner
 ) -> Tuple[Optional[Genotype], Optional[Dict[str, Any]]]:
     """A member's genotype, and what the search that found it printed."""
     if not member.search:
         return member.genotype, None
     search_dir = os.path.join(directory, "search")
     settings = _settings(member.search, member.search_seed)
-    search = _run("search", settings, search_dir)
+    search = _run("search", settings, search_dir, runner)
     file = os.path.join(search_dir, GENOTYPE_FILE)
     if member.decode:
         file = os.path.join(directory, GENOTYPE_FILE)
-        decoded = _run("decode", [*settings, *member.decode, f"--output={file}"], search_dir)
+        flags = [*settings, *member.decode, f"--output={file}"]
+        decoded = _run("decode", flags, search_dir, runner)
         search = {**search, "decode": decoded}
     return load_genotype(file), search
 
@@ -302,12 +229,12 @@ def _settings(settings: Sequence[str], seed: int) -> List[str]:
     return [*flags, f"--gin_param=RunData.seed = {seed}"]
 
 
-def _run(program: str, arguments: Sequence[str], model_dir: str) -> Dict[str, Any]:
+def _run(program: str, arguments: Sequence[str], model_dir: str, runner: Runner) -> Dict[str, Any]:
     """Runs a program to its end; what it printed, and its command."""
     command = ["-m", f"adl_tf.{program}", *arguments, f"--model_dir={model_dir}"]
     make_directory(model_dir)
     log = os.path.join(model_dir, LOG_FILE)
-    status, output = _processes.run([sys.executable, *command], log)
+    status, output = runner.run(command, log)
     if status:
         raise MemberFailure(f"{program} in {model_dir} ended with status {status}, see {log}.")
     return {**json.loads(output.splitlines()[-1]), "command": ["python", *command]}

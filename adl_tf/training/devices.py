@@ -11,7 +11,7 @@ import tensorflow as tf
 # Private in TensorFlow 2.15: the public API sets determinism but does not read it.
 from tensorflow.python.framework import config as tf_config
 
-from adl_tf.configuration import say
+from adl_tf.configuration import CORES, say
 from adl_tf.settings import Count, configurable
 
 FLOAT32 = "float32"
@@ -32,7 +32,7 @@ def configure_runtime(
       intra_op_threads: threads inside one kernel.
       inter_op_threads: kernels that run at the same time.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = available_cores()
     intra = intra_op_threads or (max(1, cores // 8) if small_kernels else cores)
     inter = inter_op_threads or min(cores, 8)
     threading = tf.config.threading
@@ -50,6 +50,13 @@ def configure_runtime(
                 "TensorFlow is already running, so its threads are unchanged (inside a kernel "
                 f"{found[0]} instead of {intra}, kernels at a time {found[1]} instead of {inter})."
             )
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    if CORES in os.environ:
+        return int(os.environ[CORES])
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 @contextlib.contextmanager

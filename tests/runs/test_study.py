@@ -2,8 +2,6 @@
 
 import json
 import os
-import sys
-import threading
 import time
 
 import pytest
@@ -11,6 +9,7 @@ from damage import damages, spoil
 
 from adl_tf.models.registry import NetworkDescription, write_network_description
 from adl_tf.runs import study
+from adl_tf.runs.processes import Processes, run_side_by_side
 from adl_tf.runs.study_members import (
     Member,
     baseline_members,
@@ -32,7 +31,7 @@ def programs(monkeypatch):
     """Replaces the programs; what they are told is recorded, some are told to fail."""
     calls, failing = [], set()
 
-    def run(program, arguments, model_dir):
+    def run(program, arguments, model_dir, runner):
         name = os.path.relpath(model_dir, model_dir.split("/study/")[0] + "/study")
         calls.append((program, name, list(arguments)))
         if name in failing:
@@ -103,15 +102,24 @@ def test_several_at_a_time(programs, tmp_path):
     assert names == {"a/seed_0", "c/seed_0", "a/seed_1", "b/seed_1", "c/seed_1"}
 
 
-def test_workers_share_the_cores():
+def test_workers_share_the_cores(tmp_path):
     before = os.sched_getaffinity(0)
-    both = threading.Barrier(2, timeout=60)
+    processes = Processes(workers=2)
+    # Neither ends before the other has begun.
+    program = (
+        "import os, sys, time; open(sys.argv[1], 'w').close()\n"
+        "while not os.path.exists(sys.argv[2]): time.sleep(0.01)\n"
+        "print(*os.sched_getaffinity(0))"
+    )
 
-    def task():
-        both.wait()  # Neither ends before the other has begun.
-        return os.sched_getaffinity(0)
+    def task(*names):
+        files = [str(tmp_path / name) for name in names]
+        status, output = processes.run(["-c", program, *files], str(tmp_path / "log.txt"))
+        assert status == 0
+        return set(map(int, output.split()))
 
-    shares = [result() for result in study.run_side_by_side([task, task], workers=2)]
+    tasks = [lambda: task("one", "other"), lambda: task("other", "one")]
+    shares = [result() for result in run_side_by_side(tasks, processes)]
     assert set.union(*shares) == before == os.sched_getaffinity(0)
     if len(before) > 1:
         assert not shares[0] & shares[1]
@@ -119,18 +127,19 @@ def test_workers_share_the_cores():
 
 def test_processes_end_with_the_study(tmp_path):
     log = str(tmp_path / "log.txt")
-    wait = [sys.executable, "-c", "import time; print('on', flush=True); time.sleep(600)"]
+    wait = ["-c", "import time; print('on', flush=True); time.sleep(600)"]
+    processes = Processes(workers=2)
 
     def fail():
-        while not study._processes._running:
+        while not processes._running:
             time.sleep(0.01)
         raise KeyboardInterrupt
 
-    tasks = [lambda: study._processes.run(wait, log), fail]
+    tasks = [lambda: processes.run(wait, log), fail]
     with pytest.raises(KeyboardInterrupt):
-        for result in study.run_side_by_side(tasks, workers=2):
+        for result in run_side_by_side(tasks, processes):
             result()
-    assert not study._processes._running
+    assert not processes._running
 
 
 def test_report(programs, tmp_path):
