@@ -4,7 +4,7 @@ python benchmarks/stacks.py --pythons=classic/bin/python,current/bin/python -- \
     search_step.py --crops=129,321
 
 Runs the benchmark, with the arguments behind `--`, by each Python, round after round. Prints one
-JSON line last: by the place of each number in the benchmark's own result, the medians by Python and
+JSON line last: by the place of each number that all results have, the medians by Python and
 the ratio of the last Python's to the first one's.
 """
 
@@ -44,10 +44,10 @@ def main(argv):
             found.append(numbers(json.loads(run.stdout.splitlines()[-1])))
             print(f"round {turn + 1}, {python}: {found[-1]}", file=sys.stderr, flush=True)
     table = {}
-    for place in results[options.pythons[0]][0]:
+    runs = [run for found in results.values() for run in found]
+    for place in (place for place in runs[0] if all(place in run for run in runs)):
         medians = [
-            statistics.median(run[place] for run in results[python] if place in run)
-            for python in options.pythons
+            statistics.median(run[place] for run in results[python]) for python in options.pythons
         ]
         ratio = round(medians[-1] / medians[0], 3) if medians[0] else None
         table[place] = {"medians": medians, "ratio": ratio}
