@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 BASE = {"crop": 129, "filters": 8, "layers": 6, "blocks": 3, "batch": 2, "replicas": 1}
 CHANGES = (
     {},

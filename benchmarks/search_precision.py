@@ -8,8 +8,11 @@ the distance of alpha and of beta to those of the first, over the way that these
 """
 
 import json
+import os
 
 from absl import app, flags
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 OPTIONS = flags.FLAGS
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SPACES = ((2, 1), (2, 2), (3, 2))  # Layers and blocks, F = 4, two strides, crop 65.
 
 
