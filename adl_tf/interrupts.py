@@ -1,4 +1,4 @@
-"""Ctrl-C, a closed terminal and the request to terminate, where there is nothing to save."""
+"""Ctrl-C, a closed terminal and the request to terminate; and the end of a parent."""
 
 import contextlib
 import os

@@ -31,7 +31,8 @@ class RayTasks:
       address: of the cluster; by default that of the variable RAY_ADDRESS, or of one that runs on
         this machine. Where there is none, and for "local", Ray is started on this machine.
       num_cpus: cores of each program.
-      num_gpus: GPUs of each program. Several share one of which each has a part, such as 0.5.
+      num_gpus: GPUs of each program, which sees no others. Several share one of which each has a
+        part, such as 0.5.
       max_retries: how often a program is run again whose worker was lost.
 
     Raises:
@@ -151,7 +152,9 @@ def _environment(num_cpus: int, num_gpus: float) -> Dict[str, str]:
     variables = {CORES: str(num_cpus), LIFELINE: "1"}
     if NO_IMPORTS in os.environ:
         variables[NO_IMPORTS] = os.environ[NO_IMPORTS]
-    if 0 < num_gpus < 1:  # TensorFlow would take all the memory of the GPU.
+    if not num_gpus:  # Whether Ray hides them then depends on its version.
+        variables["CUDA_VISIBLE_DEVICES"] = "-1"
+    elif num_gpus < 1:  # TensorFlow would take all the memory of the GPU.
         variables["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
     return variables
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -130,10 +131,10 @@ def test_an_interruption_asks_the_members_to_end(programs, tmp_path, monkeypatch
 
 def test_what_a_member_is_told(two_workers, tmp_path, capfd):
     program = "import os; print([os.environ.get(name) for name in %r])"
-    names = ["ADL_TF_CORES", "TF_FORCE_GPU_ALLOW_GROWTH"]
+    names = ["ADL_TF_CORES", "CUDA_VISIBLE_DEVICES"]
     with RayTasks(num_cpus=2).connected() as tasks:
         status, output = tasks.run(["-c", program % names], str(tmp_path / "log.txt"))
-    assert (status, output) == (0, "['2', None]\n")
+    assert (status, output) == (0, "['2', '-1']\n")
     assert capfd.readouterr().err == ""
     with RayTasks(num_cpus=1, num_gpus=0.5).connected():
         pass
@@ -148,6 +149,30 @@ def test_what_ray_cannot_do_is_one_line():
         RayTasks(num_gpus=1.5)
     with pytest.raises(ValueError, match="RayTasks.address = '127.0.0.1:9': no Ray answers"):
         RayTasks(address="127.0.0.1:9").connected().__enter__()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+def test_a_program_is_killed_with_what_started_it(tmp_path):
+    """What a worker of Ray does, without Ray."""
+    command = [quick_member.__file__, ".", "waits"]
+    program = (
+        "from adl_tf.runs.ray_tasks import LIFELINE, run_to_its_end\n"
+        f"run_to_its_end({command}, 'log.txt', '.', {{LIFELINE: '1'}})"
+    )
+    worker = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
+    while len(quick_member.read_steps(tmp_path)) < 4:
+        assert worker.poll() is None
+        time.sleep(0.05)
+    worker.kill()
+    worker.wait()
+    ((_, process), *_) = quick_member.read_steps(tmp_path)
+    for _ in range(1200):
+        if not is_running(process):
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(process, signal.SIGKILL)
+        raise AssertionError("It runs on.")
 
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """How a run uses TensorFlow: settings that are restored."""
 
+import os
 import random
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
+from adl_tf.configuration import CORES
 from adl_tf.training.devices import (
+    available_cores,
     configure_runtime,
     deterministic_ops,
     precision_policy,
@@ -47,6 +50,13 @@ def test_random_numbers_go_on_where_they_were():
     )
     with seeded(3):
         assert (random.random(), np.random.rand(), float(tf.random.uniform([]))) == inside
+
+
+def test_a_program_that_may_not_use_all_cores_is_told_how_many(monkeypatch):
+    monkeypatch.delenv(CORES, raising=False)
+    assert available_cores() == len(os.sched_getaffinity(0))
+    monkeypatch.setenv(CORES, "3")
+    assert available_cores() == 3
 
 
 def test_threads_that_are_fixed_stay_and_are_reported(capsys):
