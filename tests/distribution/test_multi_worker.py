@@ -125,13 +125,16 @@ def test_a_killed_worker_ends_the_other_and_nothing_is_lost(
 
 
 @pytest.mark.whole
-def test_workers_save_the_same_step_when_they_are_stopped(streets, tmp_path, whole, start_workers):
+@pytest.mark.parametrize("stopped", [(0, 1), (1,)], ids=["all", "one"])
+def test_workers_save_the_same_step_when_they_are_stopped(
+    streets, tmp_path, whole, start_workers, stopped
+):
     model_dir = str(tmp_path / "stopped")
     seldom = "run_search.checkpoint_steps = 5"
     workers = start_workers(search_workers(streets, model_dir, seldom))
     wait_for(lambda: _saved(model_dir) >= STEPS + 5, workers)
-    for worker in workers:
-        worker.signal(signal.SIGTERM)
+    for index in stopped:
+        workers[index].signal(signal.SIGTERM)
     for status, _, errors in [worker.end() for worker in workers]:
         assert status == 130 and "interrupted." in errors, errors[-3000:]
     assert STEPS + 5 <= _saved(model_dir) < 3 * STEPS
