@@ -126,6 +126,7 @@ def test_resumes_bit_for_bit_after_being_stopped_and_killed(dataset, tmp_path):
         (["SearchSpace.ops = ['conv_9x9']"], "unknown ops"),
         (["BATCH_SIZE = 0"], "batch_size = 0: input should be greater"),
         (["RunData.val_split = 'dev'"], "no split 'dev'"),
+        (["run_search.precision = 'int8'"], "precision 'int8': choose from"),
     ],
 )
 def test_bad_input_is_one_line(dataset, tmp_path, parameters, message):
@@ -169,3 +170,17 @@ def test_cost_in_the_loss_and_a_budget(dataset, tmp_path):
         "adl_tf.search", command(dataset, str(tmp_path / "none"), "run_search.cost_weight = 1.0")
     )
     assert result.status == 1 and "needs a budget" in result.stderr
+
+
+def test_precision_belongs_to_the_run(dataset, tmp_path):
+    """A whole search in 16 bits, whose ops are drawn; it does not go on in 32."""
+    bindings = ("run_search.steps_per_epoch = 2", "run_search.relaxation = 'gumbel'")
+    low = "run_search.precision = 'mixed_bfloat16'"
+    model_dir = str(tmp_path / "low")
+    result = forked.run("adl_tf.search", command(dataset, model_dir, *bindings, low))
+    assert result.status == 0, result.stderr
+    assert len(load_genotype(result.result["genotype"]).path) == 2
+    with open(os.path.join(model_dir, "schedule.json")) as file:
+        assert json.load(file)["precision"] == "mixed_bfloat16"
+    result = forked.run("adl_tf.search", command(dataset, model_dir, *bindings))
+    assert result.status == 1 and "precision mixed_bfloat16 -> None" in result.stderr
