@@ -5,11 +5,11 @@ python benchmarks/scaling.py [--output=FILE.jsonl] [--paper]
 Each case is a process of its own: the weight step and both steps of an AlternatingModel on random
 batches, without the input pipeline, next to the supernet's Multi-Adds. Replicas are parts of the
 CPU. Seconds are fitted as a sum, with factors that are not negative, of a constant, the Multi-Adds,
-and the elements of all feature maps; memory as one of a constant, the feature maps that are kept,
-and those of the largest cell. `predicted` is what the fit to all other cases says of a case.
-With --paper the paper's search settings (crop 321, F = 8, L = 12, B = 5, full atrous convolutions)
-at batch 2 and 8 instead, without a fit. Cases that --output has already are not run again. Prints
-one JSON line last.
+and the elements of all feature maps; memory as one of a constant, the weights, the feature maps
+that are kept, and those of the largest cell. `predicted` is what the fit to all other cases says of
+a case. With --paper the paper's search settings (crop 321, F = 8, L = 12, B = 5, full atrous
+convolutions) at batch 2 and 8 instead, without a fit. Cases that --output has already are not run
+again. Prints one JSON line last.
 """
 
 import json
@@ -66,6 +66,11 @@ def feature_maps(case):
     pixels = case["batch"] * case["crop"] ** 2
     largest = edges * len(space.ops) * case["filters"] / 16
     return [pixels * count for count in (all_edges, kept, largest)]
+
+
+def weights(row):
+    """What grows as the weights of all replicas do: Multi-Adds by pixel."""
+    return row["multi_adds"] / (row["batch"] * row["crop"] ** 2) * row["replicas"]
 
 
 def measure(case):
@@ -146,7 +151,7 @@ def add_predictions(rows):
     for target, features in (
         ("weight_step", lambda row: [1, row["multi_adds"], feature_maps(row)[0]]),
         ("both_steps", lambda row: [1, row["multi_adds"], feature_maps(row)[0]]),
-        ("memory", lambda row: [1, *feature_maps(row)[1:]]),
+        ("memory", lambda row: [1, weights(row), *feature_maps(row)[1:]]),
     ):
         predictions, factors[target] = predict(rows, features, target)
         for row, prediction in zip(rows, predictions):
