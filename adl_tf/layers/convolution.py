@@ -188,27 +188,38 @@ def average_pool(x: tf.Tensor) -> tf.Tensor:
     return tf.nn.depthwise_conv2d(x, ones, _UNIT, "SAME") * tf.cast(weight, x.dtype)
 
 
-def _tiled_identity(channels: int, groups: int, dtype) -> tf.Tensor:
-    return tf.constant(np.tile(np.eye(channels), (groups, 1))[None, None], dtype)
+# Below as many channels, copying pixel by pixel takes longer than a product with identities.
+_CHANNELS_TO_COPY = 16
 
 
 def tile_channels(x: tf.Tensor, copies: int) -> tf.Tensor:
     """Copies side by side along channels. [B, H, W, C] -> [B, H, W, copies * C]."""
+    channels = x.shape[-1]
 
     @tf.custom_gradient
     def tile(x):
+        if channels < _CHANNELS_TO_COPY:
+            identities = np.tile(np.eye(channels), copies)[None, None]
+            y = tf.nn.conv2d(x, tf.constant(identities, x.dtype), 1, "VALID")
+        else:
+            y = tf.concat([x] * copies, axis=-1)
         # The gradient of concat would slice out and add each copy separately.
-        return tf.concat([x] * copies, axis=-1), lambda dy: sum_channel_groups(dy, copies)
+        return y, lambda dy: sum_channel_groups(dy, copies)
 
     return tile(x) if copies > 1 else x
 
 
 def sum_channel_groups(x: tf.Tensor, groups: int) -> tf.Tensor:
     """Sums equal groups of channels. [B, H, W, groups * C] -> [B, H, W, C]."""
-    if groups == 1:
-        return x
-    # One product with stacked identities instead of a slice and an addition per group.
-    return tf.nn.conv2d(x, _tiled_identity(x.shape[-1] // groups, groups, x.dtype), 1, "VALID")
+
+    @tf.custom_gradient
+    def total(x):
+        shape, channels = tf.shape(x), x.shape[-1] // groups
+        y = tf.reduce_sum(tf.reshape(x, [-1, groups, channels]), axis=1)
+        y = tf.reshape(y, tf.concat([shape[:-1], [channels]], axis=0))
+        return tf.ensure_shape(y, [*x.shape[:-1], channels]), lambda dy: tile_channels(dy, groups)
+
+    return total(x) if groups > 1 else x
 
 
 def batch_norm(x, mean, variance, scale=None, training=True):
