@@ -40,7 +40,8 @@ def search(precision, seed):
         tf.keras.utils.set_random_seed(0)
         model = AlternatingModel(Supernet(space, data.num_classes))
         steps = OPTIONS.steps
-        model.compile(optimizers.weight_optimizer(steps), optimizers.architecture_optimizer(steps))
+        architecture_optimizer = optimizers.architecture_optimizer(steps, rate=OPTIONS.rate)
+        model.compile(optimizers.weight_optimizer(steps), architecture_optimizer)
         model.build((None, 97, 97, 3))
         before = [v.numpy() for v in model.supernet.architecture_variables]
         streams = tuple(data.training_stream(0, half) for half in "AB")
@@ -82,5 +83,6 @@ def main(argv):
 if __name__ == "__main__":
     flags.DEFINE_string("dataset_dir", None, "Records of a data set.", required=True)
     flags.DEFINE_integer("steps", 200, "Alternating steps.", lower_bound=10)
+    flags.DEFINE_float("rate", 0.003, "Of alpha and beta; the paper's by default.")
     flags.DEFINE_list("precisions", ["mixed_bfloat16", "mixed_float16"], "Besides float32.")
     app.run(main)
