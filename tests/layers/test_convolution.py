@@ -116,17 +116,42 @@ def test_average_pool(size):
     assert_same(average_pool, plain, random(2, *size, 3))
 
 
+@pytest.mark.parametrize("channels", [3, 20])
 @pytest.mark.parametrize("copies", [1, 2, 5])
-def test_tile_and_sum_channel_groups(copies):
-    x = random(2, 3, 4, 3)
+def test_tile_and_sum_channel_groups(copies, channels):
+    x = random(2, 3, 4, channels)
     assert_same(lambda x: tile_channels(x, copies), lambda x: tf.tile(x, [1, 1, 1, copies]), x)
     assert_same(
         lambda x: sum_channel_groups(x, copies),
         lambda x: tf.add_n(tf.split(x, copies, axis=-1)),
-        random(2, 3, 4, 3 * copies),
+        random(2, 3, 4, channels * copies),
     )
     # Edge-major: copy after copy, not channel after channel.
-    np.testing.assert_array_equal(tile_channels(x, copies)[..., :3], x)
+    np.testing.assert_array_equal(tile_channels(x, copies)[..., :channels], x)
+
+
+@pytest.mark.parametrize("channels", [3, 40])
+def test_sums_of_channel_groups_in_bfloat16_round_once(channels):
+    """Ten terms, added in float32."""
+    x = tf.cast(random(2, 3, 4, 10 * channels), tf.bfloat16)
+    exact = tf.reduce_sum(tf.reshape(tf.cast(x, tf.float32), [2, 3, 4, 10, channels]), axis=3)
+    y = sum_channel_groups(x, 10)
+    np.testing.assert_array_equal(
+        tf.cast(y, tf.float32), tf.cast(tf.cast(exact, tf.bfloat16), tf.float32)
+    )
+    assert tile_channels(y, 2).dtype == y.dtype
+
+
+@pytest.mark.parametrize("channels", [8, 16])
+def test_batch_norm_in_bfloat16_is_that_of_float32_rounded(channels):
+    """One width is normalized in 16 bits, the other is not."""
+    x = tf.cast(3.0 + 2.0 * random(2, 3, 5, channels), tf.bfloat16)
+    zeros = tf.zeros([channels])
+    y, mean, variance = batch_norm(x, zeros, zeros)
+    expected = batch_norm(tf.cast(x, tf.float32), zeros, zeros)
+    assert y.dtype == tf.bfloat16
+    assert_close([mean, variance], expected[1:], tolerance=1e-5)
+    np.testing.assert_allclose(tf.cast(y, tf.float32), expected[0], atol=0.02)
 
 
 @pytest.mark.parametrize("training", [True, False])
