@@ -4,7 +4,8 @@ python benchmarks/search_precision.py --dataset_dir=data/camvid [--steps=200] \
     [--precisions=mixed_bfloat16,mixed_float16]
 
 Alternating steps from the same weights: in float32, in float32 on the same images in another order
-(the noise of a search), and in each of the precisions. Prints one JSON line last: of each the
+(the noise of a search), in float32 from weights that were rounded to bfloat16 once (what rounding
+does to any search), and in each of the precisions. Prints one JSON line last: of each the
 distance of alpha and of beta to those of the first, over the way that these went, the loss, and the
 seconds. A processor may lack kernels of mixed_float16, and then takes many times as long.
 """
@@ -21,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 OPTIONS = flags.FLAGS
 
 
-def search(precision, seed):
+def search(precision, seed, rounded=False):
     """How far alpha and beta moved, the mean loss of the last tenth, and the seconds."""
     start = time.monotonic()
     import numpy as np
@@ -43,6 +44,9 @@ def search(precision, seed):
         architecture_optimizer = optimizers.architecture_optimizer(steps, rate=OPTIONS.rate)
         model.compile(optimizers.weight_optimizer(steps), architecture_optimizer)
         model.build((None, 97, 97, 3))
+        if rounded:
+            for weight in model.supernet.weight_variables:
+                weight.assign(tf.cast(tf.cast(weight, tf.bfloat16), tf.float32))
         before = [v.numpy() for v in model.supernet.architecture_variables]
         streams = tuple(data.training_stream(0, half) for half in "AB")
         losses = []
@@ -67,6 +71,7 @@ def main(argv):
     runs = {
         "float32": search("float32", 0),
         "float32, another order": search("float32", 1),
+        "float32, rounded weights": search("float32", 0, rounded=True),
         **{precision: search(precision, 0) for precision in OPTIONS.precisions},
     }
     expected, *_ = runs["float32"]
