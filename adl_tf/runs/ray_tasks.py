@@ -15,8 +15,9 @@ from adl_tf.interrupts import LIFELINE, handlers_kept
 from adl_tf.runs.processes import MemberFailure
 from adl_tf.settings import Count, Name, NotNegative, Number, check_server, configurable
 
-# Seconds between two looks at whether the study was interrupted.
-_PATIENCE = 0.5
+# Seconds between two looks at whether the study was interrupted, and until it is said again: a
+# worker of Ray can miss that.
+_PATIENCE, _REMINDER = 0.5, 5.0
 # Characters of a message of Ray that are shown.
 _WIDTH = 160
 
@@ -120,7 +121,7 @@ class RayTasks:
             result = self._task.remote(list(command), log, os.getcwd(), self._environment)
             self._running.add(result)
         try:
-            return self._ray.get(result)
+            return self._wait(result)
         except self._ray.exceptions.RayError as error:
             if self._ended:
                 raise MemberFailure("the study was interrupted.") from error
@@ -128,6 +129,14 @@ class RayTasks:
         finally:
             with self._lock:
                 self._running.discard(result)
+
+    def _wait(self, result: Any) -> Tuple[int, str]:
+        while True:
+            try:
+                return self._ray.get(result, timeout=_REMINDER)
+            except self._ray.exceptions.GetTimeoutError:
+                if self._ended:
+                    self._ray.cancel(result)
 
     def terminate(self) -> None:
         """See `Runner`."""
@@ -193,12 +202,7 @@ def run_to_its_end(
             text=True,
             start_new_session=True,
         )
-        try:
-            return _wait(process)
-        except BaseException:  # The study was interrupted, or Ray shuts down.
-            process.terminate()
-            process.communicate()
-            raise
+        return _wait(process)
 
 
 @contextlib.contextmanager
@@ -213,8 +217,19 @@ def _lifeline() -> Iterator[int]:
 
 
 def _wait(process: subprocess.Popen) -> Tuple[int, str]:
+    """Status and output of a process; asked to end, once, if this one is interrupted."""
+    interruption = None
     while True:
-        # Ray interrupts Python code only, not a wait in the system.
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
+            # Ray interrupts Python code only, not a wait in the system.
             output, _ = process.communicate(timeout=_PATIENCE)
-            return process.returncode, output
+            break
+        except subprocess.TimeoutExpired:
+            pass
+        except BaseException as error:  # The study was interrupted, or Ray shuts down.
+            if interruption is None:
+                interruption = error
+                process.terminate()
+    if interruption is not None:
+        raise interruption
+    return process.returncode, output

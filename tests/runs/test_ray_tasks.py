@@ -49,10 +49,10 @@ def programs(monkeypatch):
     return told
 
 
-def run(directory, executor):
+def run(directory, executor, **options):
     members = [Member(name, GENOTYPE) for name in "abc"]
     return study.run_study(
-        str(directory), ("train.gin",), [lambda: members], (33, 49), executor=executor
+        str(directory), ("train.gin",), [lambda: members], (33, 49), executor=executor, **options
     )
 
 
@@ -102,10 +102,20 @@ def test_a_member_that_fails_is_passed_over_and_not_tried_twice(two_workers, pro
     assert [line["member"] for line in lines(tmp_path)] == ["a", "c"]
 
 
-def test_an_interruption_asks_the_members_to_end(programs, tmp_path, monkeypatch):
-    """With Ray as a study starts it, whose own handlers of signals do not stay."""
-    pytest.importorskip("ray")
+@pytest.mark.parametrize("lost", [False, True])
+def test_an_interruption_asks_the_members_to_end(lost, programs, tmp_path, monkeypatch):
+    """With Ray as a study starts it, whose own handlers of signals do not stay.
+
+    Args:
+      lost: whether Ray loses what it is told first, as it was seen to do.
+    """
+    ray = pytest.importorskip("ray")
     monkeypatch.setenv("RAY_ADDRESS", "local")
+    if lost:
+        told, cancel = set(), ray.cancel
+        monkeypatch.setattr(
+            ray, "cancel", lambda task: cancel(task) if task in told else told.add(task)
+        )
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     programs["a"] = "waits"
 
@@ -127,6 +137,24 @@ def test_an_interruption_asks_the_members_to_end(programs, tmp_path, monkeypatch
     del programs["a"]
     assert run(tmp_path, "processes")["failed"] == []
     assert [step for step, _ in steps(tmp_path, "a")] == list(range(quick_member.STEPS))
+
+
+@pytest.mark.parametrize("executor", ["ray", "processes"])
+def test_an_interruption_between_two_results_does_so_too(executor, programs, tmp_path, monkeypatch):
+    if executor == "ray":
+        pytest.importorskip("ray")
+        monkeypatch.setenv("RAY_ADDRESS", "local")
+    programs["a"] = "waits"
+
+    def interrupted(path, line):
+        while len(steps(tmp_path, "a")) < 4:
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "append_json_line", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, executor, workers=2)
+    assert (tmp_path / "a" / "seed_0" / "log.txt").read_text().count("interrupted.") == 1
 
 
 def test_what_a_member_is_told(two_workers, tmp_path, capfd):
@@ -173,6 +201,36 @@ def test_a_program_is_killed_with_what_started_it(tmp_path):
     else:
         os.kill(process, signal.SIGKILL)
         raise AssertionError("It runs on.")
+
+
+def test_a_program_is_asked_to_end_once(tmp_path):
+    """However often its study is interrupted: it may be saving. Without Ray."""
+    member = """
+import signal, sys, time
+def save(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    open("asked", "w").close()
+    time.sleep(1)
+    open("saved", "w").close()
+    sys.exit()
+signal.signal(signal.SIGTERM, save)
+open("begun", "w").close()
+time.sleep(600)
+"""
+    program = (
+        "from adl_tf.runs.ray_tasks import run_to_its_end\n"
+        f"run_to_its_end({['-c', member]}, 'log.txt', '.', {{}})"
+    )
+    worker = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    for name in ("begun", "asked"):
+        while not (tmp_path / name).exists():
+            assert worker.poll() is None
+            time.sleep(0.05)
+        worker.send_signal(signal.SIGINT)
+    assert worker.wait() != 0
+    assert (tmp_path / "saved").exists()
 
 
 def test_without_ray_one_line_says_what_to_install(monkeypatch, tmp_path):
