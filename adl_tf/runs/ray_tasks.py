@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -15,9 +16,8 @@ from adl_tf.interrupts import LIFELINE, handlers_kept
 from adl_tf.runs.processes import MemberFailure
 from adl_tf.settings import Count, Name, NotNegative, Number, check_server, configurable
 
-# Seconds between two looks at whether the study was interrupted, and until it is said again: a
-# worker of Ray can miss that.
-_PATIENCE, _REMINDER = 0.5, 5.0
+# Seconds between two looks at whether the study was interrupted.
+_PATIENCE = 0.5
 # Characters of a message of Ray that are shown.
 _WIDTH = 160
 
@@ -121,7 +121,7 @@ class RayTasks:
             result = self._task.remote(list(command), log, os.getcwd(), self._environment)
             self._running.add(result)
         try:
-            return self._wait(result)
+            return self._ray.get(result)
         except self._ray.exceptions.RayError as error:
             if self._ended:
                 raise MemberFailure("the study was interrupted.") from error
@@ -129,14 +129,6 @@ class RayTasks:
         finally:
             with self._lock:
                 self._running.discard(result)
-
-    def _wait(self, result: Any) -> Tuple[int, str]:
-        while True:
-            try:
-                return self._ray.get(result, timeout=_REMINDER)
-            except self._ray.exceptions.GetTimeoutError:
-                if self._ended:
-                    self._ray.cancel(result)
 
     def terminate(self) -> None:
         """See `Runner`."""
@@ -191,6 +183,8 @@ def run_to_its_end(
     Returns:
       its status, and what it printed.
     """
+    # Ray interrupts by SIGINT, which is ignored in all that a script starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(os.path.join(directory, log), "a") as messages, _lifeline() as lifeline:
         process = subprocess.Popen(
             [sys.executable, *command],
