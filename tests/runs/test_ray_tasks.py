@@ -204,6 +204,7 @@ def save(*_):
     open("saved", "w").close()
     sys.exit()
 signal.signal(signal.SIGTERM, save)
+time.sleep(1)  # So that what started this waits for it by then.
 open("begun", "w").close()
 time.sleep(600)
 """
