@@ -6,7 +6,7 @@ import numpy as np
 
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import NONE
-from adl_tf.space.search_space import MOVE_OFFSETS, RELATIVE, SearchSpace
+from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
 
 
 def op_probabilities(alpha: np.ndarray) -> np.ndarray:
@@ -35,16 +35,14 @@ def move_probabilities(space: SearchSpace, beta: np.ndarray) -> np.ndarray:
 def best_paths(
     space: SearchSpace, beta: np.ndarray, count: int = 1
 ) -> List[Tuple[Tuple[int, ...], float]]:
-    """The paths of the highest scores, by dynamic programming over layers (Viterbi).
+    """The most probable paths, by dynamic programming over layers (Viterbi).
 
-    By the rule "probability" (paper, section 3.3, https://arxiv.org/abs/1901.02985) a path's score
-    is the product of its moves. That prefers nodes with fewer moves to choose from: with beta all
-    zero it stays at stride 4, where a move has probability 1/2 instead of 1/3. By the rule
-    "relative" it is the product of each move's probability over that of the same move with beta
-    zero, so that undecided paths score alike.
+    A path's probability is the product of those of its moves (paper, section 3.3,
+    https://arxiv.org/abs/1901.02985). That prefers nodes with fewer moves to choose from: with beta
+    all zero it stays at stride 4, where a move has probability 1/2 instead of 1/3.
 
     Args:
-      space: the search space; its `path_rule` says how paths are scored.
+      space: the search space.
       beta: [layers - 1, levels, moves], logits.
       count: how many paths.
 
@@ -57,15 +55,9 @@ def best_paths(
 
 
 def move_scores(space: SearchSpace, beta: np.ndarray) -> np.ndarray:
-    """What each move adds to the logarithm of a path's score, by the rule of the space.
-
-    See `best_paths`. [layers - 1, levels, moves] -> float64, the same shape; -inf where illegal.
-    """
+    """Logarithms of the moves' probabilities, float64 in beta's shape; -inf where illegal."""
     with np.errstate(divide="ignore"):
-        scores = np.log(move_probabilities(space, beta))
-    if space.path_rule == RELATIVE:
-        scores = scores + np.log(space.legal_moves().sum(axis=-1))[:, None]
-    return scores
+        return np.log(move_probabilities(space, beta))
 
 
 def path_score(path: Tuple[int, ...], scores: np.ndarray) -> float:
@@ -132,8 +124,7 @@ def path_probability(space: SearchSpace, beta: np.ndarray, path) -> float:
       ValueError: not a path of the space.
     """
     space.check_path(path)
-    with np.errstate(divide="ignore"):
-        return float(np.exp(path_score(path, np.log(move_probabilities(space, beta)))))
+    return float(np.exp(path_score(path, move_scores(space, beta))))
 
 
 def strongest_cell(space: SearchSpace, alpha: np.ndarray):
