@@ -179,22 +179,20 @@ def run_program(
     app.run(main)
 
 
-def train_command(
-    genotype: str, model_dir: str, filter_multiplier: Optional[int] = None
-) -> List[str]:
+def train_command(found: Dict[str, Any], model_dir: str) -> List[str]:
     """The command that trains a genotype on the data of this configuration.
 
     Args:
-      genotype: file of it.
+      found: genotype, its file. Where sizes are among the fields, the file has them, too, and F;
+        otherwise the command gives filter_multiplier, or F of the paper's smallest network.
       model_dir: of the training.
-      filter_multiplier: F of the network; None for that of the training's configuration.
     """
     data = carried("DATASET_DIR")
     synthetic = any("'synthetic'" in flag for flag in data)
     config = "train.gin" if synthetic else "recommended_train.gin"
-    if filter_multiplier is not None:
-        data.append(f"--gin_param=FILTER_MULTIPLIER = {filter_multiplier}")
-    arguments = [f"--gin_file={config}", *data, f"--genotype={genotype}"]
+    if "sizes" not in found:
+        data.append(f"--gin_param=FILTER_MULTIPLIER = {found.get('filter_multiplier', 20)}")
+    arguments = [f"--gin_file={config}", *data, f"--genotype={found['genotype']}"]
     return ["adl_tf.train", *arguments, f"--model_dir={model_dir}"]
 
 

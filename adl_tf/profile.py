@@ -9,9 +9,9 @@ from typing import Any, Dict, List
 
 from absl import flags
 
-# A search's and a training's gin files bind what these define.
-import adl_tf.runs.search_method
 import adl_tf.runs.training_run  # noqa: F401
+
+# A search's and a training's gin files bind what these define.
 from adl_tf.configuration import (
     configured_sizes,
     configured_space,

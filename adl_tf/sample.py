@@ -9,9 +9,9 @@ from typing import Any, Dict, List
 import numpy as np
 from absl import flags
 
-# A search's and a training's gin files bind what these define.
-import adl_tf.runs.search_method
 import adl_tf.runs.training_run  # noqa: F401
+
+# A search's and a training's gin files bind what these define.
 from adl_tf.configuration import (
     configured_sizes,
     configured_space,
@@ -68,7 +68,7 @@ def main() -> Dict[str, Any]:
 def then(result: Dict[str, Any]) -> List[str]:
     """The command that trains what was drawn."""
     directory = os.path.join("runs", "random")
-    return train_command(result["genotype"], directory, result["filter_multiplier"])
+    return train_command(result, directory)
 
 
 if __name__ == "__main__":

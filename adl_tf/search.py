@@ -10,8 +10,8 @@ from typing import Any, Dict, List
 
 from absl import flags
 
-from adl_tf.configuration import define_gin_flags, macro, parse_gin, run_program, train_command
-from adl_tf.runs.search_method import search
+from adl_tf.configuration import define_gin_flags, parse_gin, run_program, train_command
+from adl_tf.searches.method import search
 
 
 def main() -> Dict[str, Any]:
@@ -23,9 +23,7 @@ def main() -> Dict[str, Any]:
 
 def then(result: Dict[str, Any]) -> List[str]:
     """The command that trains what was found."""
-    # A supernet, which alone has probabilities, has an F of its own.
-    filters = None if "probability" in result else macro("FILTER_MULTIPLIER")
-    return train_command(result["genotype"], f"{flags.FLAGS.model_dir}_trained", filters)
+    return train_command(result, f"{flags.FLAGS.model_dir}_trained")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""Whether the gradients of alpha and beta say something about the data, before anything follows them.
+"""Whether the gradients of alpha and beta say something about the data.
 
 python benchmarks/gradients.py --output=benchmarks/gradients/camvid.jsonl --dataset_dir=DIR \
     [--gates=normalized,paper] [--seeds=0,1,2]
 
-Trains the weights of the supernet of recommended_search.gin (8 layers, 3 blocks) with alpha and beta
-at zero, then takes the gradients of alpha and beta on batches of trainB, without a step. Each gates,
-seed and kind of labels is a case; cases that --output has already are not run again. With shuffled
-labels, where each image is trained and scored on the labels of another one, what is left is not in
-the data. Prints for each gates: the largest mean of beta's gradients by layer of moves; how the means
-of the two halves of the batches correlate; those of different seeds; and those of true and of
-shuffled labels. Of alpha the same, for single edges and for the means of each op over all edges.
-Prints one JSON line last.
+Trains the weights of the supernet of recommended_search.gin (8 layers, 3 blocks) with alpha and
+beta at zero, then takes the gradients of alpha and beta on batches of trainB, without a step. Each
+gates, seed and kind of labels is a case; cases that --output has already are not run again. With
+shuffled labels, where each image is trained and scored on the labels of another one, what is left
+is not in the data. Prints for each gates: the largest mean of beta's gradients by layer of moves;
+how the means of the two halves of the batches correlate; those of different seeds; and those of
+true and of shuffled labels. Of alpha the same, for single edges and for the means of each op over
+all edges. Prints one JSON line last.
 
-The criterion, fixed beforehand: the means of different seeds correlate by 0.5 or more, with those of
-shuffled labels by 0.2 at most.
+The criterion, fixed beforehand: the means of different seeds correlate by 0.5 or more, with those
+of shuffled labels by 0.2 at most.
 """
 
 import itertools
@@ -46,9 +46,7 @@ def measure(gates, seed, shuffled):
     from adl_tf.training.optimizers import architecture_optimizer, weight_optimizer
 
     configure_runtime(small_kernels=True)
-    data = RunData(
-        OPTIONS.dataset_dir, OPTIONS.crop_size, 4, seed=seed, shuffled_labels=shuffled
-    )
+    data = RunData(OPTIONS.dataset_dir, OPTIONS.crop_size, 4, seed=seed, shuffled_labels=shuffled)
     with seeded(seed), data.open():
         supernet = Supernet(
             SPACE,
@@ -127,7 +125,7 @@ def parts_of(line):
 def report(lines, gates):
     """Correlations of one kind of gates."""
     cases = {
-        labels: [parts_of(l) for key, l in lines.items() if key.startswith(f"{gates}/{labels}/")]
+        labels: [parts_of(lines[key]) for key in lines if key.startswith(f"{gates}/{labels}/")]
         for labels in ("true", "shuffled")
     }
     result = {}
@@ -145,11 +143,11 @@ def report(lines, gates):
             for what, several in pairs.items()
             if several
         }
-    betas = [np.array(l["beta"]) for k, l in lines.items() if k.startswith(f"{gates}/true/")]
+    true = [line for key, line in lines.items() if key.startswith(f"{gates}/true/")]
+    betas = [np.array(line["beta"]) for line in true]
     largest = np.mean([np.abs(beta).max(axis=(1, 2)) for beta in betas], axis=0)
     result["beta by layer, thousandths"] = [round(1000 * float(value), 3) for value in largest]
-    ops = np.mean([np.array(l["alpha"]).mean(axis=0) for k, l in lines.items()
-                   if k.startswith(f"{gates}/true/")], axis=0)  # fmt: skip
+    ops = np.mean([np.array(line["alpha"]).mean(axis=0) for line in true], axis=0)
     result["ops, thousandths"] = {
         op: round(1000 * float(value), 3) for op, value in zip(SPACE.ops, ops)
     }

@@ -16,7 +16,7 @@ import gin
 
 from adl_tf.configuration import say
 from adl_tf.evaluation.table import pooled_deviation, read_trainings
-from adl_tf.files import exclusive, make_directory, write_text
+from adl_tf.files import exclusive, make_directory, read_json, write_json, write_text
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     LOG_FILE,
@@ -36,7 +36,7 @@ from adl_tf.runs.ray_tasks import RayTasks
 from adl_tf.runs.study_members import Member
 from adl_tf.settings import Count, Name, Number, Sides, configurable
 from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import Genotype, load_genotype, save_genotype
+from adl_tf.space.genotype import load_genotype
 from adl_tf.visualization.study_page import study_page
 
 
@@ -176,12 +176,14 @@ def run_member(
     if member.filter_multiplier is not None:
         arguments.append(f"--gin_param=RunNetwork.filter_multiplier = {member.filter_multiplier}")
     with _searching[member.name]:
-        genotype, search = _find_genotype(os.path.join(study_dir, member.name), member, runner)
-    if genotype is not None:
+        found, search = _find_genotype(os.path.join(study_dir, member.name), member, runner)
+    if found:
         make_directory(model_dir)
         file = os.path.join(model_dir, GENOTYPE_FILE)
-        save_genotype(genotype, file)
+        write_json(found, file)
         arguments.append(f"--genotype={file}")
+    if "sizes" in found:
+        arguments.append("--gin_param=RunNetwork.filter_multiplier = None")
     result = _run("train", arguments, model_dir, runner)
     metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
     line = {
@@ -195,8 +197,8 @@ def run_member(
         "seconds": result["seconds"],
         "command": result["command"],
     }
-    if genotype is not None:
-        line["genotype"] = genotype.to_dict()
+    if found:
+        line["genotype"] = load_genotype(found).to_dict()
     if search is not None:
         line["search"] = search
     return line
@@ -204,20 +206,15 @@ def run_member(
 
 def _find_genotype(
     directory: str, member: Member, runner: Runner
-) -> Tuple[Optional[Genotype], Optional[Dict[str, Any]]]:
-    """A member's genotype, and what the search that found it printed."""
+) -> Tuple[Dict[str, Any], Optional[Dict[str, Any]]]:
+    """The fields of a member's genotype, none for a baseline, and what the search that found it
+    printed."""
     if not member.search:
-        return member.genotype, None
+        return member.genotype.to_dict() if member.genotype else {}, None
     search_dir = os.path.join(directory, "search")
     settings = _settings(member.search, member.search_seed)
     search = _run("search", settings, search_dir, runner)
-    file = os.path.join(search_dir, GENOTYPE_FILE)
-    if member.decode:
-        file = os.path.join(directory, GENOTYPE_FILE)
-        flags = [*settings, *member.decode, f"--output={file}"]
-        decoded = _run("decode", flags, search_dir, runner)
-        search = {**search, "decode": decoded}
-    return load_genotype(file), search
+    return read_json(os.path.join(search_dir, GENOTYPE_FILE)), search
 
 
 def _settings(settings: Sequence[str], seed: int) -> List[str]:

@@ -71,6 +71,33 @@ class Budget:
         size = self.filter_multiplier, self.num_classes, tuple(self.image_size), self.sizes
         return self.of(getattr(network_cost(genotype, *size), self.part))
 
+    def fill(self, genotype: Genotype) -> Tuple[int, NetworkSizes]:
+        """Interim."""
+        best = None
+        for filters in range(2, 129):
+            ratio = filters / self.filter_multiplier
+            scale = lambda n: max(4, round(n * ratio))  # noqa: E731
+            sizes = NetworkSizes(
+                tuple(map(scale, self.sizes.stem)),
+                scale(self.sizes.aspp),
+                scale(self.sizes.low_level),
+                scale(self.sizes.decoder),
+            )
+            cost = self.of(
+                getattr(
+                    network_cost(
+                        genotype, filters, self.num_classes, tuple(self.image_size), sizes
+                    ),
+                    self.part,
+                )
+            )
+            distance = abs(cost / self.wanted - 1)
+            if best is None or distance < best[0]:
+                best = distance, filters, sizes
+            if cost > self.wanted:
+                break
+        return best[1], best[2]
+
     def met_by(self, genotype: Genotype) -> bool:
         """Whether a genotype costs what the budget says."""
         return abs(self.cost(genotype) / self.wanted - 1) <= self.tolerance

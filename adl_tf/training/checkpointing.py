@@ -29,6 +29,10 @@ TOO_LATE = 20
 _NAME = "ckpt"
 
 
+class Diverged(ValueError):
+    """The state or the loss of a run is no longer finite."""
+
+
 class Checkpointing(tf.keras.callbacks.Callback):
     """Checkpoints with everything that a run needs to resume bit for bit.
 
@@ -136,7 +140,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
         """Writes a checkpoint of the current state, and removes those that are no longer needed.
 
         Raises:
-          ValueError: the state has values that are not finite; nothing is written.
+          Diverged: the state has values that are not finite; nothing is written.
           OSError: no room on the device.
         """
         self.check_finite()
@@ -160,12 +164,12 @@ class Checkpointing(tf.keras.callbacks.Callback):
         return [p for p in list_checkpoints(self._model_dir) if p not in self._damaged]
 
     def check_finite(self) -> None:
-        """Raises ValueError if the state has values that are not finite, see `diverged`."""
+        """Raises `Diverged` if the state has values that are not finite, see `diverged`."""
         for variable in self._float_variables():
             if not np.isfinite(variable.read_value().numpy()).all():
                 raise self.diverged(variable.name)
 
-    def diverged(self, what: str) -> ValueError:
+    def diverged(self, what: str) -> Diverged:
         """The error that ends a run when something is not finite.
 
         Removes checkpoints that were written so few steps before that they lead there again, even
@@ -179,7 +183,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
             remove_checkpoint(os.path.join(self._model_dir, f"{_NAME}-{number}"))
         kept = [number for number in numbers if number not in late]
         place = f"resumes from step {kept[0]}" if kept else "starts again"
-        return ValueError(
+        return Diverged(
             f"{what} is not finite after step {self._done}; nothing of it is saved. Lower "
             f"{self._rates}, or look for broken images: the same command {place}."
         )

@@ -25,7 +25,7 @@ SPACE = (
     "FILTER_MULTIPLIER = 2",
     "SearchSpace.num_levels = 2",
     "SearchSpace.ops = ('none', 'skip_connect', 'max_pool_3x3')",
-    "SearchSpace.stem = (4, 4, 4)",
+    "NetworkSizes.stem = (4, 4, 4)",
 )
 STEPS = 12  # Of an epoch; the second epoch's alternate.
 # One process with two devices, for comparison.
@@ -48,8 +48,8 @@ def search(streets, model_dir, *bindings):
         "EPOCHS = 3",
         "ARCH_START_EPOCH = 1",
         "RunData.deterministic = True",
-        f"run_search.steps_per_epoch = {STEPS}",
-        "run_search.checkpoint_steps = 1",
+        f"run_gradient_search.steps_per_epoch = {STEPS}",
+        "run_gradient_search.checkpoint_steps = 1",
         "distribution_strategy.kind = 'multi_worker'",
         *SPACE,
         *bindings,
@@ -130,7 +130,7 @@ def test_workers_save_the_same_step_when_they_are_stopped(
     streets, tmp_path, whole, start_workers, stopped
 ):
     model_dir = str(tmp_path / "stopped")
-    seldom = "run_search.checkpoint_steps = 5"
+    seldom = "run_gradient_search.checkpoint_steps = 5"
     workers = start_workers(search_workers(streets, model_dir, seldom))
     wait_for(lambda: _saved(model_dir) >= STEPS + 5, workers)
     for index in stopped:

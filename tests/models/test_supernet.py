@@ -2,7 +2,6 @@
 
 import collections
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -175,8 +174,8 @@ def test_beta_of_every_move_learns_only_with_normalized_gates():
     ops = ("none", "skip_connect", "max_pool_3x3", "avg_pool_3x3")
     images = images_of((65, 65), batch=4)
     sizes = {}
-    for gates in GATES:
-        model = make_model((65, 65), 4, **dict(SMALL, num_layers=4, ops=ops, gates=gates))
+    for kind in GATES:
+        model = make_model((65, 65), 4, **dict(SMALL, num_layers=4, ops=ops, gates=kind))
         model.beta.assign(0.1 * model.beta)
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
@@ -188,7 +187,7 @@ def test_beta_of_every_move_learns_only_with_normalized_gates():
             for level in range(3):
                 reachable = level in model.space.levels(layer)
                 assert ((beta[layer, level] != 0) == (legal[level] & reachable)).all()
-        sizes[gates] = np.abs(beta).max(axis=(1, 2))
+        sizes[kind] = np.abs(beta).max(axis=(1, 2))
     assert sizes["paper"][0] < 0.01 * sizes["paper"].max()
     assert sizes["normalized"][0] > 0.2 * sizes["normalized"].max()
 

@@ -19,7 +19,8 @@ from adl_tf.runs.study_members import (
     search_members,
 )
 from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import PRESETS, Genotype, load_genotype
+from adl_tf.space.genotype import PRESETS, Genotype, load_genotype, load_network_size
+from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace
 
 SPACE = SearchSpace(num_layers=4, num_blocks=2)
@@ -164,16 +165,16 @@ def test_a_search_comes_before_the_training_of_what_it_finds(programs, tmp_path)
     assert lines(tmp_path)[0]["search"]["val_miou"] == 0.25
 
 
-def test_a_search_that_is_decoded_in_another_way(programs, tmp_path):
+def test_what_a_search_found_is_trained_at_its_f(programs, tmp_path, monkeypatch):
     calls, _ = programs
-    (member,) = search_members("other", ["camvid_search.gin"], [3], ["--selection=perturbation"])
-    run(tmp_path, member)
-    (_, name, searching), (decode, decoded, arguments), (_, _, training) = calls
-    assert (decode, decoded) == ("decode", name) and arguments[: len(searching)] == searching
-    *_, selection, output = arguments
-    assert output.startswith("--output=")
-    assert selection == "--selection=perturbation"
-    assert lines(tmp_path)[0]["search"]["decode"]["val_miou"] == 0.25
+    sizes = NetworkSizes(aspp=8).to_dict()
+    found = {**GENOTYPE.to_dict(), "filter_multiplier": 7, "sizes": sizes}
+    monkeypatch.setattr(study, "read_json", lambda path: found)
+    run(tmp_path, *search_members("search", ["search.gin"], [3]))
+    _, (_, _, training) = calls
+    assert "--gin_param=RunNetwork.filter_multiplier = None" in training
+    (file,) = [a[len("--genotype=") :] for a in training if a.startswith("--genotype=")]
+    assert load_network_size(file) == (7, NetworkSizes(aspp=8))
 
 
 def test_what_cannot_be_one_study(programs, tmp_path):

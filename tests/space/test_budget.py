@@ -1,6 +1,5 @@
 """Budgets: what meets them, and the best genotype within one, against trying all."""
 
-import dataclasses
 import itertools
 
 import numpy as np
@@ -68,21 +67,6 @@ def test_without_need_it_decodes_as_usual():
     found = decode_within(SPACE, alpha, beta, limit)
     assert found.path == usual.path
     assert [set(block) for block in found.cell] == [set(block) for block in usual.cell]
-
-
-def test_paths_score_by_the_rule_of_the_space():
-    """Where two paths differ by the rule alone, each rule finds its own."""
-    alpha, _ = logits(5, scale=4.0)
-    beta = np.zeros(SPACE.beta_shape)
-    level_1, up = 1, 0
-    beta[:, level_1] = -0.2
-    beta[:, level_1, up] = 0.2  # A little above a third, yet less than the half of the fine node.
-    limit = budget(multi_adds=1.0, tolerance=1e6)
-    relative = dataclasses.replace(SPACE, path_rule="relative")
-    for space in (SPACE, relative):
-        usual, _ = decode(space, alpha, beta)
-        assert decode_within(space, alpha, beta, limit).path == usual.path
-    assert decode(relative, alpha, beta)[0].path != decode(SPACE, alpha, beta)[0].path
 
 
 def test_costs_add_up():
