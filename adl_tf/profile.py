@@ -38,7 +38,7 @@ def main() -> Dict[str, Any]:
         return estimate_search(search_flags(options))
     image_size = parse_image_size(options.image_size)
     if options.network == SUPERNET:
-        network = Supernet(configured_space(), options.num_classes)
+        network = Supernet(configured_space(), options.num_classes, stem=configured_sizes().stem)
         network.build((None, *image_size, 3))
     else:
         description = NetworkDescription(

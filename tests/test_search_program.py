@@ -131,6 +131,7 @@ def test_what_a_search_proposes_is_tried_beside_random_networks(dataset, tmp_pat
         "SearchSpace.ops = ('none', 'skip_connect', 'max_pool_3x3')",
         "SearchSpace.num_levels = 2",
         "run_gradient_search.steps_per_epoch = 2",
+        "run_gradient_search.trials = @Trials",
         "run_gradient_search.proposals = 2",
         "run_gradient_search.budget = @Budget",
         "Trials.steps = 4",
@@ -185,11 +186,8 @@ def test_what_a_search_proposes_is_tried_beside_random_networks(dataset, tmp_pat
 
 
 def test_precision_belongs_to_the_run(dataset, tmp_path):
-    """A whole search in 16 bits, whose ops are drawn; it does not go on in 32."""
-    bindings = (
-        "run_gradient_search.steps_per_epoch = 2",
-        "run_gradient_search.relaxation = 'gumbel'",
-    )
+    """A whole search in 16 bits does not go on in 32."""
+    bindings = ("run_gradient_search.steps_per_epoch = 2",)
     low = "run_gradient_search.precision = 'mixed_bfloat16'"
     model_dir = str(tmp_path / "low")
     result = forked.run("adl_tf.search", command(dataset, model_dir, *bindings, low))

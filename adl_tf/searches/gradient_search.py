@@ -75,8 +75,8 @@ def run_gradient_search(
     weight_optimizer: Callable[..., Optimizer] = weight_optimizer,
     architecture_optimizer: Callable[..., Optimizer] = architecture_optimizer,
     loss: Callable[..., tf.Tensor] = segmentation_loss,
-    proposals: Number = 8,
     trials: Optional[Callable[[], Trials]] = None,
+    proposals: Count = 8,
     budget: Optional[Callable[..., Budget]] = None,
     precision: str = FLOAT32,
 ) -> Dict[str, Any]:
@@ -102,9 +102,8 @@ def run_gradient_search(
       weight_optimizer: makes the weights' optimizer, given `total_steps`.
       architecture_optimizer: makes that of alpha and beta of `total_steps`, its own.
       loss: see `AlternatingModel.compile`.
-      proposals: networks of the search to try, and as many random ones; 0 takes the decoded one as
-        it is (the paper).
-      trials: makes what tries them; None for the one bound by gin.
+      trials: makes what tries the proposals; None takes the decoded network as it is (the paper).
+      proposals: networks of the search to try, and as many random ones.
       budget: makes the budget that F of each of them fills, given `num_classes` and `sizes`; None
         leaves the space's F.
       precision: "float32", "mixed_bfloat16" or "mixed_float16"; alpha, beta, statistics, logits
@@ -134,11 +133,10 @@ def run_gradient_search(
         steps = steps_per_epoch or data.steps_per_pass("A")
         start = epochs // 2 if arch_start_epoch is None else arch_start_epoch
         _check(data, strategy)
-        trials = (trials or Trials)() if proposals else None
+        trials = trials and trials()
         limit = budget and budget(num_classes=data.num_classes, sizes=sizes)
-        random = make_candidates(
-            RANDOM, draw_random(space, proposals, data.seed), space, sizes, limit
-        )
+        genotypes = draw_random(space, proposals, data.seed) if trials else []
+        random = make_candidates(RANDOM, genotypes, space, sizes, limit)
         with strategy.scope():
             model = AlternatingModel(Supernet(space, data.num_classes, stem=sizes.stem))
             model.compile(
@@ -197,9 +195,9 @@ def _settings(
     trials: Optional[Trials], proposals: int, budget: Optional[Budget], precision: str
 ) -> Dict[str, Any]:
     """What `schedule.json` records of a search beyond its data."""
-    settings = {"precision": precision, "proposals": proposals}
+    settings = {"precision": precision}
     if trials:
-        settings["trials"] = trials.settings()
+        settings.update(proposals=proposals, trials=trials.settings())
     if budget:
         settings["budget"] = budget.to_dict()
     return settings
