@@ -105,5 +105,5 @@ def test_costs_add_up():
 def test_impossible_budgets():
     with pytest.raises(ValueError, match="none of the 100 best paths"):
         decode_within(SPACE, *logits(0), budget(multi_adds=5.0))
-    with pytest.raises(ValueError, match="either multi_adds or parameters"):
+    with pytest.raises(ValueError, match="give one of multi_adds, parameters, milliseconds"):
         budget()
