@@ -10,7 +10,7 @@ first, counting a genotype takes a fifth of a millisecond.
 """
 
 import functools
-from typing import Any, Dict, Iterable, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, NamedTuple
 
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.layout import (

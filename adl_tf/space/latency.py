@@ -192,8 +192,8 @@ def _pixels(primitive: Primitive) -> float:
 def _extend(key: str, grid: Grid) -> Tuple[Tuple[np.ndarray, ...], np.ndarray]:
     """A grid that never falls along an axis, and reaches from nothing to far beyond what was seen.
 
-    Whatever disturbs a measurement makes it longer, so where a larger kernel took less time, that is
-    the time of the smaller one as well.
+    Whatever disturbs a measurement makes it longer, so where a larger kernel took less time, that
+    is the time of the smaller one as well.
 
     Raises:
       ValueError: the times are not finite, or not as many as the sizes say.
