@@ -57,7 +57,7 @@ def main(argv):
                 "clock": "cpu" if options.cpu_time else "wall",
                 "fit_seconds": round(fitted_in, 1),
                 "lanes": table.lanes,
-                "coefficients": [round(x, 3) for x in (*table.coefficients, table.constant)],
+                "coefficients": [round(x, 3) for x in table.coefficients],
                 "networks": len(networks),
                 "median_error": round(float(np.median(abs(errors))), 4),
                 "largest_error": round(float(abs(errors).max()), 4),

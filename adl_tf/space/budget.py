@@ -108,7 +108,7 @@ class Budget:
         )
         if self.part == "cells":
             return sum(map(self.kernel_cost, layout.cells))
-        constant = 0 if self.milliseconds is None else self._table().constant
+        constant = 0 if self.milliseconds is None else self._table().coefficients.constant
         return constant + sum(self.kernel_cost(kernel) for part in layout for kernel in part)
 
     def met_by(self, genotype: Genotype) -> bool:

@@ -2,12 +2,13 @@
 
 The sum over its primitives of their times, which are interpolated between measured ones:
 
-    milliseconds = constant + convolutions * sum_{convolutions} t + others * sum_{others} t
+    milliseconds = convolutions * sum_{convolutions} t + others * sum_{others} t
+                   + kernel * kernels + constant
 
 A kernel's time is nearly linear in the pixels and the channels that it reads, and in the filters
 that it writes once these are rounded up to whole vectors of the processor; so it is interpolated
-linearly along each of the three. The three coefficients come from a few whole networks: kernels run
-side by side, and share what others have just brought into the caches.
+linearly along each of the three. The four coefficients come from a few whole networks: kernels run
+side by side, find in the caches what others have just written, and wait to be started.
 
 `serving.layer_timing` measures; here are numbers only.
 """
@@ -23,8 +24,27 @@ from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.ops import OPS, POOLS
 
 _FAR = 64  # The table is extended to as many times its largest sizes.
-# Kernels of the first coefficient; they wait for the arithmetic, the others for the memory.
+# Kernels that wait for the arithmetic; the others wait for the memory.
 _COMPUTED = (CONVOLUTION, DEPTHWISE, *POOLS)
+
+
+class Coefficients(NamedTuple):
+    """How the time of a network comes from those of its kernels.
+
+    Attributes:
+      convolutions: factor of convolutions and pools.
+      others: factor of all other kernels.
+      kernel: milliseconds of each kernel.
+      constant: milliseconds of each network.
+    """
+
+    convolutions: float = 1.0
+    others: float = 1.0
+    kernel: float = 0.0
+    constant: float = 0.0
+
+
+_ALONE = Coefficients()  # As if kernels took in networks what they take alone.
 
 
 class Grid(NamedTuple):
@@ -73,8 +93,7 @@ class LatencyTable:
     Args:
       grids: by key, for all of `all_layers`.
       lanes: floats in a vector of the processor, which filters are rounded up to.
-      coefficients: of convolutions and pools, and of all other kernels.
-      constant: milliseconds of each network.
+      coefficients: of whole networks.
 
     Raises:
       ValueError: a kind of kernel was not measured, or its times are no finite numbers.
@@ -84,14 +103,13 @@ class LatencyTable:
         self,
         grids: Dict[str, Grid],
         lanes: int = 1,
-        coefficients: Tuple[float, float] = (1.0, 1.0),
-        constant: float = 0.0,
+        coefficients: Coefficients = _ALONE,
     ):
         missing = [key for key in all_layers() if key not in grids]
         if missing:
             raise ValueError(f"latency table: nothing was measured for {missing}.")
         self.grids, self.lanes = grids, lanes
-        self.coefficients, self.constant = tuple(coefficients), constant
+        self.coefficients = Coefficients(*map(float, coefficients))
         self._extended = {key: _extend(key, grid) for key, grid in grids.items()}
         self._known: Dict[Primitive, float] = {}
 
@@ -120,27 +138,29 @@ class LatencyTable:
 
     def milliseconds(self, primitive: Primitive) -> float:
         """What a kernel adds to the time of a network."""
-        computed, other = self.coefficients
-        coefficient = computed if primitive.kind in _COMPUTED else other
-        return coefficient * self.kernel_milliseconds(primitive)
+        convolutions, others, kernel, _ = self.coefficients
+        factor = convolutions if primitive.kind in _COMPUTED else others
+        return factor * self.kernel_milliseconds(primitive) + kernel
 
     def network_milliseconds(self, layout: NetworkLayout) -> float:
         """The time of a whole network."""
-        return self.constant + sum(self.milliseconds(p) for part in layout for p in part)
+        return self.coefficients.constant + sum(
+            self.milliseconds(primitive) for part in layout for primitive in part
+        )
 
     def features(self, layout: NetworkLayout) -> np.ndarray:
-        """What the coefficients are fitted to: sums of convolutions and of others, and 1."""
-        sums = np.array([0.0, 0.0, 1.0])
+        """What the coefficients of a network are multiplied with, float64 [4]."""
+        found = dict.fromkeys(Coefficients._fields, 0.0)
         for part in layout:
             for primitive in part:
-                column = 0 if primitive.kind in _COMPUTED else 1
-                sums[column] += self.kernel_milliseconds(primitive)
-        return sums
+                name = "convolutions" if primitive.kind in _COMPUTED else "others"
+                found[name] += self.kernel_milliseconds(primitive)
+                found["kernel"] += 1
+        return np.array([*found.values()]) + [0, 0, 0, 1]
 
-    def with_coefficients(self, found: Sequence[float]) -> "LatencyTable":
-        """The same measured layers with other coefficients: convolutions, others, constant."""
-        computed, other, constant = map(float, found)
-        return LatencyTable(self.grids, self.lanes, (computed, other), constant)
+    def with_coefficients(self, coefficients: Sequence[float]) -> "LatencyTable":
+        """The same measured layers with other coefficients."""
+        return LatencyTable(self.grids, self.lanes, Coefficients(*coefficients))
 
     def to_dict(self) -> Dict[str, Any]:
         """As JSON holds it."""
@@ -148,12 +168,8 @@ class LatencyTable:
             key: {**grid._asdict(), "milliseconds": grid.milliseconds.tolist()}
             for key, grid in self.grids.items()
         }
-        return {
-            "grids": grids,
-            "lanes": self.lanes,
-            "coefficients": list(self.coefficients),
-            "constant": self.constant,
-        }
+        coefficients = self.coefficients._asdict()
+        return {"grids": grids, "lanes": self.lanes, "coefficients": coefficients}
 
     @classmethod
     def from_dict(cls, fields: Dict[str, Any]) -> "LatencyTable":
@@ -169,12 +185,7 @@ class LatencyTable:
             )
             for key, grid in fields["grids"].items()
         }
-        return cls(
-            grids,
-            int(fields["lanes"]),
-            tuple(map(float, fields["coefficients"])),
-            float(fields["constant"]),
-        )
+        return cls(grids, int(fields["lanes"]), Coefficients(**fields["coefficients"]))
 
 
 def _pixels(primitive: Primitive) -> float:

@@ -14,6 +14,7 @@ from adl_tf.space.budget import Budget, decode_within, fill
 from adl_tf.space.costs import network_cost
 from adl_tf.space.decoding import best_paths, decode, op_probabilities, path_probability
 from adl_tf.space.genotype import Genotype
+from adl_tf.space.latency import Coefficients
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.sampling import sample_genotype
 from adl_tf.space.search_space import SearchSpace
@@ -131,7 +132,7 @@ WANTED = [{"multi_adds": 0.02}, {"parameters": 0.05}, {"milliseconds": 9.0}]
 def test_filling_comes_nearest(wanted, part):
     """Nearer than any other F, tried one by one; stem and head are in proportion."""
     random = np.random.default_rng(1)
-    limit = budget(part=part, latency=made_up(constant=0.2), **wanted)
+    limit = budget(part=part, latency=made_up(coefficients=Coefficients(constant=0.2)), **wanted)
     for _ in range(5):
         genotype = sample_genotype(SPACE, random)
         filters, sizes = fill(limit, genotype)

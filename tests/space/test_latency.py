@@ -10,13 +10,14 @@ from made_up_latency import made_up, time_of
 
 from adl_tf.space.budget import Budget
 from adl_tf.space.genotype import Genotype
-from adl_tf.space.latency import LatencyTable, all_layers, layer_key
+from adl_tf.space.latency import Coefficients, LatencyTable, all_layers, layer_key
 from adl_tf.space.layout import CONVOLUTION, DEPTHWISE, ELEMENTWISE, Primitive, network_layout
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.sampling import sample_genotype
 from adl_tf.space.search_space import SearchSpace
 
 TABLE = made_up()
+CONSTANT = Coefficients(constant=0.5)
 
 
 @given(
@@ -76,10 +77,11 @@ def test_a_network_is_the_sum_of_its_kernels():
     layout = network_layout(genotype, 5, 3, (64, 96), NetworkSizes((4, 4, 8), 8, 4, 8))
     kernels = [kernel for part in layout for kernel in part]
     assert TABLE.network_milliseconds(layout) == pytest.approx(sum(map(time_of_rated, kernels)))
-    fitted = TABLE.with_coefficients((2.0, 3.0, 5.0))
-    convolutions, others, one = TABLE.features(layout)
-    assert one == 1
-    assert fitted.network_milliseconds(layout) == pytest.approx(2 * convolutions + 3 * others + 5)
+    fitted = TABLE.with_coefficients((2.0, 3.0, 0.5, 5.0))
+    convolutions, others, count, one = TABLE.features(layout)
+    assert count == len(kernels) and one == 1
+    wanted = 2 * convolutions + 3 * others + 0.5 * count + 5
+    assert fitted.network_milliseconds(layout) == pytest.approx(wanted)
 
 
 def time_of_rated(kernel):
@@ -87,7 +89,7 @@ def time_of_rated(kernel):
 
 
 def test_tables_are_kept_as_they_are():
-    table = made_up(lanes=16, coefficients=(0.8, 0.9), constant=0.3)
+    table = made_up(lanes=16, coefficients=Coefficients(0.8, 0.9, 0.1, 0.3))
     again = LatencyTable.from_dict(table.to_dict())
     layout = network_layout(Genotype((0,), [[(0, "skip_connect")] * 2]), 3, 2, (32, 32))
     assert again.network_milliseconds(layout) == table.network_milliseconds(layout)
@@ -110,7 +112,7 @@ def test_kinds_that_were_not_measured_are_refused():
 def test_budgets_in_milliseconds_grow_with_f(seed):
     random = np.random.default_rng(seed)
     genotype = sample_genotype(SearchSpace(num_layers=4, num_blocks=2), random)
-    table = made_up(lambda p: time_of(p) * random.uniform(1, 2), lanes=16, constant=0.5)
+    table = made_up(lambda p: time_of(p) * random.uniform(1, 2), lanes=16, coefficients=CONSTANT)
     sizes = NetworkSizes((4, 4, 8), 8, 4, 8)
     budget = Budget((65, 97), 5, 4, milliseconds=10.0, sizes=sizes, latency=table)
     costs = [budget.with_filters(filters).cost(genotype) for filters in range(1, 60)]
@@ -118,7 +120,7 @@ def test_budgets_in_milliseconds_grow_with_f(seed):
     cells = dataclasses.replace(budget, part="cells").cost(genotype)
     layout = network_layout(genotype, 4, 5, (65, 97), sizes)
     assert budget.cost(genotype) == pytest.approx(table.network_milliseconds(layout))
-    assert 0 < cells < budget.cost(genotype) - table.constant
+    assert 0 < cells < budget.cost(genotype) - 0.5
 
 
 def test_milliseconds_need_a_table():
