@@ -122,6 +122,37 @@ class Budget:
             self, filter_multiplier=filter_multiplier, sizes=self.sizes.scaled(factor)
         )
 
+    def fill(self, genotype: Genotype) -> Tuple[int, NetworkSizes]:
+        """The F with which the network of a genotype comes nearest to the budget.
+
+        The budget's own F and sizes say the proportions of cells, stem and head. Costs never fall
+        as F grows, so it is found by bisection.
+
+        Returns:
+          (filter_multiplier, sizes of stem, ASPP and decoder).
+
+        Raises:
+          ValueError: with F = 1 it costs more than the tolerance allows.
+        """
+
+        def cost(filters: int) -> float:
+            return self.with_filters(filters).cost(genotype)
+
+        least = cost(1)
+        if least > self.wanted * (1 + self.tolerance):
+            raise ValueError(
+                f"Budget.{self.kind}: with F = 1 a network costs {least:.4g} already, more than "
+                f"{self.wanted:.4g}; raise the budget, or search fewer layers or smaller images."
+            )
+        below, above = 1, 2
+        while cost(above) < self.wanted:
+            below, above = above, 2 * above
+        while above - below > 1:
+            middle = (below + above) // 2
+            below, above = (middle, above) if cost(middle) < self.wanted else (below, middle)
+        nearest = min((below, above), key=lambda filters: abs(cost(filters) - self.wanted))
+        return nearest, self.with_filters(nearest).sizes
+
     def op_costs(
         self, path: Tuple[int, ...], ops: Tuple[str, ...]
     ) -> Dict[Tuple[str, bool], float]:
@@ -143,42 +174,6 @@ class Budget:
                     )
                 costs[op, from_input] = total
         return costs
-
-
-def fill(budget: Budget, genotype: Genotype) -> Tuple[int, NetworkSizes]:
-    """The F with which the network of a genotype comes nearest to a budget.
-
-    The budget's own F and sizes say the proportions of cells, stem and head. Costs never fall as F
-    grows, so it is found by bisection.
-
-    Args:
-      budget: what the network may cost.
-      genotype: of the network.
-
-    Returns:
-      (filter_multiplier, sizes of stem, ASPP and decoder).
-
-    Raises:
-      ValueError: with F = 1 it costs more than the tolerance allows.
-    """
-
-    def cost(filters: int) -> float:
-        return budget.with_filters(filters).cost(genotype)
-
-    least = cost(1)
-    if least > budget.wanted * (1 + budget.tolerance):
-        raise ValueError(
-            f"Budget.{budget.kind}: with F = 1 a network costs {least:.4g} already, more than "
-            f"{budget.wanted:.4g}; raise the budget, or search fewer layers or smaller images."
-        )
-    below, above = 1, 2
-    while cost(above) < budget.wanted:
-        below, above = above, 2 * above
-    while above - below > 1:
-        middle = (below + above) // 2
-        below, above = (middle, above) if cost(middle) < budget.wanted else (below, middle)
-    nearest = min((below, above), key=lambda filters: abs(cost(filters) - budget.wanted))
-    return nearest, budget.with_filters(nearest).sizes
 
 
 def decode_within(

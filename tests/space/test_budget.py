@@ -10,7 +10,7 @@ import pytest
 from made_up_latency import made_up
 
 from adl_tf.configuration import configured_budget
-from adl_tf.space.budget import Budget, decode_within, fill
+from adl_tf.space.budget import Budget, decode_within
 from adl_tf.space.costs import network_cost
 from adl_tf.space.decoding import best_paths, decode, op_probabilities, path_probability
 from adl_tf.space.genotype import Genotype
@@ -135,7 +135,7 @@ def test_filling_comes_nearest(wanted, part):
     limit = budget(part=part, latency=made_up(coefficients=Coefficients(constant=0.2)), **wanted)
     for _ in range(5):
         genotype = sample_genotype(SPACE, random)
-        filters, sizes = fill(limit, genotype)
+        filters, sizes = limit.fill(genotype)
         distances = [
             abs(limit.with_filters(count).cost(genotype) - limit.wanted) for count in range(1, 80)
         ]
@@ -149,13 +149,13 @@ def test_filling_keeps_an_f_that_fits():
     genotype = sample_genotype(SPACE, np.random.default_rng(0))
     limit = budget(multi_adds=1.0)
     limit = dataclasses.replace(limit, multi_adds=limit.cost(genotype) / 1e9)
-    assert fill(limit, genotype) == (3, SIZES)
+    assert limit.fill(genotype) == (3, SIZES)
 
 
 def test_budgets_that_no_f_fills():
     genotype = sample_genotype(SPACE, np.random.default_rng(0))
     with pytest.raises(ValueError, match="Budget.multi_adds: with F = 1 a network costs"):
-        fill(budget(multi_adds=1e-6), genotype)
+        budget(multi_adds=1e-6).fill(genotype)
 
 
 def test_sizes_in_proportion():
