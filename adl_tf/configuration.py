@@ -41,6 +41,13 @@ class Interrupted(Exception):
     """The user stopped the program; its progress is saved."""
 
 
+def available_cores() -> int:
+    """How many cores this process may use."""
+    if CORES in os.environ:
+        return int(os.environ[CORES])
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def define_gin_flags() -> None:
     """Adds --gin_file and --gin_param to a program."""
     flags.DEFINE_multi_string(
