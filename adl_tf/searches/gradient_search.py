@@ -34,6 +34,7 @@ from adl_tf.searches.proposals import (
 )
 from adl_tf.searches.result import decode_search, describe_search, write_events
 from adl_tf.searches.trials import Trial, Trials, winner
+from adl_tf.serving.layer_timing import with_latency
 from adl_tf.settings import Count, Number, configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.network_sizes import NetworkSizes
@@ -134,7 +135,7 @@ def run_gradient_search(
         start = epochs // 2 if arch_start_epoch is None else arch_start_epoch
         _check(data, strategy)
         trials = trials and trials()
-        limit = budget and budget(num_classes=data.num_classes, sizes=sizes)
+        limit = budget and with_latency(budget(num_classes=data.num_classes, sizes=sizes))
         genotypes = draw_random(space, proposals, data.seed) if trials else []
         random = make_candidates(RANDOM, genotypes, space, sizes, limit)
         with strategy.scope():

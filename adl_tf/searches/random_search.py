@@ -23,6 +23,7 @@ from adl_tf.runs.run import claim
 from adl_tf.searches.proposals import RANDOM, draw_random, make_candidates
 from adl_tf.searches.result import write_events
 from adl_tf.searches.trials import Trial, Trials, winner
+from adl_tf.serving.layer_timing import with_latency
 from adl_tf.settings import Count, configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.decision import weightless_share, weightless_warning
@@ -79,7 +80,7 @@ def run_random_search(
     own, seed = workers.running(model_dir), seeded(data.seed)
     with own as own_dir, seed, deterministic, data.open():
         trials = (trials or Trials)()
-        limit = budget and budget(num_classes=data.num_classes, sizes=sizes)
+        limit = budget and with_latency(budget(num_classes=data.num_classes, sizes=sizes))
         genotypes = draw_random(space, candidates, data.seed)
         networks = make_candidates(RANDOM, genotypes, space, sizes, limit)
         with exclusive(own_dir):

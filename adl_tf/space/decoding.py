@@ -47,38 +47,12 @@ def best_paths(
       count: how many paths.
 
     Returns:
-      (path, probability) each, best first; fewer if the space has fewer. Among equal scores,
-      the path that stays finest comes first.
+      (path, probability) each, best first; fewer if the space has fewer. Among equal ones, the
+      path that stays finest comes first.
     """
-    scores = move_scores(space, beta)
-    return [(p, path_probability(space, beta, p)) for p in highest_paths(space, scores, count)]
-
-
-def move_scores(space: SearchSpace, beta: np.ndarray) -> np.ndarray:
-    """Logarithms of the moves' probabilities, float64 in beta's shape; -inf where illegal."""
     with np.errstate(divide="ignore"):
-        return np.log(move_probabilities(space, beta))
-
-
-def path_score(path: Tuple[int, ...], scores: np.ndarray) -> float:
-    """Sum of the scores of a path's moves, [layers - 1, levels, moves]."""
-    moves = zip(path, path[1:])
-    return float(sum(scores[i, a, MOVE_OFFSETS.index(b - a)] for i, (a, b) in enumerate(moves)))
-
-
-def highest_paths(space: SearchSpace, scores: np.ndarray, count: int = 1) -> List[Tuple[int, ...]]:
-    """The paths whose moves have the highest sums of scores, by dynamic programming over layers.
-
-    Args:
-      space: the search space.
-      scores: [layers - 1, levels, moves].
-      count: how many paths.
-
-    Returns:
-      the paths, best first; fewer if the space has fewer. Among equal ones, the path that stays
-      finest comes first.
-    """
-    best = {0: [(0.0, (0,))]}  # Level -> (score, path), best first.
+        scores = np.log(move_probabilities(space, beta))
+    best = {0: [(0.0, (0,))]}  # Level -> (logarithm of the probability, path), best first.
     for layer in range(1, space.num_layers):
         reached = {}
         for level in space.levels(layer):
@@ -90,7 +64,8 @@ def highest_paths(space: SearchSpace, scores: np.ndarray, count: int = 1) -> Lis
             reached[level] = sorted(candidates, key=lambda candidate: -candidate[0])[:count]
         best = reached
     last = [candidate for level in sorted(best) for candidate in best[level]]
-    return [path for _, path in sorted(last, key=lambda candidate: -candidate[0])[:count]]
+    last = sorted(last, key=lambda candidate: -candidate[0])[:count]
+    return [(path, path_probability(space, beta, path)) for _, path in last]
 
 
 def best_path(space: SearchSpace, beta: np.ndarray) -> Tuple[Tuple[int, ...], float]:
@@ -124,7 +99,9 @@ def path_probability(space: SearchSpace, beta: np.ndarray, path) -> float:
       ValueError: not a path of the space.
     """
     space.check_path(path)
-    return float(np.exp(path_score(path, move_scores(space, beta))))
+    moves = move_probabilities(space, beta)
+    steps = enumerate(zip(path, path[1:]))
+    return float(np.prod([moves[i, a, MOVE_OFFSETS.index(b - a)] for i, (a, b) in steps]))
 
 
 def strongest_cell(space: SearchSpace, alpha: np.ndarray):
@@ -134,23 +111,13 @@ def strongest_cell(space: SearchSpace, alpha: np.ndarray):
       The `cell` of a genotype, strongest branch first; ties go to the earlier
       edge and to the earlier op.
     """
-    return strongest_edges(space, op_probabilities(alpha))
-
-
-def strongest_edges(space: SearchSpace, strength: np.ndarray):
-    """`strongest_cell` by any strength of the ops, [edges, ops], comparable between edges."""
-    candidates = [index for index, op in enumerate(space.ops) if op != NONE]
-    strength = strength[:, candidates]
+    ops = [op for op in space.ops if op != NONE]
+    strength = op_probabilities(alpha)[:, [space.ops.index(op) for op in ops]]
     cell = []
     for block in range(space.num_blocks):
         rows = [row for row, (_, target) in enumerate(space.edges) if target == block]
         top = sorted(rows, key=lambda row: -strength[row].max())[:2]
-        cell.append(
-            tuple(
-                (space.edges[row][0], space.ops[candidates[int(strength[row].argmax())]])
-                for row in top
-            )
-        )
+        cell.append(tuple((space.edges[row][0], ops[int(strength[row].argmax())]) for row in top))
     return tuple(cell)
 
 
