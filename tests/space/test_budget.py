@@ -1,5 +1,6 @@
 """Budgets, and the F that fills them."""
 
+import dataclasses
 import json
 
 import gin
