@@ -3,8 +3,6 @@
 import os
 from typing import Tuple
 
-from data_prep.folders import explore
-
 # The archives of known data sets, and what each leaves in a folder.
 _KNOWN: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ("cityscapes", ("leftImg8bit", "gtFine")),
@@ -17,13 +15,9 @@ FOLDER = "folder"
 
 
 def recognize(input_dir: str) -> str:
-    """The NAME of the converter, as in `python -m data_prep.convert_NAME`.
-
-    Raises:
-      ConversionError: nothing that any of them reads.
-    """
+    """The NAME of the converter, as in `python -m data_prep.convert_NAME`; "folder" for any folder
+    that is no known archive."""
     for name, parts in _KNOWN:
         if all(os.path.exists(os.path.join(input_dir, part)) for part in parts):
             return name
-    explore(input_dir)
     return FOLDER

@@ -45,6 +45,8 @@ def run_conversion(
       ConversionError: too many bad examples, a split without examples, an output directory
         that holds something else or cannot be written.
     """
+    for note in conversion.notes:
+        print(f"note: {note}", file=sys.stderr)
     splits, duplicates = drop_duplicates(conversion.splits)
     plans = plan_shards(splits, num_shards)
     errors = ErrorCount(max_errors)
