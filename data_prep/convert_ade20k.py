@@ -46,6 +46,7 @@ def plan(input_dir: str, *, short_side: int = 0) -> Conversion:
         splits=splits,
         convert=functools.partial(convert, short_side=short_side),
         official_ids=tuple(range(1, _NUM_CLASSES + 1)),
+        input_dir=input_dir,
     )
 
 

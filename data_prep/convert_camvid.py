@@ -74,6 +74,7 @@ def plan(
         + (", half resolution" if half_resolution else ""),
         splits=splits,
         convert=functools.partial(convert, half_resolution=half_resolution),
+        input_dir=input_dir,
     )
 
 

@@ -72,6 +72,7 @@ def plan(input_dir: str, *, half_resolution: bool = False) -> Conversion:
         convert=functools.partial(convert, half_resolution=half_resolution),
         unlabelled=("test",),
         official_ids=tuple(label for label, _ in _CLASSES.values()),
+        input_dir=input_dir,
     )
 
 

@@ -48,6 +48,7 @@ def plan(input_dir: str) -> Conversion:
         splits=splits,
         convert=convert,
         faults=tuple(faults),
+        input_dir=input_dir,
     )
 
 

@@ -34,6 +34,7 @@ from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item
 from data_prep.images import IMAGE_SUFFIXES, map_ids, read_image, read_mask
+from data_prep.survey import propose_classes
 
 # labelme's name of what it stores as 255.
 _IGNORED = "__ignore__"
@@ -89,6 +90,7 @@ def plan(
         faults=found.faults,
         notes=(*found.notes, *notes),
         input_dir=input_dir,
+        propose=functools.partial(propose_classes, input_dir, splits, names, colors),
     )
 
 
@@ -174,7 +176,9 @@ def _find_classes(root: str, file: Optional[str], splits) -> Tuple[Sequence[str]
         names = labelme.class_names(polygons)
         return names, default_colors(len(names))
     path = os.path.join(root, folders.CLASS_FILES[0])
-    raise ConversionError(f"{path}: missing; write one class name per line.")
+    raise ConversionError(
+        f"{path}: missing; write one class name per line. {propose_classes(root, splits)}".strip()
+    )
 
 
 def _read_classes(path):
