@@ -183,6 +183,8 @@ def run_member(
         save_genotype(genotype, file)
         arguments.append(f"--genotype={file}")
     result = _run("train", arguments, model_dir, runner)
+    if result["val_miou"] is None:
+        raise ValueError(f"{model_dir}: nothing was scored; a study needs data with a split val.")
     metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
     line = {
         "training": training_name(member, seed),

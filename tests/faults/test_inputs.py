@@ -202,3 +202,30 @@ def test_names_are_no_formulas_in_an_evaluation(tmp_path, count):
     page = (tmp_path / "network" / "evaluation" / "index.html").read_text()
     assert "$a$b" in page and "_{c}^$" in page
     count("photos and inputs", 1)
+
+
+@pytest.mark.parametrize("images, options", [(1, {}), (3, {"val_fraction": 0.0})])
+def test_without_val_a_training_runs_and_says_that_nothing_is_scored(
+    tmp_path, capsys, images, options, count
+):
+    """One image, or no share for val: what was trained can be loaded, and searches refuse."""
+    folder = make_folder(tmp_path / "in", [[[0, 1] * 20] * 40] * images)
+    records, network = str(tmp_path / "records"), str(tmp_path / "network")
+    assert convert(folder, records, **options)["examples"] == {"train": images}
+    assert f"no val: all {images} images are train, and nothing will be" in capsys.readouterr().err
+    outcome = forked.run("adl_tf.train", commands.train(records, network, "BATCH_SIZE = 1"))
+    assert outcome.status == 0, outcome.stderr[-3000:]
+    assert f"{records} has no split val: nothing is scored" in outcome.stderr
+    assert outcome.result["val_miou"] is outcome.result["best_val_miou"] is None
+    assert os.listdir(os.path.join(network, "best")) and os.path.exists(f"{network}/metrics.jsonl")
+    wrong = commands.train(records, network + "2", "RunData.val_split = 'vall'")
+    assert "no split 'vall'; choose from train" in forked.run("adl_tf.train", wrong).error
+    search = commands.random_search(records, str(tmp_path / "search"))
+    assert "no split 'val'; choose from train" in forked.run("adl_tf.search", search).error
+    count("silent", 4)
+
+
+def test_two_images_are_one_to_train_on_and_one_to_score(tmp_path, count):
+    folder = make_folder(tmp_path / "in", [[[0, 1]]] * 2)
+    assert convert(folder, tmp_path / "out")["examples"] == {"train": 1, "val": 1}
+    count("silent", 1)
