@@ -23,7 +23,7 @@ import os
 import posixpath
 import random
 import re
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from absl import flags
 
@@ -45,7 +45,7 @@ def plan(
     *,
     val_fraction: float = 0.2,
     seed: int = 0,
-    mask_values: Sequence[int] = (),
+    mask_values: Sequence[Union[int, str]] = (),
     images: str = "",
     masks: str = "",
 ) -> Conversion:
@@ -55,15 +55,16 @@ def plan(
       input_dir: the folder.
       val_fraction: share of the images set aside as val where the folder has none; 0 for no val.
       seed: of that choice.
-      mask_values: of the pixels of each class, in their order; empty for the class ids. Other
-        pixels must be the ignore label.
+      mask_values: of the pixels of each class, in their order, as numbers or their texts; empty
+        for the class ids. Other pixels must be the ignore label.
       images: pattern of the paths of images, as `*/photos/*`; empty to find them.
       masks: as well, of masks or files of annotations.
 
     Raises:
       ConversionError: a part of the folder is missing or empty, two ways to pair fit alike, a line
-        of classes.txt is invalid, or there is not one mask value for each class.
+        of classes.txt is invalid, or there is not one whole number for each class.
     """
+    values = _whole_numbers(mask_values)
     files = folders.list_files(input_dir)
     annotations = annotation_files.find(input_dir, files, masks)
     class_file = folders.find_class_file(files)
@@ -73,12 +74,12 @@ def plan(
     else:
         found = layout.explore(input_dir, files, images, masks)
         names, colors = _find_classes(input_dir, class_file, found.splits)
-    if mask_values and not (len(set(mask_values)) == len(mask_values) == len(names)):
+    if values and not (len(set(values)) == len(values) == len(names)):
         raise ConversionError(
-            f"mask_values {list(mask_values)}: give one value for each of the {len(names)} classes."
+            f"mask_values {list(values)}: give one value for each of the {len(names)} classes."
         )
     splits, notes = _set_aside(found.splits, val_fraction, seed)
-    options = {"mask_values": tuple(mask_values)} if mask_values else {}
+    options = {"mask_values": values} if values else {}
     return Conversion(
         name=os.path.basename(os.path.abspath(input_dir)),
         class_names=names,
@@ -200,14 +201,13 @@ def _read_classes(path):
     return tuple(name for name, *_ in parts), tuple(colors)
 
 
-def _plan_flags(input_dir, mask_values, **options):
+def _whole_numbers(values: Sequence[Union[int, str]]) -> Tuple[int, ...]:
     try:
-        values = [int(value) for value in mask_values]
+        return tuple(map(int, values))
     except ValueError:
         raise ConversionError(
-            f"--mask_values={','.join(mask_values)}: give whole numbers such as 0,255."
+            f"--mask_values={','.join(map(str, values))}: give whole numbers such as 0,255."
         ) from None
-    return plan(input_dir, mask_values=values, **options)
 
 
 def define_flags() -> Tuple[str, ...]:
@@ -221,4 +221,4 @@ def define_flags() -> Tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    program.main(_plan_flags, options=define_flags())
+    program.main(plan, options=define_flags())

@@ -131,11 +131,14 @@ def unique_names(paths: Sequence[str]) -> List[str]:
     """Names of files without suffixes; where several are alike, their folders and suffixes as well.
 
     Example:
-      >>> unique_names(["a.jpg", "b/c.jpg", "d/c.jpg", "e.f.png"])
-      ['a', 'b_c', 'd_c', 'e.f']
+      >>> unique_names(["a.f.jpg", "b/c.jpg", "d/c.jpg", "e.jpg", "e.png"])
+      ['a.f', 'b_c', 'd_c', 'e_jpg', 'e_png']
     """
     names = [posixpath.splitext(posixpath.basename(path))[0] for path in paths]
-    for longer in (lambda path: posixpath.splitext(path)[0], str):
+    for longer in (
+        lambda path: posixpath.splitext(path)[0],
+        lambda path: "_".join(path.rsplit(".", 1)),
+    ):
         counts = collections.Counter(names)
         names = [
             longer(path).replace("/", "_") if counts[name] > 1 else name

@@ -204,7 +204,7 @@ def test_names_are_unique_where_folders_share_them():
     }
     found = explore(ROOT, read_paths(sorted([*expected, *expected.values()])))
     assert [item.name for item in found.splits[""]][:2] == ["images_a_1", "images_a_2"]
-    assert naming.unique_names(["a.jpg", "a.png", "b.c.png"]) == ["a.jpg", "a.png", "b.c"]
+    assert naming.unique_names(["a.jpg", "a.png", "b.c.png"]) == ["a_jpg", "a_png", "b.c"]
 
 
 def test_a_test_split_may_be_without_masks_but_no_other():

@@ -229,3 +229,14 @@ def test_two_images_are_one_to_train_on_and_one_to_score(tmp_path, count):
     folder = make_folder(tmp_path / "in", [[[0, 1]]] * 2)
     assert convert(folder, tmp_path / "out")["examples"] == {"train": 1, "val": 1}
     count("silent", 1)
+
+
+def test_auto_takes_the_flags_of_converters(streets, tmp_path, count):
+    out = f"--output_dir={tmp_path / 'out'}"
+    outcome = forked.run("adl_tf.auto", [f"--input={streets}", out, "--mask_values=0,255"])
+    assert "records already: leave out --mask_values=0,255" in outcome.error
+    (tmp_path / "in").mkdir()
+    flags = [f"--input={tmp_path / 'in'}", out, "--short_side=8"]
+    outcome = forked.run("adl_tf.auto", flags)
+    assert "--short_side: the folder is read by convert_folder" in outcome.error
+    count("silent", 2)
