@@ -18,6 +18,7 @@ A mask is
   by its name or folder.
 """
 
+import filecmp
 import functools
 import os
 import posixpath
@@ -67,7 +68,7 @@ def plan(
     values = _whole_numbers(mask_values)
     files = folders.list_files(input_dir)
     annotations = annotation_files.find(input_dir, files, masks)
-    class_file = folders.find_class_file(files)
+    class_file, *others = folders.find_class_files(files) or [None]
     if annotations:
         names, found = _read_annotations(input_dir, files, annotations, images, masks)
         colors = default_colors(len(names))
@@ -89,7 +90,7 @@ def plan(
         convert=functools.partial(convert, names=names, colors=colors, **options),
         unlabelled=found.unlabelled,
         faults=found.faults,
-        notes=(*found.notes, *notes),
+        notes=(*found.notes, *notes, *_other_class_files(input_dir, class_file, others)),
         input_dir=input_dir,
         propose=functools.partial(propose_classes, input_dir, splits, names, colors),
     )
@@ -140,6 +141,10 @@ def _read_annotations(
         {split: os.path.join(root, file.path) for split, file in annotations.items()},
         lambda name, split: index.find(name, annotations[split], split),
     )
+    places = {os.path.join(root, f.path): f.place.split for f in files}
+    if all(places.get(item.image) for item in splits.get("", ())):
+        for item in splits.pop("", ()):  # The folders of the images tell what the file does not.
+            splits.setdefault(places[item.image], []).append(item)
     named = {item.image for items in splits.values() for item in items}
     lone = [f for f in files if f.suffix in IMAGE_SUFFIXES]
     lone = [f for f in lone if os.path.join(root, f.path) not in named]
@@ -199,6 +204,16 @@ def _read_classes(path):
         if max(color) > 255:
             raise ConversionError(f"{path}: {line!r}: a color has three values in 0..255.")
     return tuple(name for name, *_ in parts), tuple(colors)
+
+
+def _other_class_files(root: str, file: Optional[str], others: Sequence[str]) -> List[str]:
+    """A note about class files that say something else than the one that is read."""
+    unlike = [
+        other
+        for other in others
+        if not filecmp.cmp(os.path.join(root, file), os.path.join(root, other), shallow=False)
+    ]
+    return [f"classes are those of {file}, not of {', '.join(unlike)}."] if unlike else []
 
 
 def _whole_numbers(values: Sequence[Union[int, str]]) -> Tuple[int, ...]:

@@ -4,7 +4,7 @@ import collections
 import fnmatch
 import os
 import posixpath
-from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterable, List, NamedTuple, Sequence, Tuple
 
 from data_prep import naming
 from data_prep.errors import ConversionError
@@ -90,14 +90,12 @@ def read_paths(paths: Iterable[str]) -> List[File]:
     ]
 
 
-def find_class_file(files: Sequence[File]) -> Optional[str]:
-    """Path of the file of class names, relative; the outermost one, None if there is none."""
+def find_class_files(files: Sequence[File]) -> List[str]:
+    """Paths of files of class names, relative, the one to read first: the outermost."""
     found = [f.path for f in files if posixpath.basename(f.path).lower() in CLASS_FILES]
     rank = {name: index for index, name in enumerate(CLASS_FILES)}
-    return min(
-        found,
-        key=lambda path: (path.count("/"), rank[posixpath.basename(path).lower()], path),
-        default=None,
+    return sorted(
+        found, key=lambda path: (path.count("/"), rank[posixpath.basename(path).lower()], path)
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data_prep import naming
 from data_prep.errors import ConversionError
-from data_prep.folders import find_class_file, read_paths
+from data_prep.folders import find_class_files, read_paths
 from data_prep.layout import explore
 from data_prep.pairing import find_ways
 
@@ -267,10 +267,12 @@ def test_names_that_are_alike_by_chance_are_no_rule():
     assert not find_ways(ROOT, images, masks)
 
 
-def test_the_outermost_class_file_is_taken():
+def test_the_outermost_class_file_comes_first():
     files = read_paths(["train/_classes.csv", "masks/labels.txt", "labelmap.txt", "a/classes.txt"])
-    assert find_class_file(files) == "labelmap.txt"
-    assert find_class_file(read_paths(["images/1.jpg"])) is None
+    assert find_class_files(files) == [
+        *("labelmap.txt", "a/classes.txt", "masks/labels.txt", "train/_classes.csv"),
+    ]
+    assert find_class_files(read_paths(["images/1.jpg"])) == []
 
 
 def test_many_files_take_little_work(monkeypatch):
