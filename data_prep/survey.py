@@ -74,7 +74,7 @@ def _look(path: str, found: Survey) -> None:
 
 def are_binary(conversion: Conversion) -> bool:
     """Whether a data set has two classes, and masks that hold nothing but 0 and 255."""
-    if len(conversion.class_names) != 2 or conversion.options.get("mask_values"):
+    if len(conversion.class_names) != 2:
         return False
     found = survey(_masks(conversion.splits))
     return found.ids == set(BINARY) and not found.colors and not found.labels

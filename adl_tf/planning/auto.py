@@ -177,7 +177,7 @@ def _convert(state: State, input_dir: str, output_dir: str, options: Dict[str, A
     if CONVERSION not in state.stages:
         # Here, so that what is missing is one line of this program.
         planned = importlib.import_module(converter).plan(input_dir, **plan_options(name, options))
-        if name == FOLDER and are_binary(planned):
+        if name == FOLDER and "mask_values" not in options and are_binary(planned):
             say("The masks hold nothing but 0 and 255: they are read with --mask_values=0,255.")
             given["mask_values"] = list(BINARY)
         state.set(conversion=options)
