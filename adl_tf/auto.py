@@ -1,6 +1,7 @@
 """From a folder of images and masks to a served network, in one command.
 
 python -m adl_tf.auto --input=FOLDER --output_dir=DIR [--hours=2] [--multi_adds=5] [--plan_only]
+    [flags of the converter, such as --mask_values=0,255]
 
 The same command resumes where it stopped; with more --hours it trains on.
 """
@@ -11,12 +12,15 @@ from typing import Any, Dict, List
 
 from absl import flags
 
-from adl_tf.configuration import run_program  # isort: skip
+from adl_tf.configuration import run_program, show_in_help  # isort: skip
 
 import tensorflow as tf
 
 from adl_tf.planning.auto import run_auto
 from adl_tf.planning.stages import StageFailure
+from data_prep.recognize import as_arguments, define_converter_flags, given_flags
+
+_converter_flags: List[str] = []
 
 
 def main() -> Dict[str, Any]:
@@ -31,6 +35,7 @@ def main() -> Dict[str, Any]:
             options.hours,
             options.multi_adds,
             options.plan_only,
+            given_flags(_converter_flags),
         )
     except StageFailure as failure:
         sys.exit(str(failure))  # Its own error line is above.
@@ -43,7 +48,7 @@ def then(result: Dict[str, Any]) -> List[str]:
         given = {"input": options.input, "output_dir": options.output_dir, "hours": options.hours}
         if options.multi_adds is not None:
             given["multi_adds"] = options.multi_adds
-        return ["adl_tf.auto", *(f"--{name}={value}" for name, value in given.items())]
+        return ["adl_tf.auto", *as_arguments({**given, **given_flags(_converter_flags)})]
     export = f"--export_dir={result['export']}"
     return ["adl_tf.predict", export, "--output_dir=predictions", "IMAGE-or-FOLDER"]
 
@@ -54,4 +59,6 @@ if __name__ == "__main__":
     flags.DEFINE_float("hours", 2.0, "Time for the whole run.", lower_bound=1e-3)
     flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds that the network may cost.")
     flags.DEFINE_bool("plan_only", False, "Stop once the plan is written.")
+    _converter_flags += define_converter_flags()
+    show_in_help(*_converter_flags)
     run_program(main, then=then)

@@ -1,8 +1,7 @@
 """COCO's JSON of annotations: outlines and runs of pixels, and how they become label maps."""
 
 import collections
-import os
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,45 +11,20 @@ from adl_tf.files import read_json
 from data_prep.errors import BadExample, ConversionError
 from data_prep.examples import Example, Item
 from data_prep.images import read_image
+from data_prep.naming import unique_names
 
 _SUBPIXELS = 4  # Outlines are drawn larger and sampled at the centers of pixels.
 _BACKGROUND = "background"
-_SPLITS = ("train", "val", "test")
 
 
-def find(root: str) -> Dict[str, str]:
-    """The files of annotations of a folder by split, "" where there is one; empty without any.
-
-    Raises:
-      ConversionError: there are several, and their names do not tell train, val and test apart.
-    """
-    found = []
-    for folder in (root, os.path.join(root, "annotations")):
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-            path = os.path.join(folder, name)
-            if name.endswith(".json") and _is_annotations(path):
-                found.append(path)
-    if len(found) < 2:
-        return {"": found[0]} if found else {}
-    by_split = {}
-    for path in found:
-        splits = [split for split in _SPLITS if split in os.path.basename(path).lower()]
-        by_split[splits[0] if len(splits) == 1 else path] = path
-    if len(by_split) < len(found) or not set(by_split) <= set(_SPLITS):
-        raise ConversionError(
-            f"{root}: {len(found)} files of annotations ({', '.join(found)}); name them after "
-            f"their splits ({', '.join(_SPLITS)}), or leave one, which a share is set aside of as "
-            "val."
-        )
-    return by_split
-
-
-def read(files: Dict[str, str], images: str) -> Tuple[Sequence[str], Dict[str, List[Item]]]:
+def read(
+    files: Dict[str, str], find_image: Callable[[str, str], str]
+) -> Tuple[Sequence[str], Dict[str, List[Item]]]:
     """Class names, background first, and the items of each split.
 
     Args:
-      files: of `find`.
-      images: folder of the images, itself or its folders of the splits' names.
+      files: path of the file of annotations of each split.
+      find_image: path of an image, by its name and the split of the file that names it.
 
     Raises:
       ConversionError: a file is damaged, or has other categories than the first.
@@ -65,8 +39,7 @@ def read(files: Dict[str, str], images: str) -> Tuple[Sequence[str], Dict[str, L
             labels = {i: own.index(n) if n in own else 0 for i, n in categories.items()}
             # Some tools leave the area out; the order of the file stays.
             content["annotations"] = [{"area": 0, **a} for a in content["annotations"]]
-            folder = os.path.join(images, split)
-            items = list_items(content, folder if os.path.isdir(folder) else images, labels)
+            items = list_items(content, lambda name, split=split: find_image(name, split), labels)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConversionError(
                 f"{path}: not the JSON of annotations ({type(error).__name__}: {error}); export "
@@ -81,12 +54,14 @@ def read(files: Dict[str, str], images: str) -> Tuple[Sequence[str], Dict[str, L
     return names, splits
 
 
-def list_items(content, images: str, labels: Dict[int, Optional[int]]) -> List[Item]:
+def list_items(
+    content, find_image: Callable[[str], str], labels: Dict[int, Optional[int]]
+) -> List[Item]:
     """The images of a file of annotations, each with what is drawn on it, small over large.
 
     Args:
       content: of the file.
-      images: folder of the images.
+      find_image: path of an image by its name.
       labels: by category id; None where a category has no name, so that its image is bad.
         Annotations of other categories are left out.
     """
@@ -96,12 +71,10 @@ def list_items(content, images: str, labels: Dict[int, Optional[int]]) -> List[I
             label = labels[annotation["category_id"]]
             crowd = bool(annotation.get("iscrowd"))
             objects[annotation["image_id"]].append((label, annotation["segmentation"], crowd))
-    items = []
-    for image in content["images"]:
-        file = image["file_name"]
-        drawing = (image["height"], image["width"], objects[image["id"]])
-        items.append(Item(os.path.splitext(file)[0], os.path.join(images, file), drawing))
-    return items
+    drawings = [(i["height"], i["width"], objects[i["id"]]) for i in content["images"]]
+    files = [image["file_name"] for image in content["images"]]
+    names = unique_names([file.replace("\\", "/") for file in files])
+    return [Item(n, find_image(f), d) for n, f, d in zip(names, files, drawings)]
 
 
 def convert(item: Item) -> Example:
@@ -145,11 +118,3 @@ def _decode_runs(segmentation, height, width):
     runs = np.array(segmentation["counts"])
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return inside.reshape(width, height).T
-
-
-def _is_annotations(path: str) -> bool:
-    try:
-        content = read_json(path)
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content)

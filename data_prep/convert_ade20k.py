@@ -5,6 +5,7 @@ In the files 0 is "other" and 1..150 are the classes; here 0..149, and other is 
 
 import functools
 import os
+from typing import Tuple
 
 from absl import flags
 
@@ -46,6 +47,7 @@ def plan(input_dir: str, *, short_side: int = 0) -> Conversion:
         splits=splits,
         convert=functools.partial(convert, short_side=short_side),
         official_ids=tuple(range(1, _NUM_CLASSES + 1)),
+        input_dir=input_dir,
     )
 
 
@@ -72,6 +74,11 @@ def _read_names(path):
     return tuple(row[-1].split(",")[0].strip() for row in rows)
 
 
-if __name__ == "__main__":
+def define_flags() -> Tuple[str, ...]:
+    """Defines the flags that `plan` takes; returns their names."""
     flags.DEFINE_integer("short_side", 0, "Shrink images whose short side is longer; 0: none.", 0)
-    program.main(plan, options=("short_side",))
+    return ("short_side",)
+
+
+if __name__ == "__main__":
+    program.main(plan, options=define_flags())

@@ -4,6 +4,7 @@ Objects of the 20 VOC classes are drawn from their outlines, small ones over lar
 without any are left out. Where a crowd is outlined as a whole its pixels are ignored.
 """
 
+import functools
 import json
 import os
 
@@ -47,6 +48,7 @@ def plan(input_dir: str) -> Conversion:
         splits=splits,
         convert=convert,
         faults=tuple(faults),
+        input_dir=input_dir,
     )
 
 
@@ -73,7 +75,7 @@ def _list_items(content, folder):
             if not annotation["iscrowd"]:
                 shown.add(annotation["image_id"])
     content = {**content, "images": [i for i in images if i["id"] in shown]}
-    return list_items(content, folder, labels)
+    return list_items(content, functools.partial(os.path.join, folder), labels)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ def plan(input_dir: str) -> Conversion:
         splits=splits,
         convert=convert,
         unlabelled=("test",),
+        input_dir=input_dir,
     )
 
 

@@ -13,7 +13,10 @@ from data_prep.errors import BadExample
 
 _STORED_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 # Of files that are looked for in folders; what they are, their content says.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".webp")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga"),
+)
 _LARGEST = 2**16 - 1  # Of 16 bits.
 _BORDER = (224 << 16) + (224 << 8) + 192  # VOC's color of what is ignored.
 

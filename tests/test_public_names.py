@@ -79,6 +79,7 @@ def test_examples_in_docstrings_run():
         "adl_tf.training.training_model",
         "adl_tf.runs.phases",
         "adl_tf.evaluation.inference",
+        "data_prep.naming",
     ):
         module = importlib.import_module(name)
         names = {**vars(module)}

@@ -3,7 +3,7 @@
 import importlib
 import os
 import shutil
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 import tensorflow as tf
 
@@ -35,7 +35,8 @@ from adl_tf.settings import Positive, configurable
 from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import save_genotype
 from adl_tf.visualization.figure import save_figure
-from data_prep.recognize import recognize
+from data_prep.recognize import FOLDER, as_arguments, plan_options, recognize
+from data_prep.survey import BINARY, are_binary
 
 CONVERSION = "convert"
 RECORDS, PLAN, TRIALS = "records", "plan", "trials"
@@ -53,6 +54,7 @@ def run_auto(
     hours: Positive = 2.0,
     multi_adds: Optional[Positive] = None,
     plan_only: bool = False,
+    conversion: Optional[Mapping[str, Any]] = None,
 ) -> Dict[str, Any]:
     """Converts, plans, searches, trains, evaluates, exports and reports.
 
@@ -66,6 +68,8 @@ def run_auto(
       hours: for the whole run, conversion and report left out.
       multi_adds: billions that the network may cost at the median image size; None for a small one.
       plan_only: stop once the plan is written.
+      conversion: flags of the converter and their values, such as {"mask_values": [0, 255]}; masks
+        of two classes that hold nothing but 0 and 255 are recognized without.
 
     Returns:
       plan (folder of its files), and unless it stops there: miou (of the evaluation), export,
@@ -83,7 +87,7 @@ def run_auto(
     with exclusive(output_dir):
         state = State(output_dir)
         _check_input(state, input_dir, output_dir)
-        dataset_dir = _convert(state, input_dir, output_dir)
+        dataset_dir = _convert(state, input_dir, output_dir, dict(conversion or {}))
         fingerprint = _take_fingerprint(dataset_dir, output_dir)
         plan_dir = os.path.join(output_dir, PLAN)
         if state.get("plan") is None:
@@ -152,21 +156,39 @@ def _listing(folder: str, left_out: str) -> List[int]:
     return [len(sizes), sum(sizes)]
 
 
-def _convert(state: State, input_dir: str, output_dir: str) -> str:
+def _convert(state: State, input_dir: str, output_dir: str, options: Dict[str, Any]) -> str:
     """The directory of the records."""
     if os.path.exists(os.path.join(input_dir, DESCRIPTION_FILE)):
+        if options:
+            raise ValueError(
+                f"{input_dir} holds records already: leave out {' '.join(as_arguments(options))}, "
+                "or give the folder that they were converted from."
+            )
         return input_dir
+    if CONVERSION in state.stages and state.get("conversion", {}) != options:
+        before = " ".join(as_arguments(state.get("conversion", {}))) or "no flags of the converter"
+        raise ValueError(
+            f"{output_dir}: converted with {before}; give the same, or another --output_dir."
+        )
     records = os.path.join(output_dir, RECORDS)
-    converter = f"data_prep.convert_{recognize(input_dir)}"
+    name = recognize(input_dir)
+    converter = f"data_prep.convert_{name}"
+    given = dict(options)
     if CONVERSION not in state.stages:
         # Here, so that what is missing is one line of this program.
-        splits = importlib.import_module(converter).plan(input_dir).splits
+        planned = importlib.import_module(converter).plan(input_dir, **plan_options(name, options))
+        if name == FOLDER and "mask_values" not in options and are_binary(planned):
+            say("The masks hold nothing but 0 and 255: they are read with --mask_values=0,255.")
+            given["mask_values"] = list(BINARY)
+        state.set(conversion=options)
+        splits = planned.splits
         empty = [split for split in (TRAIN, VAL) if not splits.get(split)]
         if empty:
             raise ValueError(
                 f"{input_dir}: no images for {' and '.join(empty)} "
                 f"({', '.join(f'{len(items)} for {split}' for split, items in splits.items())}); "
-                "a plan needs some to train on and some to score."
+                "a plan needs some to train on and some to score: two images or more, and a "
+                "--val_fraction that leaves some of them."
             )
     free, wanted = shutil.disk_usage(output_dir).free, state.get("listing")[1]
     if CONVERSION not in state.stages and free < 1.1 * wanted:
@@ -174,7 +196,7 @@ def _convert(state: State, input_dir: str, output_dir: str) -> str:
             f"{output_dir}: {free / 1e9:.1f} GB free, and the records of {input_dir} take about "
             f"{wanted / 1e9:.1f} GB; make room or choose another --output_dir."
         )
-    arguments = [f"--input_dir={input_dir}", f"--output_dir={records}"]
+    arguments = [f"--input_dir={input_dir}", f"--output_dir={records}", *as_arguments(given)]
     run_stages(state, [Stage(CONVERSION, converter, arguments)])
     return records
 

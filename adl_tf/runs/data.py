@@ -9,8 +9,9 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.data.description import IGNORE_LABEL
+from adl_tf.data.description import DESCRIPTION_FILE, IGNORE_LABEL
 from adl_tf.data.failures import one_line_failures
+from adl_tf.data.foreign_records import list_foreign_splits
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.shard import WHOLE, Shard
 from adl_tf.data.streams import evaluation_stream, train_stream
@@ -20,6 +21,7 @@ from adl_tf.sizes import crop_sides
 from adl_tf.training.losses import median_frequency_weights
 from data_prep.dataset_dir import find_dataset
 
+VAL = "val"
 # Of an ignored image beside others of any size: large enough for every kernel.
 _ANY_SIZE = (65, 65)
 # The module of the streams does not depend on gin.
@@ -80,7 +82,7 @@ class RunData:
         batch_size: Count = gin.REQUIRED,
         seed: Number = 0,
         train_split: Name = "train",
-        val_split: Name = "val",
+        val_split: Name = VAL,
         architecture_split: Optional[Name] = None,
         validation_images: Optional[Count] = None,
         num_classes: Optional[Count] = None,
@@ -139,19 +141,33 @@ class RunData:
         """Number of classes, without the ignore label."""
         return self.train_reader.num_classes
 
+    @functools.cached_property
+    def is_scored(self) -> bool:
+        """Whether there are images to score: False for a data set without the split `val`."""
+        if self._val_split != VAL:
+            return True  # One that was asked for by name must be there.
+        if os.path.exists(os.path.join(self.directory, DESCRIPTION_FILE)):
+            return VAL in self.train_reader.description.splits
+        return VAL in list_foreign_splits(self.directory)
+
     @property
     def num_validation_images(self) -> int:
         """How many images a validation scores on one device."""
         return _validation_steps(self.val_reader, self._validation_images, WHOLE)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[None]:
+    def open(self, must_score: bool = True) -> Iterator[None]:
         """Opens both splits; inside the block, a stream that fails raises a one-line error.
+
+        Args:
+          must_score: False where a data set may do without images to score, see `is_scored`.
 
         Raises:
           ValueError, FileNotFoundError: see `RecordReader`; too many bad records inside the block.
         """
-        readers = [self.train_reader, self.val_reader]
+        readers = [self.train_reader]
+        if must_score or self.is_scored:
+            readers.append(self.val_reader)
         if self._architecture_split is not None:
             readers.append(self._architecture_reader)
         with one_line_failures(*readers):

@@ -185,6 +185,8 @@ def run_member(
     if "sizes" in found:
         arguments.append("--gin_param=RunNetwork.filter_multiplier = None")
     result = _run("train", arguments, model_dir, runner)
+    if result["val_miou"] is None:
+        raise ValueError(f"{model_dir}: nothing was scored; a study needs data with a split val.")
     metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
     line = {
         "training": training_name(member, seed),

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Optional
 
 import gin
 
+from adl_tf.configuration import say
 from adl_tf.distribution.strategy import check_devices, distribute, distribution_strategy
 from adl_tf.distribution.workers import Workers
 from adl_tf.files import exclusive
@@ -62,7 +63,8 @@ def run_training(
       jit_compile: compile the steps with XLA.
 
     Returns:
-      val_miou (of the last epoch), best_val_miou, steps, seconds (of this run), model_dir.
+      val_miou (of the last epoch), best_val_miou (both None for a data set without val, of which
+      nothing is scored), steps, seconds (of this run), model_dir.
 
     Raises:
       ValueError, FileNotFoundError: bad configuration, data set or checkpoint.
@@ -74,7 +76,7 @@ def run_training(
     workers = Workers(strategy)
     deterministic = deterministic_ops(data.deterministic)
     own, seed, policy = workers.running(model_dir), seeded(data.seed), precision_policy(precision)
-    with own as own_dir, seed, policy, deterministic, data.open():
+    with own as own_dir, seed, policy, deterministic, data.open(must_score=False):
         epoch_steps = _steps_per_epoch(data, steps, validate_every)
         description = network.describe(data.num_classes)
         class_weights = data.class_weights() if class_balanced_loss else None
@@ -105,6 +107,8 @@ def run_training(
             start_or_resume(
                 model_dir, checkpointing, lambda: _place(checkpointing, steps, epoch_steps)
             )
+            if not data.is_scored:
+                say(f"{data.directory} has no split val: nothing is scored, and best is the last.")
             write_run(own_dir, data.directory, data.train_reader.description)
             _fit(
                 own_dir,
@@ -154,8 +158,8 @@ def _fit(
         model_dir,
         model.network,
         model.optimizer,
-        data.val_reader.description,
-        data.validation_stream().take(2),
+        data.train_reader.description,
+        data.validation_stream().take(2) if data.is_scored else (),
     )
     strategy = model.distribute_strategy
 
@@ -170,7 +174,7 @@ def _fit(
             model,
             phases,
             training_data,
-            data.validation(strategy),
+            data.validation(strategy) if data.is_scored else None,
             watchers,
             [stop, log, best, checkpointing],
         )
@@ -182,7 +186,7 @@ def _report(
     """The results, see `run_training`."""
     return {
         "val_miou": last_val_miou(model_dir),
-        "best_val_miou": float(best.best),
+        "best_val_miou": float(best.best) if best.best >= 0 else None,
         "steps": int(model.optimizer.iterations.numpy()),
         "seconds": round(time.time() - started, 1),
         "model_dir": model_dir,

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Union
+from typing import Any, Callable, Dict, NamedTuple, Sequence, Union
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,9 @@ from adl_tf.serving.body import Body
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import find_export
 from adl_tf.visualization.predictions import add_legend, colorize, overlay
+from data_prep.folders import count, count_unread, list_files
 from data_prep.images import IMAGE_SUFFIXES, decodable
+from data_prep.naming import MASK, unique_names
 
 
 class Segmenter(NamedTuple):
@@ -46,7 +48,7 @@ def predict_images(
     Args:
       source: an export, or a directory with versions of it; or `load_preset(name)`.
       output_dir: of the results: `labels`, see `PredictionWriter`, and `overlays`.
-      paths: image files and folders.
+      paths: image files and folders, see `find_images`.
 
     Returns:
       images, how many were segmented; seconds; failed, the paths of the others; export_dir or
@@ -57,13 +59,13 @@ def predict_images(
       ValueError: no images, or none that can be read.
     """
     segmenter = load_export(source) if isinstance(source, str) else source
-    images = find_images(paths)
+    images = find_images(paths, output_dir)
     segment, description = segmenter.segment, segmenter.description
     labels = PredictionWriter(os.path.join(output_dir, "labels"), description)
     overlays = os.path.join(output_dir, "overlays")
     make_directory(overlays)
     failed, start = [], time.monotonic()
-    for path in tqdm(images, unit="image", file=sys.stderr):
+    for name, path in tqdm(images.items(), unit="image", file=sys.stderr):
         try:
             with open(path, "rb") as file:
                 content = decodable(file.read())
@@ -72,8 +74,8 @@ def predict_images(
             failed.append(path)
             tqdm.write(f"{path}: skipped, {_cause(error)}", file=sys.stderr)
             continue
-        name = os.path.basename(labels.write(path, prediction))
-        _write_overlay(os.path.join(overlays, name), content, prediction, description)
+        file = os.path.basename(labels.write(f"{name}.png", prediction))
+        _write_overlay(os.path.join(overlays, file), content, prediction, description)
     if len(failed) == len(images):
         raise ValueError(f"none of {len(images)} images could be read; the lines above say why.")
     return {
@@ -85,22 +87,39 @@ def predict_images(
     }
 
 
-def find_images(paths: Sequence[str]) -> List[str]:
-    """Files as they are, folders as the images in them, by name.
+def find_images(paths: Sequence[str], output_dir: str) -> Dict[str, str]:
+    """Files as they are, folders as the images in them and in folders of them.
+
+    Folders of masks, by their names, are left out; what is left out is said on stderr.
+
+    Args:
+      paths: of files and folders.
+      output_dir: of results, which are no images to segment.
+
+    Returns:
+      paths of images by the names of their results: their own, and where several are alike, those
+      of their folders and suffixes as well.
 
     Raises:
       FileNotFoundError: no such file or folder.
-      ValueError: no images, or two that would have label maps of one name.
+      ValueError: no images.
     """
-    images: List[str] = []
+    images: Dict[str, None] = {}  # In their order, each once.
+    results = os.path.realpath(output_dir)
     for path in map(os.path.expanduser, paths):
         if os.path.isdir(path):
-            names = sorted(
-                name for name in os.listdir(path) if name.lower().endswith(IMAGE_SUFFIXES)
-            )
-            images += [os.path.join(path, name) for name in names]
+            files = [
+                file
+                for file in list_files(path)
+                if not os.path.realpath(os.path.join(path, file.path)).startswith(results + os.sep)
+            ]
+            masks = [f for f in files if f.place.role == MASK or f.place.drawn]
+            chosen = [f for f in files if f not in masks and f.suffix in IMAGE_SUFFIXES]
+            for line in (*count("left out, in folders of masks", masks), *count_unread(files)):
+                print(f"{path}: {line}", file=sys.stderr)
+            images.update((os.path.join(path, file.path), None) for file in chosen)
         elif os.path.exists(path):
-            images.append(path)
+            images[path] = None
         else:
             raise FileNotFoundError(f"{path}: no such image or folder.")
     if not images:
@@ -108,16 +127,10 @@ def find_images(paths: Sequence[str]) -> List[str]:
             f"no images in {', '.join(paths) or 'the command'}: name files, or folders with "
             f"{', '.join(IMAGE_SUFFIXES)} files."
         )
-    seen: Dict[str, str] = {}
-    for image in images:
-        name = os.path.splitext(os.path.basename(image))[0]
-        if name in seen:
-            raise ValueError(
-                f"{image}: its label map would have the same name as that of {seen[name]}; segment "
-                "them in two runs with an --output_dir each."
-            )
-        seen[name] = image
-    return images
+    whole = [os.path.abspath(path) for path in images]
+    shared = os.path.commonpath([os.path.dirname(path) for path in whole])
+    names = unique_names([os.path.relpath(path, shared).replace(os.sep, "/") for path in whole])
+    return dict(zip(names, images))
 
 
 def load_export(export_dir: str) -> Segmenter:

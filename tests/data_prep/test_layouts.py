@@ -205,8 +205,10 @@ def test_lists_are_the_splits(tmp_path):
     [
         (lambda root: [p.unlink() for p in root.glob("masks/*")], "no such|no mask|none"),
         (
-            lambda root: [p.rename(p.with_name("x" + p.name)) for p in root.glob("masks/*")],
-            "x0.png",
+            lambda root: [
+                p.rename(p.with_name(f"x{9 - int(p.stem)}.png")) for p in root.glob("masks/*")
+            ],
+            "masks: no mask fits an image of .*images: the first is called x5.png",
         ),
         (lambda root: [p.unlink() for p in root.glob("images/*")], "no images there"),
         (lambda root: (root / "classes.txt").unlink(), "classes.txt: missing"),

@@ -6,6 +6,7 @@ replaced, since other tests run them.
 
 import json
 
+import numpy as np
 import pytest
 from damage import damages, spoil
 from PIL import Image
@@ -189,3 +190,41 @@ def test_a_stage_that_fails_is_one_error_line(tmp_path):
         stages.run_program(stage, "", log=str(log))
     with pytest.raises(stages.StageFailure, match="Stopped in 'trial of search'; the same command"):
         stages.run_program(stage, "")
+
+
+def test_flags_of_the_converter_are_handed_on(programs, tmp_path, capsys):
+    """Masks of 7 and 9 with one that is damaged, half of the images to score."""
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    for path in folder.glob("masks/*"):
+        values = np.where(np.asarray(Image.open(path)) == 1, 9, 7).astype(np.uint8)
+        Image.fromarray(values).save(path)
+    (folder / "masks" / "3.png").write_bytes(b"damaged")
+    options = {"mask_values": ["7", "9"], "val_fraction": 0.5, "max_errors": 1}
+    result = auto.run_auto(str(folder), str(out), 1.0, plan_only=True, conversion=options)
+    assert result == {"plan": str(out / "plan")}
+    command = json.loads((out / "auto.json").read_text())["stages"]["convert"]["command"]
+    assert "--mask_values=7,9 --val_fraction=0.5 --max_errors=1" in command
+    with open(out / "records" / "dataset.json") as file:
+        splits = json.load(file)["splits"]
+    counts = {name: sum(s["examples"] for s in split["shards"]) for name, split in splits.items()}
+    assert sum(counts.values()) == 29 and counts["val"] in (14, 15)
+    assert splits["train"]["class_pixels"][0] == splits["train"]["class_pixels"][1] > 0
+    with pytest.raises(ValueError, match="converted with --mask_values=7,9 .*; give the same"):
+        auto.run_auto(str(folder), str(out), 1.0, plan_only=True)
+    with pytest.raises(ValueError, match="--half_resolution: the folder is read by convert_folder"):
+        auto.run_auto(str(folder), str(tmp_path / "2"), 1.0, conversion={"half_resolution": True})
+    with pytest.raises(ValueError, match="records already: leave out --mask_values=0,1"):
+        records = {"mask_values": [0, 1]}
+        auto.run_auto(str(out / "records"), str(tmp_path / "3"), 1.0, conversion=records)
+
+
+def test_masks_of_0_and_255_are_recognized(programs, tmp_path, capsys):
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    for path in folder.glob("masks/*"):
+        values = np.asarray(Image.open(path)) * np.uint8(255)
+        Image.fromarray(values).save(path)
+    auto.run_auto(str(folder), str(out), 1.0, plan_only=True)
+    assert "they are read with --mask_values=0,255" in capsys.readouterr().err
+    with open(out / "records" / "dataset.json") as file:
+        split = json.load(file)["splits"]["train"]
+    assert split["class_pixels"] == [24 * 1200, 24 * 1200] and split["ignored_pixels"] == 0

@@ -10,7 +10,8 @@ from adl_tf.training.training_model import TrainingModel
 
 
 class ResultWeights(tf.keras.callbacks.Callback):
-    """Keeps the network's weights after each validation, and those that scored best.
+    """Keeps the network's weights after each validation, and those that scored best: the last ones
+    where nothing is scored.
 
     Args:
       model_dir: gets the checkpoints "last" and "best".
@@ -35,6 +36,9 @@ class ResultWeights(tf.keras.callbacks.Callback):
             network = self._training_model.network
             save_weights(network, self._model_dir, LAST)
             finite = math.isfinite(logs.get("val_loss", 0.0))
-            if finite and logs["val_miou"] > float(self.best):
-                self.best.assign(logs["val_miou"])
+            score = logs.get("val_miou")
+            if score is None:
+                save_weights(network, self._model_dir, BEST)
+            elif finite and score > float(self.best):
+                self.best.assign(score)
                 save_weights(network, self._model_dir, BEST)
