@@ -19,7 +19,6 @@ A mask is
   by its name or folder.
 """
 
-import filecmp
 import functools
 import os
 import posixpath
@@ -129,10 +128,11 @@ def _read_annotations(
             f"--masks='{posixpath.dirname(drawn[0].path)}/*' or --masks='*{first.suffix}'."
         )
     index = ImageIndex(root, folders.select(files, images, IMAGE_SUFFIXES))
-    names, splits = coco_json.read(
+    listing = coco_json.read(
         {split: os.path.join(root, file.path) for split, file in annotations.items()},
         lambda name, split: index.find(name, annotations[split], split),
     )
+    splits = listing.splits
     places = {os.path.join(root, f.path): f.place.split for f in files}
     if all(places.get(item.image) for item in splits.get("", ())):
         for item in splits.pop("", ()):  # The folders of the images tell what the file does not.
@@ -142,7 +142,8 @@ def _read_annotations(
     lone = [f for f in lone if os.path.join(root, f.path) not in named]
     notes = [f"{len(named)} images of {', '.join(f.path for f in annotations.values())}."]
     notes += folders.count("left out, images that no file of annotations names", lone)
-    return names, layout.Layout(splits, (), tuple(notes), ())
+    notes += listing.notes
+    return listing.names, layout.Layout(splits, (), tuple(notes), tuple(listing.faults))
 
 
 def _set_aside(

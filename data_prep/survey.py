@@ -60,13 +60,9 @@ def _look(path: str, found: Survey) -> None:
 
 
 def are_binary(conversion: Conversion) -> bool:
-    """Whether a data set has two classes, and masks that hold nothing but 0 and 255."""
-<<<<<<< HEAD
-    if len(conversion.class_names) != 2:
-=======
+    """Whether a data set has two classes without colors, and masks of nothing but 0 and 255."""
     reading = conversion.options.get("reading")
-    if len(conversion.class_names) != 2 or reading is None or reading.given:
->>>>>>> 117d0e3 (Masks by what is meant: numbers of any depth, palettes by their colors; class files of other tools; labelme's circles and masks)
+    if len(conversion.class_names) != 2 or reading is None or reading.given == "colors":
         return False
     found = survey(_masks(conversion.splits))
     return found.ids == set(BINARY) and not found.colors and not found.labels
