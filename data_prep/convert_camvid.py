@@ -16,8 +16,9 @@ from data_prep import program
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item, shrink
-from data_prep.images import map_ids, read_image, read_label
+from data_prep.images import map_ids, read_image
 from data_prep.listing import list_pairs
+from data_prep.masks import read_label
 
 _CLASSES = {
     "sky": (128, 128, 128),

@@ -10,35 +10,32 @@ classes.txt (also class_names.txt, ...) names the classes: line i is class i, op
 color: `road 128 64 128`.
 
 A mask is
-- an 8-bit image of class ids, 255 for pixels to ignore; with --mask_values=0,255 the pixels of the
-  first class are 0 and those of the second 255;
-- an image of the classes' colors, those of classes.txt or else PASCAL VOC's color map;
-- a JSON file of polygons, as labelme writes it; class 0 is what none of them covers;
+- an image of class ids, of any depth, 255 for pixels to ignore; with --mask_values=0,255 the pixels
+  of the first class are 0 and those of the second 255;
+- an image of the classes' colors, those of classes.txt or else PASCAL VOC's color map; of a palette
+  its colors count if classes.txt has colors, else its indices;
+- a JSON file of shapes, as labelme writes it; class 0 is what none of them covers;
 - or all masks are in one JSON file of annotations, as COCO has them, or in one for each split, told
   by its name or folder.
 """
 
-import filecmp
 import functools
 import os
 import posixpath
 import random
-import re
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from absl import flags
 
-from adl_tf.data.description import IGNORE_LABEL, Color, default_colors
 from data_prep import annotation_files, coco_json, folders, labelme, layout, naming, program
 from data_prep.annotation_files import ImageIndex
+from data_prep.class_file import ClassFile, read_class_file
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item
-from data_prep.images import IMAGE_SUFFIXES, map_ids, read_image, read_mask
+from data_prep.images import IMAGE_SUFFIXES, read_image
+from data_prep.mask_reading import Reading, choose_reading, read_mask
 from data_prep.survey import propose_classes
-
-# labelme's name of what it stores as 255.
-_IGNORED = "__ignore__"
 
 
 def plan(
@@ -71,50 +68,44 @@ def plan(
     class_file, *others = folders.find_class_files(files) or [None]
     if annotations:
         names, found = _read_annotations(input_dir, files, annotations, images, masks)
-        colors = default_colors(len(names))
+        classes, labels, lines = ClassFile(names, {}), [], []
     else:
         found = layout.explore(input_dir, files, images, masks)
-        names, colors = _find_classes(input_dir, class_file, found.splits)
-    if values and not (len(set(values)) == len(values) == len(names)):
+        labels = [i.label for items in found.splits.values() for i in items if i.label]
+        classes, lines = _find_classes(input_dir, class_file, labels, found.splits)
+    count = len(classes.names)
+    if values and not (len(set(values)) == len(values) == count):
         raise ConversionError(
-            f"mask_values {list(values)}: give one value for each of the {len(names)} classes."
+            f"mask_values {list(values)}: give one value for each of the {count} classes."
         )
+    pictures = [path for path in labels if not path.endswith(folders.POLYGONS)]
+    reading, choices = choose_reading(pictures, count, classes.colors, values)
     splits, notes = _set_aside(found.splits, val_fraction, seed)
-    options = {"mask_values": values} if values else {}
+    colors = classes.all_colors
     return Conversion(
         name=os.path.basename(os.path.abspath(input_dir)),
-        class_names=names,
+        class_names=classes.names,
         colors=colors,
         source="a folder of images and masks",
         splits=splits,
-        convert=functools.partial(convert, names=names, colors=colors, **options),
+        convert=functools.partial(convert, names=classes.names, reading=reading),
         unlabelled=found.unlabelled,
         faults=found.faults,
-        notes=(*found.notes, *notes, *_other_class_files(input_dir, class_file, others)),
+        notes=(*found.notes, *lines, *choices, *notes),
         input_dir=input_dir,
-        propose=functools.partial(propose_classes, input_dir, splits, names, colors),
+        propose=functools.partial(propose_classes, input_dir, splits, classes.names, colors),
     )
 
 
-def convert(
-    item: Item,
-    *,
-    names: Sequence[str],
-    colors: Sequence[Color],
-    mask_values: Sequence[int] = (),
-) -> Example:
+def convert(item: Item, *, names: Sequence[str], reading: Reading) -> Example:
     """Stores the image as it is, and the mask as class ids."""
     if item.label is None:
         return Example(*read_image(item.image), None)
     if not isinstance(item.label, str):
         return coco_json.convert(item)
-    if item.label.endswith(".json"):
-        return Example(*read_image(item.image), labelme.draw(item.label, names))
-    label = read_mask(item.label, colors)
-    if mask_values:
-        ids = {IGNORE_LABEL: IGNORE_LABEL, **{value: i for i, value in enumerate(mask_values)}}
-        label = map_ids(label, ids, item.label)
-    return Example(*read_image(item.image), label)
+    if item.label.endswith(folders.POLYGONS):
+        return Example(*read_image(item.image), labelme.draw(item.label, names, item.image))
+    return Example(*read_image(item.image), read_mask(item.label, reading))
 
 
 def _read_annotations(
@@ -137,10 +128,11 @@ def _read_annotations(
             f"--masks='{posixpath.dirname(drawn[0].path)}/*' or --masks='*{first.suffix}'."
         )
     index = ImageIndex(root, folders.select(files, images, IMAGE_SUFFIXES))
-    names, splits = coco_json.read(
+    listing = coco_json.read(
         {split: os.path.join(root, file.path) for split, file in annotations.items()},
         lambda name, split: index.find(name, annotations[split], split),
     )
+    splits = listing.splits
     places = {os.path.join(root, f.path): f.place.split for f in files}
     if all(places.get(item.image) for item in splits.get("", ())):
         for item in splits.pop("", ()):  # The folders of the images tell what the file does not.
@@ -150,7 +142,8 @@ def _read_annotations(
     lone = [f for f in lone if os.path.join(root, f.path) not in named]
     notes = [f"{len(named)} images of {', '.join(f.path for f in annotations.values())}."]
     notes += folders.count("left out, images that no file of annotations names", lone)
-    return names, layout.Layout(splits, (), tuple(notes), ())
+    notes += listing.notes
+    return listing.names, layout.Layout(splits, (), tuple(notes), tuple(listing.faults))
 
 
 def _set_aside(
@@ -173,47 +166,40 @@ def _set_aside(
     return {**parts, **splits}, [f"set aside as val: {count} of {len(train)} images of train."]
 
 
-def _find_classes(root: str, file: Optional[str], splits) -> Tuple[Sequence[str], Sequence]:
+def _find_classes(
+    root: str, file: Optional[str], labels: Sequence[str], splits
+) -> Tuple[ClassFile, List[str]]:
+    """The classes, and lines for the user about the shapes of JSON files."""
+    polygons = [path for path in labels if path.endswith(folders.POLYGONS)]
+    found, notes = labelme.survey(polygons)
     if file:
-        return _read_classes(os.path.join(root, file))
-    masks = [item.label for items in splits.values() for item in items if item.label]
-    polygons = [path for path in masks if path.endswith(".json")]
+        path = os.path.join(root, file)
+        classes = read_class_file(path)
+        if not polygons:
+            return classes, notes
+        return _with_background(classes, found, len(polygons) == len(labels), path), notes
     if polygons:
-        names = labelme.class_names(polygons)
-        return names, default_colors(len(names))
+        return ClassFile(labelme.class_names(found), {}), notes
     path = os.path.join(root, folders.CLASS_FILES[0])
     raise ConversionError(
         f"{path}: missing; write one class name per line. {propose_classes(root, splits)}".strip()
     )
 
 
-def _read_classes(path):
-    try:
-        with open(path, encoding="utf-8-sig") as file:  # Some editors put a mark at the start.
-            lines = [line.strip() for line in file if line.strip() not in ("", _IGNORED)]
-    except UnicodeDecodeError as error:
-        raise ConversionError(f"{path}: not UTF-8 ({error.reason}); save it as that.") from error
-    parts = [re.fullmatch(r"(.*?)(?:\s+(\d+)\s+(\d+)\s+(\d+))?", line).groups() for line in lines]
-    if not 0 < len(lines) <= IGNORE_LABEL:
-        raise ConversionError(f"{path}: {len(lines)} classes; give 1 to {IGNORE_LABEL}.")
-    colors = [
-        tuple(map(int, color)) if color[0] else default
-        for (_, *color), default in zip(parts, default_colors(len(lines)))
-    ]
-    for line, color in zip(lines, colors):
-        if max(color) > 255:
-            raise ConversionError(f"{path}: {line!r}: a color has three values in 0..255.")
-    return tuple(name for name, *_ in parts), tuple(colors)
-
-
-def _other_class_files(root: str, file: Optional[str], others: Sequence[str]) -> List[str]:
-    """A note about class files that say something else than the one that is read."""
-    unlike = [
-        other
-        for other in others
-        if not filecmp.cmp(os.path.join(root, file), os.path.join(root, other), shallow=False)
-    ]
-    return [f"classes are those of {file}, not of {', '.join(unlike)}."] if unlike else []
+def _with_background(
+    classes: ClassFile, labels: Sequence[str], may_insert: bool, path: str
+) -> ClassFile:
+    """The classes of shapes: class 0 is what none of them covers, so that none may be called so."""
+    later = [name for name in classes.names[1:] if name in labelme.BACKGROUNDS]
+    if not later and (classes.names[0] in labelme.BACKGROUNDS or classes.names[0] not in labels):
+        return classes
+    if later or not may_insert:
+        name = later[0] if later else labelme.BACKGROUND
+        raise ConversionError(
+            f"{path}: class 0 is what no shape covers; write {name} into the first line."
+        )
+    colors = {label + 1: color for label, color in classes.colors.items()}
+    return ClassFile((labelme.BACKGROUND, *classes.names), colors)
 
 
 def _whole_numbers(values: Sequence[Union[int, str]]) -> Tuple[int, ...]:

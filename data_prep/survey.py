@@ -3,12 +3,11 @@
 import os
 from typing import NamedTuple, Sequence, Set, Tuple
 
-import numpy as np
-from PIL import Image
-
 from adl_tf.data.description import IGNORE_LABEL, Color
 from adl_tf.files import read_json, write_text
+from data_prep import masks
 from data_prep.conversion import Conversion
+from data_prep.errors import BadExample
 
 PROPOSAL_FILE = "classes_proposed.txt"
 BINARY = (0, 255)
@@ -21,7 +20,7 @@ class Survey(NamedTuple):
     """What masks hold.
 
     Attributes:
-      ids: of gray images and of palettes.
+      ids: of gray images, and of palettes of other colors.
       colors: (red, green, blue) of images in color.
       labels: of polygons.
     """
@@ -45,36 +44,25 @@ def survey(paths: Sequence[str]) -> Survey:
                 found.labels.update(str(s["label"]) for s in read_json(path)["shapes"])
             else:
                 _look(path, found)
-        except (
-            OSError,
-            SyntaxError,
-            ValueError,
-            KeyError,
-            TypeError,
-            Image.DecompressionBombError,
-        ):
+        except (BadExample, OSError, ValueError, KeyError, TypeError):
             continue
     return found
 
 
 def _look(path: str, found: Survey) -> None:
-    with Image.open(path) as image:
-        if image.mode in ("1", "LA"):
-            image = image.convert("L")
-        if image.mode in ("RGB", "RGBA"):
-            image = image.convert("RGB")
-            colors = {color for _, color in image.getcolors(maxcolors=1 << 24) or ()}
-            if any(len(set(color)) > 1 for color in colors):
-                found.colors.update(colors)
-            else:
-                found.ids.update(red for red, _, _ in colors)
-        else:
-            found.ids.update(map(int, np.unique(np.asarray(image))))
+    mask = masks.read(path)
+    if mask.kind == masks.COLOR and (mask.brightness == masks.NONE).any():
+        found.colors.update(map(tuple, mask.shown.tolist()))
+    elif mask.kind == masks.GRAY or (mask.brightness == masks.NONE).any():
+        found.ids.update(mask.stored.tolist())
+    else:
+        found.ids.update(mask.brightness.tolist())
 
 
 def are_binary(conversion: Conversion) -> bool:
-    """Whether a data set has two classes, and masks that hold nothing but 0 and 255."""
-    if len(conversion.class_names) != 2:
+    """Whether a data set has two classes without colors, and masks of nothing but 0 and 255."""
+    reading = conversion.options.get("reading")
+    if len(conversion.class_names) != 2 or reading is None or reading.given == "colors":
         return False
     found = survey(_masks(conversion.splits))
     return found.ids == set(BINARY) and not found.colors and not found.labels

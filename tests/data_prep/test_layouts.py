@@ -247,7 +247,7 @@ def test_damaged_polygons_are_all_named_and_mended_ones_go_on(tmp_path):
     with pytest.raises(ConversionError, match="2 damaged files") as caught:
         convert_folder.plan(str(folder))
     for name, path in damaged.items():
-        assert f"{name}.json: not a file of polygons" in str(caught.value)
+        assert f"{name}.json: not a file of shapes" in str(caught.value)
         path.write_text(mended[name])
     assert convert_folder.plan(str(folder)).class_names == ("background", "cat", "ox")
     assert sum(run_conversion(convert_folder.plan(str(folder)), out)["examples"].values()) == COUNT

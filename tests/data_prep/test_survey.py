@@ -47,7 +47,7 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
         ([gray(0, 1), gray(2, 255)], "class_0\nclass_1\nclass_2\n", None),
         ([gray(0, 2)], "class_0\nclass_1\nclass_2\n", None),
         ([gray(0, 255), gray(0, 0)], "background\nobject\n", [0, 255]),
-        ([gray(0, 255).convert("1")], "background\nobject\n", None),
+        ([gray(0, 255).convert("1")], "class_0\nclass_1\n", None),
         ([gray(0, 38, 75)], "class_0\nclass_38\nclass_75\n", [0, 38, 75]),
         ([rgb(RED, BLUE), rgb((0, 0, 0), RED)],
          "color_0_0_0 0 0 0\ncolor_0_0_255 0 0 255\ncolor_255_0_0 255 0 0\n", None),
@@ -62,9 +62,8 @@ def test_missing_classes_are_proposed_and_what_is_proposed_works(tmp_path, masks
     if option:
         assert f"--mask_values={','.join(map(str, option))}" in str(error.value)
     (folder / PROPOSAL_FILE).rename(folder / "classes.txt")
-    if masks[0].mode != "1":  # Read by the option alone.
-        plan = convert_folder.plan(str(folder), mask_values=option or ())
-        assert run_conversion(plan, str(tmp_path / "out"))["skipped"] == 0
+    plan = convert_folder.plan(str(folder), mask_values=option or ())
+    assert run_conversion(plan, str(tmp_path / "out"))["skipped"] == 0
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from adl_tf.visualization.confusion import draw_confusion
 from adl_tf.visualization.figure import figure_to_image
 from data_prep import convert_folder
 from data_prep.errors import BadExample, ConversionError
-from data_prep.images import decodable, read_image, read_label, read_pixels
+from data_prep.images import decodable, read_image, read_pixels
+from data_prep.masks import read_label
 from data_prep.run import run_conversion
 
 RANDOM = np.random.default_rng(0)
