@@ -7,7 +7,7 @@
                                runs.search_run -> the same, runs.search_result
     network.json               network, its size, genotype, number of classes
                                runs.training_run -> the same, models.registry
-    schedule.json              what a resumed run must not change
+    schedule.json              what a resumed run must not change, its data among that
                                runs.search_run, runs.training_run -> the same
     classes.json               names and colors of the classes
                                models.trained_on -> models.classes
@@ -81,6 +81,7 @@ BETA_HISTORY_PICTURE = "beta_history.png"
 EVALUATION_FOLDER = "evaluation"
 BEST, LAST = CHECKPOINTS = ("best", "last")
 WEIGHTS = "weights"  # Name of the checkpoints in these folders.
+DATA = "data"  # Of schedule.json: the identity of the run's data.
 
 # Incremented when checkpoints, or what a network computes from them, change.
 FORMAT = 2

@@ -110,6 +110,11 @@ class RecordReader:
         return self.description.splits[self.split].labelled
 
     @property
+    def checksum(self) -> str:
+        """Of all records in their order, see `Records.checksum`."""
+        return self._records.checksum
+
+    @property
     def failure(self) -> Optional[str]:
         """Why a stream failed, in one line; None before.
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import gin
 import numpy as np
@@ -11,10 +11,12 @@ import tensorflow as tf
 
 from adl_tf.data.description import IGNORE_LABEL
 from adl_tf.data.failures import one_line_failures
+from adl_tf.data.identity import identify
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.shard import WHOLE, Shard
 from adl_tf.data.streams import evaluation_stream, train_stream
 from adl_tf.distribution.strategy import distribute, own_shard
+from adl_tf.model_directory import DATA
 from adl_tf.settings import Count, Name, Number, Share, Sides, configurable, external_configurable
 from adl_tf.sizes import crop_sides
 from adl_tf.training.losses import median_frequency_weights
@@ -151,11 +153,13 @@ class RunData:
         Raises:
           ValueError, FileNotFoundError: see `RecordReader`; too many bad records inside the block.
         """
-        readers = [self.train_reader, self.val_reader]
-        if self._architecture_split is not None:
-            readers.append(self._architecture_reader)
-        with one_line_failures(*readers):
+        with one_line_failures(*self._readers):
             yield
+
+    @property
+    def _readers(self) -> List[RecordReader]:
+        readers = [self.train_reader, self.val_reader]
+        return readers + ([self._architecture_reader] if self._architecture_split else [])
 
     def steps_per_pass(self, subset: Optional[str] = None) -> int:
         """Number of full batches in the split to train on, or in one half of it.
@@ -192,8 +196,9 @@ class RunData:
 
     def schedule(self, steps_per_epoch: int) -> Dict[str, Any]:
         """What a resumed run must not change, for `schedule.json`: otherwise its position in the
-        data, and the halves of a search, would refer to other images."""
+        data, the halves of a search and the best score so far would refer to other images."""
         return {
+            DATA: identify(self._readers, self.num_validation_images).to_dict(),
             "seed": self.seed,
             "examples": self.train_reader.num_examples,
             "batch_size": self.batch_size,
