@@ -122,6 +122,12 @@ class RecordReader:
         """
         return self.bad_records.failure
 
+    @property
+    def common_size(self) -> Optional[Size]:
+        """(height, width) of all images; None where they differ or the description does not say."""
+        split = self.description.splits[self.split]
+        return split.max_size if split.max_size == split.min_size else None
+
     @functools.cached_property
     def largest_size(self) -> Optional[Size]:
         """Largest (height, width), each over all images; None where a record does not give its own.

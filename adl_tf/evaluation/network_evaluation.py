@@ -12,7 +12,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from adl_tf.configuration import say
-from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription, Size
+from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream
@@ -88,7 +88,7 @@ def evaluate_network(
     reader = _open_split(dataset_dir, split, model_dir, network.num_classes, max_bad_records)
     _check_possible(reader, batch_size, save_predictions)
     views = {"scales": list(scales), "flip": flip, "crop_size": crop_size}
-    predictor = Predictor(network, **views, stride=stride, image_size=_common_size(reader))
+    predictor = Predictor(network, **views, stride=stride, image_size=reader.common_size)
     writer = PredictionWriter(save_predictions, reader.description) if save_predictions else None
     scoreboard = Scoreboard(network.num_classes, num_pictures) if reader.labelled else None
     output_dir = output_dir or os.path.join(model_dir, EVALUATION_FOLDER)
@@ -98,7 +98,7 @@ def evaluate_network(
     stream = evaluation_stream(
         reader,
         batch_size=batch_size,
-        size=_common_size(reader),
+        size=reader.common_size,
         limit=max_images,
         shard=shard,
     )
@@ -166,15 +166,9 @@ def _trained_class_names(model_dir: str, num_classes: int) -> Tuple[str, ...]:
     return read_classes(model_dir, num_classes).class_names
 
 
-def _common_size(reader: RecordReader) -> Optional[Size]:
-    """(height, width) of the images if all have the same; None if they differ."""
-    split = reader.description.splits[reader.split]
-    return split.max_size if split.max_size == split.min_size else None
-
-
 def _check_possible(reader: RecordReader, batch_size: int, save_predictions: Optional[str]) -> None:
     """Checks that the images form batches, and that there is something to do with them."""
-    if batch_size > 1 and _common_size(reader) is None:
+    if batch_size > 1 and reader.common_size is None:
         raise ValueError(
             f"batch_size={batch_size}: the images of split {reader.split!r} differ in size, or "
             f"{DESCRIPTION_FILE} does not say; leave batch_size at 1."

@@ -57,7 +57,7 @@ class RunData:
       architecture_split: split that is trainB of a search, with all of `train_split` as trainA;
         None for the two halves of `train_split` (the paper). One of other places or days makes a
         search look for what carries over to them.
-      validation_images: how many of them to score, rounded up to full batches; None for all.
+      validation_images: how many of them to score; None for all.
       num_classes: for records without `dataset.json`.
       max_bad_records: bad records to skip before failing.
       cache_dir: where decoded examples are kept, see `RecordReader`.
@@ -143,7 +143,7 @@ class RunData:
 
     @property
     def num_validation_images(self) -> int:
-        """How many images a validation scores on one device."""
+        """How many images a validation scores."""
         return _validation_steps(self.val_reader, self._validation_images, WHOLE)
 
     @contextlib.contextmanager
@@ -243,13 +243,13 @@ class RunData:
             )
         return stream
 
-    def validation_stream(self, shard: Shard = WHOLE) -> tf.data.Dataset:
+    def validation_stream(self, shard: Shard = WHOLE, padded: bool = False) -> tf.data.Dataset:
         """One pass over the images to score, see the function `validation_stream`."""
-        return validation_stream(self.val_reader, self._validation_images, shard)
+        return validation_stream(self.val_reader, self._validation_images, shard, padded)
 
-    def validation(self, strategy: tf.distribute.Strategy) -> Validation:
+    def validation(self, strategy: tf.distribute.Strategy, padded: bool = False) -> Validation:
         """The images to score, shared out to the devices of a strategy."""
-        data = distribute(strategy, self.validation_stream)
+        data = distribute(strategy, lambda shard: self.validation_stream(shard, padded))
         if isinstance(data, tf.data.Dataset):
             return Validation(data, None)
         steps = _validation_steps(self.val_reader, self._validation_images, own_shard(strategy))
@@ -257,23 +257,29 @@ class RunData:
 
 
 def validation_stream(
-    reader: RecordReader, limit: Optional[int] = None, shard: Shard = WHOLE
+    reader: RecordReader,
+    limit: Optional[int] = None,
+    shard: Shard = WHOLE,
+    padded: bool = False,
 ) -> tf.data.Dataset:
-    """Whole images, one by one, padded to one size if the largest is known.
+    """Whole images, one by one, each as an evaluation gives it to the network.
 
     Args:
       reader: the split.
-      limit: number of images, rounded up to one for each replica; None for all.
+      limit: number of images; None for all.
       shard: the part to read. Where there are several replicas, all shards have equally many
         elements: ignored images fill up what is missing, since kernels fail without any.
+      padded: to the largest size of the split, for networks that need a static one. A network then
+        scores differently where the images differ in size: what pools over an image, or crosses its
+        border, sees the padding.
 
     Returns:
-      data set of image float32 [1, H, W, 3] and label int32 [1, H, W], see
-      `evaluation_stream`.
+      data set of image float32 [1, H, W, 3] and label int32 [1, H, W], see `evaluation_stream`; H
+      and W are static where all have one size.
     """
-    size = reader.largest_size
+    size = reader.largest_size if padded else reader.common_size
     steps = _validation_steps(reader, limit, shard)
-    stream = evaluation_stream(reader, size=size, limit=steps * shard.total, shard=shard)
+    stream = evaluation_stream(reader, size=size, limit=limit, shard=shard)
     # Without the file names: accelerators do not support strings.
     stream = stream.map(
         lambda batch: {

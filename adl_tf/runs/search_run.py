@@ -230,9 +230,9 @@ def _fit(
         model.supernet,
         model.weight_optimizer,
         data.val_reader.description,
-        data.validation_stream().take(2),
+        data.validation_stream(padded=True).take(2),
     )
-    validation = data.validation(strategy)
+    validation = data.validation(strategy, padded=True)  # The supernet needs one size.
     with checkpointing, bar:
         records = [stop, log, checkpointing]
         fit_phases(model_dir, model, phases, training_data, validation, watchers, records)

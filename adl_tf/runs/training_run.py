@@ -148,7 +148,6 @@ def _fit(
     watchers = [
         DropPathSchedule(model.network, model.optimizer, steps),
         HeadDropout(model.network, model.optimizer),
-        bar,
     ]
     log = MetricsLog(
         model_dir,
@@ -172,7 +171,7 @@ def _fit(
             training_data,
             data.validation(strategy),
             watchers,
-            [stop, log, best, checkpointing],
+            [stop, log, best, bar, checkpointing],  # The bar's line has the best score so far.
         )
 
 
