@@ -14,6 +14,7 @@ from tqdm import tqdm
 from adl_tf.configuration import say
 from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription
 from adl_tf.data.failures import one_line_failures
+from adl_tf.data.identity import identify
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream
 from adl_tf.distribution.strategy import distribution_strategy, own_shard
@@ -26,7 +27,7 @@ from adl_tf.files import make_directory
 from adl_tf.model_directory import CLASSES_FILE, EVALUATION_FOLDER
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
-from adl_tf.models.trained_on import read_run
+from adl_tf.models.trained_on import kept_data, read_run
 from adl_tf.settings import Count, Name, Number, Positive, Sides, configurable
 from adl_tf.sizes import crop_sides
 from data_prep.dataset_dir import find_dataset
@@ -84,8 +85,10 @@ def evaluate_network(
     # One device has variables of its own: those of a strategy are read on all machines at a time.
     with strategy.scope() if shard.replicas > 1 else contextlib.nullcontext():
         network = load_network(model_dir, checkpoint)
-    dataset_dir = dataset_dir or _training_dataset(model_dir)
+    own_data, dataset_dir = not dataset_dir, dataset_dir or _training_dataset(model_dir)
     reader = _open_split(dataset_dir, split, model_dir, network.num_classes, max_bad_records)
+    if own_data:
+        _warn_of_changes(model_dir, reader)
     _check_possible(reader, batch_size, save_predictions)
     views = {"scales": list(scales), "flip": flip, "crop_size": crop_size}
     predictor = Predictor(network, **views, stride=stride, image_size=reader.common_size)
@@ -157,6 +160,17 @@ def _open_split(
                 f"{wanted!r} there: give a matching --dataset_dir or --model_dir."
             )
     return reader
+
+
+def _warn_of_changes(model_dir: str, reader: RecordReader) -> None:
+    """Says that a split is no longer what a training read: scores do not compare."""
+    kept = kept_data(model_dir)
+    before = kept and kept.splits.get(reader.split)
+    if before and before != identify([reader]).splits[reader.split]:
+        say(
+            f"warning: split {reader.split!r} has changed since the training in {model_dir}: its "
+            "scores there are of other images or masks."
+        )
 
 
 def _trained_class_names(model_dir: str, num_classes: int) -> Tuple[str, ...]:

@@ -26,10 +26,10 @@ from adl_tf.model_directory import (
     SCHEDULE_FILE,
     claim_model_dir,
     read_json_lines,
-    read_versioned,
 )
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.classes import trained_class_names
+from adl_tf.models.trained_on import kept_data
 from adl_tf.runs.data import Validation
 from adl_tf.runs.phases import Phase
 from adl_tf.training.checkpointing import Checkpointing
@@ -88,25 +88,6 @@ def check_same_data(model_dir: str, found: DataIdentity, ways: str) -> Optional[
             "bring back the data as they were."
         )
     return kept and kept.to_dict()
-
-
-def kept_data(model_dir: str) -> Optional[DataIdentity]:
-    """The identity of the data that a run began with; None if it did not keep it.
-
-    Raises:
-      ValueError: the file is damaged.
-    """
-    path = os.path.join(model_dir, SCHEDULE_FILE)
-    content = read_versioned(path).get(DATA) if os.path.exists(path) else None
-    if content is None:
-        return None
-    try:
-        return parse_identity(content)
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: {DATA!r} is {error}. The file is damaged: restore it, or start again in "
-            "another directory."
-        ) from error
 
 
 def start_or_resume(model_dir: str, checkpointing: Checkpointing, place: Callable[[], str]) -> bool:

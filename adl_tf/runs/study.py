@@ -33,10 +33,10 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, build_network, read_network_description
-from adl_tf.models.trained_on import read_run
+from adl_tf.models.trained_on import kept_data, read_run
 from adl_tf.runs.processes import MemberFailure, Processes, Runner, run_side_by_side
 from adl_tf.runs.ray_tasks import RayTasks
-from adl_tf.runs.run import check_same_data, kept_data
+from adl_tf.runs.run import check_same_data
 from adl_tf.runs.study_members import Member
 from adl_tf.settings import Count, Name, Number, Sides, configurable
 from adl_tf.space.costs import network_cost
