@@ -172,10 +172,14 @@ class SegmentationModel(tf.keras.Model):
         """Loss and mIoU so far."""
         return {"loss": self.loss_mean.result(), "miou": self.confusion.result()}
 
+    def scored_network(self):
+        """The network that `evaluate` scores."""
+        return self.network
+
     def test_step(self, data):
         """Scores a batch as `Predictor` labels it."""
         (batch,) = self.read_batches(data)
-        logits = self.network(batch["image"], training=False)
+        logits = self.scored_network()(batch["image"], training=False)
         loss = segmentation_loss(batch["label"], logits, self.ignore_label)
         context = tf.distribute.get_replica_context()
         self.loss_mean.update_state(context.all_reduce(tf.distribute.ReduceOp.SUM, loss))

@@ -17,6 +17,7 @@ from adl_tf.models.registry import (
 from adl_tf.runs.data import validation_stream
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.training.devices import precision_policy
 from adl_tf.training.training_model import TrainingModel
 from data_prep import convert_folder
 from data_prep.run import run_conversion
@@ -93,6 +94,22 @@ def test_validation_equals_evaluation(sizes, tmp_path, two_devices):
     with two_devices.scope():
         _, copy = make_network()
         assert validate(TrainingModel(copy), reader, two_devices) == expected
+
+
+def test_a_network_of_16_bits_is_scored_as_it_is_evaluated(tmp_path):
+    records = make_records(tmp_path, SIZES["odd and even"])
+    with precision_policy("mixed_bfloat16"):
+        description, network = make_network()
+    _, scored = make_network()
+    for variable in scored.variables:
+        variable.assign(tf.zeros_like(variable))
+    run = tmp_path / "run"
+    run.mkdir()
+    write_network_description(description, str(run))
+    save_weights(network, str(run), "best")
+    expected = evaluate_network(str(run), records, num_pictures=0)["miou"]
+    model = TrainingModel(network, scored=scored)
+    assert validate(model, RecordReader(records, "val")) == expected
 
 
 def test_padding_changes_the_score(tmp_path):
