@@ -7,8 +7,8 @@
                                searches.gradient_search -> the same, searches.result
     network.json               network, its size, genotype, number of classes
                                runs.training_run -> the same, models.registry
-    schedule.json              what a resumed run must not change
-                               searches.gradient_search, runs.training_run -> the same
+    schedule.json              what a resumed run must not change, its data among that
+                               searches, runs.training_run -> the same
     classes.json               names and colors of the classes
                                models.trained_on -> models.classes
     run.json                   data set of a training
@@ -83,6 +83,7 @@ DECODED_FOLDER = "decoded"  # What `adl_tf.decode` writes.
 EVALUATION_FOLDER = "evaluation"
 BEST, LAST = CHECKPOINTS = ("best", "last")
 WEIGHTS = "weights"  # Name of the checkpoints in these folders.
+DATA = "data"  # Of schedule.json: the identity of the run's data.
 
 # Incremented when checkpoints, or what a network computes from them, change.
 FORMAT = 2

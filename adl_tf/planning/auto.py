@@ -1,5 +1,6 @@
 """A whole run: from a folder of images and masks to a served network and a report."""
 
+import hashlib
 import importlib
 import os
 import shutil
@@ -9,6 +10,8 @@ import tensorflow as tf
 
 from adl_tf.configuration import say
 from adl_tf.data.description import DESCRIPTION_FILE
+from adl_tf.data.identity import describe_changes, identify, parse_identity
+from adl_tf.data.reader import RecordReader
 from adl_tf.files import exclusive, make_directory, write_json, write_text
 from adl_tf.model_directory import GENOTYPE_FILE
 from adl_tf.models.presets import preset_dir, preset_names
@@ -36,6 +39,7 @@ from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import save_genotype
 from adl_tf.visualization.figure import save_figure
 from data_prep.recognize import FOLDER, as_arguments, plan_options, recognize
+from data_prep.shards import checksum
 from data_prep.survey import BINARY, are_binary
 
 CONVERSION = "convert"
@@ -88,6 +92,7 @@ def run_auto(
         state = State(output_dir)
         _check_input(state, input_dir, output_dir)
         dataset_dir = _convert(state, input_dir, output_dir, dict(conversion or {}))
+        _check_records(state, dataset_dir, output_dir)
         fingerprint = _take_fingerprint(dataset_dir, output_dir)
         plan_dir = os.path.join(output_dir, PLAN)
         if state.get("plan") is None:
@@ -130,35 +135,59 @@ def run_auto(
 
 def _check_input(state: State, input_dir: str, output_dir: str) -> None:
     """Raises ValueError if the directory is of another folder, or if the folder has changed."""
-    listing = _listing(input_dir, output_dir)
+    listing = None if _holds_records(input_dir) else _listing(input_dir, output_dir)
     if not state.stages and state.get("plan") is None:
-        state.set(input=input_dir, listing=listing)
+        state.set(input=input_dir, listing=listing, data=None)
     if state.get("input") != input_dir:
         raise ValueError(
             f"--output_dir holds the run of {state.get('input')}; give another one for {input_dir}."
         )
-    if state.get("listing") != listing and CONVERSION in state.stages:
+    kept = state.get("listing")
+    # Earlier versions had no checksum.
+    if CONVERSION in state.stages and kept != (listing and listing[: len(kept)]):
         raise ValueError(
-            f"{input_dir} has changed since it was converted (files or bytes {listing}, then "
-            f"{state.get('listing')}); give another --output_dir to start with it as it is."
+            f"{input_dir} has changed since it was converted (files, bytes and checksum {listing}, "
+            f"then {kept}); give another --output_dir to start with it as it is, or bring back the "
+            "folder as it was."
         )
     state.set(listing=listing)
 
 
-def _listing(folder: str, left_out: str) -> List[int]:
-    """Number of files and of bytes."""
-    sizes = [
-        os.path.getsize(os.path.join(path, name))
+def _listing(folder: str, left_out: str) -> List[Any]:
+    """Number of files and of bytes, and a checksum of names and contents."""
+    paths = sorted(
+        os.path.join(path, name)
         for path, _, names in os.walk(folder)
         for name in names
         if os.path.commonpath([path, left_out]) != left_out
-    ]
-    return [len(sizes), sum(sizes)]
+    )
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{os.path.relpath(path, folder)}\0{checksum(path)}\0".encode())
+    return [len(paths), sum(map(os.path.getsize, paths)), digest.hexdigest()[:16]]
+
+
+def _holds_records(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, DESCRIPTION_FILE))
+
+
+def _check_records(state: State, dataset_dir: str, output_dir: str) -> None:
+    """Raises ValueError if the records are not those that the run began with."""
+    found = identify([RecordReader(dataset_dir, split) for split in (TRAIN, VAL)])
+    kept = state.get("data")  # None at first, and in a run of an earlier version.
+    changes = kept and describe_changes(parse_identity(kept), found)
+    if changes:
+        raise ValueError(
+            f"{output_dir}: the data in {dataset_dir} have changed since this run began "
+            f"({changes}): give another --output_dir (adl_tf.train --init_from starts from the "
+            "weights of this run), or bring back the data as they were."
+        )
+    state.set(data=found.to_dict())
 
 
 def _convert(state: State, input_dir: str, output_dir: str, options: Dict[str, Any]) -> str:
     """The directory of the records."""
-    if os.path.exists(os.path.join(input_dir, DESCRIPTION_FILE)):
+    if _holds_records(input_dir):
         if options:
             raise ValueError(
                 f"{input_dir} holds records already: leave out {' '.join(as_arguments(options))}, "

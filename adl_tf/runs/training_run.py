@@ -23,6 +23,7 @@ from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.result_weights import ResultWeights
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
 from adl_tf.training.devices import (
+    FLOAT32,
     configure_runtime,
     deterministic_ops,
     precision_policy,
@@ -42,7 +43,7 @@ def run_training(
     validate_every: Optional[Count] = None,
     checkpoint_steps: Count = 200,
     class_balanced_loss: bool = False,
-    precision: str = "float32",
+    precision: str = FLOAT32,
     optimizer: Callable[..., Optimizer] = training_optimizer,
     loss: Callable[..., Any] = weighted_loss,
     jit_compile: bool = False,
@@ -57,7 +58,7 @@ def run_training(
       validate_every: steps between validations; None for a pass over the training split.
       checkpoint_steps: steps between checkpoints inside such an epoch.
       class_balanced_loss: weigh pixels by median frequency / frequency of their class.
-      precision: "float32", "mixed_bfloat16" or "mixed_float16".
+      precision: "float32", "mixed_bfloat16" or "mixed_float16"; scores are of float32.
       optimizer: makes the optimizer, given `total_steps`.
       loss: see `TrainingModel.compile`.
       jit_compile: compile the steps with XLA.
@@ -82,7 +83,11 @@ def run_training(
         class_weights = data.class_weights() if class_balanced_loss else None
         with strategy.scope():
             built = network.build(description, resumed=bool(list_checkpoints(model_dir)))
-            model = TrainingModel(built, class_weights)
+            scored = None
+            if precision != FLOAT32:  # What is kept is evaluated in float32, and so scored.
+                with precision_policy(FLOAT32):
+                    scored = network.build(description, resumed=True)
+            model = TrainingModel(built, class_weights, scored=scored)
             check_devices(strategy, data.batch_size, model.accumulation_steps, jit_compile)
             model.compile(optimizer(total_steps=steps), loss, jit_compile=jit_compile)
             model.build((None, *data.crop_size, 3))
@@ -152,7 +157,6 @@ def _fit(
     watchers = [
         DropPathSchedule(model.network, model.optimizer, steps),
         HeadDropout(model.network, model.optimizer),
-        bar,
     ]
     log = MetricsLog(
         model_dir,
@@ -176,7 +180,7 @@ def _fit(
             training_data,
             data.validation(strategy) if data.is_scored else None,
             watchers,
-            [stop, log, best, checkpointing],
+            [stop, log, best, bar, checkpointing],  # The bar's line has the best score so far.
         )
 
 

@@ -129,7 +129,7 @@ def run_gradient_search(
     workers = Workers(strategy)
     deterministic = deterministic_ops(data.deterministic)
     own, seed, policy = workers.running(model_dir), seeded(data.seed), precision_policy(precision)
-    with own as own_dir, seed, policy, deterministic, data.open():
+    with own as own_dir, seed, policy, deterministic, data.open(must_score=False):
         place = _Place(model_dir, own_dir, workers, strategy)
         steps = steps_per_epoch or data.steps_per_pass("A")
         start = epochs // 2 if arch_start_epoch is None else arch_start_epoch
@@ -184,7 +184,7 @@ def run_gradient_search(
 def _check(data: RunData, strategy: tf.distribute.Strategy) -> None:
     """Raises ValueError for devices or images that a search cannot use."""
     check_devices(strategy, data.batch_size)
-    if data.val_reader.largest_size is None:
+    if data.is_scored and data.val_reader.largest_size is None:
         raise ValueError(
             f"{data.directory}: the supernet scores images of one size, but not all records of "
             f"{data.val_reader.split!r} give image/height and image/width; convert them with "
@@ -288,16 +288,18 @@ def _fit(
         place.own_dir,
         model.supernet,
         model.weight_optimizer,
-        data.val_reader.description,
-        data.validation_stream().take(2),
+        data.train_reader.description,
+        data.validation_stream(padded=True).take(2) if data.is_scored else (),
     )
+    # The supernet needs one size.
+    validation = data.validation(strategy, padded=True) if data.is_scored else None
     with checkpointing, bar:
         fit_phases(
             place.own_dir,
             model,
             phases,
             training_data,
-            data.validation(strategy),
+            validation,
             [bar],
             [*first, log, checkpointing],
         )

@@ -78,7 +78,7 @@ def run_random_search(
     workers = Workers(strategy)
     deterministic = deterministic_ops(data.deterministic)
     own, seed = workers.running(model_dir), seeded(data.seed)
-    with own as own_dir, seed, deterministic, data.open():
+    with own as own_dir, seed, deterministic, data.open(must_score=False):
         trials = (trials or Trials)()
         limit = budget and with_latency(budget(num_classes=data.num_classes, sizes=sizes))
         genotypes = draw_random(space, candidates, data.seed)

@@ -161,6 +161,40 @@ def test_a_folder_that_changes_is_refused(programs, tmp_path):
         auto.run_auto(str(tmp_path / "nowhere"), str(out))
 
 
+def test_a_folder_of_as_many_bytes_but_other_contents_is_refused(programs, tmp_path):
+    """Classes in another order, and a mask that is mended."""
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), hours=1.0, plan_only=True)
+    for path in (folder / "classes.txt", folder / "masks" / "3.png"):
+        content = path.read_bytes()
+        path.write_bytes(content[::-1])
+        with pytest.raises(ValueError, match="has changed since it was converted"):
+            auto.run_auto(str(folder), str(out), hours=1.0)
+        path.write_bytes(content)
+    (folder / "classes.txt").touch()
+    auto.run_auto(str(folder), str(out), hours=1.0, plan_only=True)
+
+
+@pytest.mark.parametrize("given", ["records", "folder"])
+def test_records_that_change_are_refused(given, programs, tmp_path):
+    ran, _ = programs
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    if given == "records":
+        flags = {"input_dir": str(folder), "output_dir": str(tmp_path / "records")}
+        convert_here("data_prep.convert_folder", flags)
+        folder = tmp_path / "records"
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    path = (folder if given == "records" else out / "records") / "dataset.json"
+    content = json.loads(path.read_text())
+    content["class_names"].reverse()
+    path.write_text(json.dumps(content))
+    report = (out / "report.html").read_bytes()
+    for hours in (1.0, 2.0):
+        with pytest.raises(ValueError, match="have changed .*class 0 'back' -> '<b>object</b>'"):
+            auto.run_auto(str(folder), str(out), hours=hours)
+    assert len(ran) == 4 and (out / "report.html").read_bytes() == report
+
+
 def test_no_room_is_said_before_anything_is_converted(programs, tmp_path, monkeypatch):
     folder = make_folder(tmp_path / "in")
     usage = type("Usage", (), {"free": 10})

@@ -18,14 +18,14 @@ class ResultWeights(tf.keras.callbacks.Callback):
       training_model: the model that `fit` trains.
 
     Attributes:
-      best: float32 variable, the best val_miou so far; -1 before the first.
+      best: float64 variable, the best val_miou so far; -1 before the first.
     """
 
     def __init__(self, model_dir: str, training_model: TrainingModel):
         super().__init__()
         self._model_dir = model_dir
         self._training_model = training_model
-        self.best = tf.Variable(-1.0, trainable=False)
+        self.best = tf.Variable(-1.0, trainable=False, dtype=tf.float64)
 
     def describe(self) -> str:
         """The best score in words, empty before there is one."""
