@@ -243,7 +243,7 @@ def _grid(like: Primitive, milliseconds: Callable[[Primitive], float]) -> Grid:
         for column, count in enumerate(channels):
             for depth, written in enumerate(filters):
                 output = {CONVOLUTION: written, ARGMAX: 1}.get(like.kind, count)
-                primitive = like._replace(size=size, channels=count, filters=output, rate=like.rate)
+                primitive = like._replace(size=size, channels=count, filters=output)
                 if row < 2 or _affordable(primitive):
                     times[row, column, depth] = milliseconds(primitive)
                 else:  # As far as it is linear in the pixels.

@@ -23,6 +23,7 @@ from adl_tf.space.layout import CONVOLUTION, DEPTHWISE, NetworkLayout, Primitive
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.ops import OPS, POOLS
 
+_ATROUS = ", atrous"  # End of a key.
 _FAR = 64  # The table is extended to as many times its largest sizes.
 # Kernels that wait for the arithmetic; the others wait for the memory.
 _COMPUTED = (CONVOLUTION, DEPTHWISE, *POOLS)
@@ -70,13 +71,13 @@ def layer_key(primitive: Primitive) -> str:
       'depthwise 3x3, stride 2'
     """
     key = f"{primitive.kind} {primitive.kernel}x{primitive.kernel}, stride {primitive.stride}"
-    # Atrous convolutions have a kernel of their own; depthwise ones are split into phases.
-    return f"{key}, atrous" if primitive.kind == DEPTHWISE and primitive.rate > 1 else key
+    # Of atrous convolutions, depthwise ones alone are split into phases.
+    return key + _ATROUS if primitive.kind == DEPTHWISE and primitive.rate > 1 else key
 
 
 @functools.cache
 def all_layers() -> Dict[str, Primitive]:
-    """One primitive for each key that a network can need."""
+    """One primitive for each key that a network can need, with the smallest rate of its key."""
     found: Dict[str, Primitive] = {}
     for op in OPS:
         genotype = Genotype((0, 1, 0), [[(0, op), (1, op)]] * 2)
@@ -84,7 +85,10 @@ def all_layers() -> Dict[str, Primitive]:
             sizes = NetworkSizes(separable_head=separable)
             for part in network_layout(genotype, 4, 2, (96, 96), sizes):
                 found.update({layer_key(primitive): primitive for primitive in part})
-    return found
+    return {
+        key: primitive._replace(rate=2 if key.endswith(_ATROUS) else 1)
+        for key, primitive in found.items()
+    }
 
 
 class LatencyTable:
@@ -189,15 +193,19 @@ class LatencyTable:
 
 
 def _pixels(primitive: Primitive) -> float:
-    """Pixels of the output; of an atrous convolution only the part whose taps meet the image."""
-    height, width = primitive.size
-    if primitive.kind != CONVOLUTION or primitive.rate == 1:
+    """Pixels of the output that are computed.
+
+    Where a tap of an atrous convolution lies outside of the image, nothing is. Depthwise ones run
+    in phases, padded to one size.
+    """
+    (height, width), rate = primitive.size, primitive.rate
+    if primitive.kind == DEPTHWISE:
+        return (height + -height % rate) * (width + -width % rate)
+    if rate == 1:
         return height * width
-    shares = []
-    for side in primitive.size:
-        reach = np.arange(primitive.kernel) - primitive.kernel // 2
-        shares.append(np.mean(np.maximum(0, 1 - np.abs(reach) * primitive.rate / side)))
-    return height * width * shares[0] * shares[1]
+    reach = abs(np.arange(primitive.kernel) - primitive.kernel // 2) * rate
+    rows, columns = (np.maximum(0, side - reach).mean() for side in primitive.size)
+    return rows * columns
 
 
 def _extend(key: str, grid: Grid) -> Tuple[Tuple[np.ndarray, ...], np.ndarray]:

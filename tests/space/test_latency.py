@@ -30,10 +30,10 @@ CONSTANT = Coefficients(constant=0.5)
 @settings(max_examples=200, deadline=None)
 def test_exact_where_time_is_linear_in_each_size(key, height, width, channels, filters):
     """Between what was measured, below it and beyond."""
-    primitive = all_layers()[key]._replace(size=(height, width), channels=channels)
+    primitive = all_layers()[key]
+    size = height * primitive.rate, width * primitive.rate  # Whole phases.
+    primitive = primitive._replace(size=size, channels=channels)
     primitive = primitive._replace(filters=filters if primitive.kind == CONVOLUTION else channels)
-    if primitive.kind == CONVOLUTION:
-        primitive = primitive._replace(rate=1)
     assert TABLE.kernel_milliseconds(primitive) == pytest.approx(time_of(primitive), rel=1e-6)
 
 
@@ -70,6 +70,13 @@ def test_taps_outside_of_the_image_take_no_time():
     far = TABLE.kernel_milliseconds(dense._replace(rate=30)) - nothing
     assert far == pytest.approx(whole / 9)
     assert whole * 0.5 < TABLE.kernel_milliseconds(dense._replace(rate=2)) - nothing < whole
+
+
+def test_depthwise_phases_are_padded():
+    """21x22 pixels at rate 8 are computed as 24x24."""
+    depthwise = Primitive(DEPTHWISE, (21, 22), 16, 16, 3, rate=8)
+    padded = depthwise._replace(size=(24, 24))
+    assert TABLE.kernel_milliseconds(depthwise) == TABLE.kernel_milliseconds(padded)
 
 
 def test_a_network_is_the_sum_of_its_kernels():
