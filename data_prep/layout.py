@@ -47,7 +47,7 @@ def explore(root: str, files: Sequence[File], images: str = "", masks: str = "")
     seen = [f for f in files if not f.place.drawn]
     ways = find_ways(root, select(seen, images, IMAGE_SUFFIXES), select(seen, masks, SUFFIXES))
     if not ways:
-        raise ConversionError(_why_none(root, files))
+        raise ConversionError(_why_none(root, seen))
     chosen, rivals = choose(root, ways)
     pairs = {image: mask for way in chosen for image, mask in way.pairs.items()}
     lone_images, lone_masks = _left_over(seen, pairs, [way.rule for way in chosen])

@@ -242,6 +242,10 @@ def test_other_splits_with_the_name_of_one_stay_splits_of_their_own():
         ("images/1.jpg images/2.jpg", "in/masks: no masks there, of 2 images in in/images"),
         ("train/images/1.jpg train/images/2.jpg", "in/train/masks: no masks there"),
         ("1.jpg 2.jpg", "in/masks: no masks there, of 2 images in in;"),
+        (
+            "JPEGImages/1.jpg AnnotationsVisualization/1.jpg",
+            "in/masks: no masks there, of 1 images",
+        ),
         ("images/a.jpg images/b.jpg masks/c.png masks/d.png", "in/masks: no mask fits an image of"),
         ("images/1.jpg images/2.jpg masks/8.png masks/9.png", "the first is called 8.png"),
     ],
