@@ -242,10 +242,9 @@ def _decode_runs(segmentation, height, width):
     if isinstance(segmentation["counts"], str):
         from pycocotools import mask  # Here: few files need it.
 
-        encoded = {"size": [height, width], "counts": segmentation["counts"]}
-        inside = mask.decode(encoded)
+        inside = mask.decode({"size": [height, width], "counts": segmentation["counts"]})
         # Of runs that end too early it leaves the rest of its memory as it was.
-        if inside.max() > 1 or inside.sum() != mask.area(encoded):
+        if mask.encode(inside)["counts"].decode() != segmentation["counts"]:
             raise ValueError("its runs are damaged")
         return inside > 0
     runs = np.array(segmentation["counts"])
