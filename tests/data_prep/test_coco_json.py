@@ -172,7 +172,8 @@ CUT = coco_mask.encode(np.asfortranarray(INSIDE))["counts"].decode()[:-2]
 
 
 @pytest.mark.parametrize(
-    "counts", ["zzzz", "é", "1" * 60, CUT, [5], [5, -3, 1998], [5, 1, 5], ["a", 1]]
+    "counts",
+    ["zzzz", "PPPP", "é", "1" * 60, CUT, CUT + "P", [5], [5, -3, 1998], [5, 1, 5], ["a", 1]],
 )
 def test_damaged_runs_are_bad_examples(tmp_path, counts):
     with pytest.raises(BadExample, match="its annotation cannot be drawn"):
