@@ -3,6 +3,7 @@
 import collections
 import functools
 import math
+import re
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -18,6 +19,8 @@ from data_prep.labelme import BACKGROUND, BACKGROUNDS
 from data_prep.naming import unique_names
 
 _SUBPIXELS = 4  # Outlines are drawn larger and sampled at the centers of pixels.
+# Numbers of compressed runs: of up to 30 bits, 5 in a character, of which the last is below P.
+_NUMBERS = re.compile("(?:[P-o]{0,5}[0-O])+").fullmatch
 _REMEDY = "export the annotations again, as outlines in pixels"
 
 
@@ -240,14 +243,19 @@ def convert(item: Item) -> Example:
 def _decode_runs(segmentation, height, width):
     """Bool [height, width] of alternating runs of pixels outside and inside, column by column."""
     if isinstance(segmentation["counts"], str):
-        from pycocotools import mask  # Here: few files need it.
-
-        encoded = {"size": [height, width], "counts": segmentation["counts"]}
-        inside = mask.decode(encoded)
-        # Of runs that end too early it leaves the rest of its memory as it was.
-        if inside.max() > 1 or inside.sum() != mask.area(encoded):
-            raise ValueError("its runs are damaged")
-        return inside > 0
+        return _decode_text(segmentation["counts"], height, width)
     runs = np.array(segmentation["counts"])
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return inside.reshape(width, height).T
+
+
+def _decode_text(counts: str, height: int, width: int) -> np.ndarray:
+    """Bool [height, width] of compressed runs."""
+    from pycocotools import mask  # Here: few files need it.
+
+    # It writes past its memory where the last number has no end, and leaves memory as it was where
+    # numbers are missing.
+    inside = mask.decode({"size": [height, width], "counts": counts}) if _NUMBERS(counts) else None
+    if inside is None or mask.encode(inside)["counts"].decode() != counts:
+        raise ValueError("its runs are damaged")
+    return inside > 0

@@ -266,7 +266,7 @@ def _nearest(mask: Mask, reading: Reading, path: str) -> np.ndarray:
 def _unknown(mask: Mask, rows: np.ndarray, way: str, reading: Reading, path: str) -> BadExample:
     row = np.flatnonzero(rows)[0]
     values = mask.stored if way == NUMBER else mask.brightness
-    if way == COLOR or values[row] == _NONE:
+    if way == COLOR or (mask.kind != GRAY and values[row] == _NONE):
         fix = "store class ids, or give the colors in classes.txt (`road 128 64 128`)"
         if mask.kind == PALETTE:
             fix += "; without any there, indices count"
