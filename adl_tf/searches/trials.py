@@ -164,6 +164,7 @@ class Trials:
           ValueError: no candidate has a finite loss, or a line of the ranking is damaged.
         """
         runner = _Runner(self, model_dir, own_dir, data, workers, strategy, progress)
+        candidates = [runner.as_begun(*numbered) for numbered in enumerate(candidates)]
         lines: List[List[Dict[str, Any]]] = [[] for _ in candidates]
         alive = list(range(len(candidates)))
         for rung in range(self.rungs):
@@ -202,6 +203,15 @@ class _Runner:
         self._known = _read_ranking(self._path)
         self._best = math.inf
 
+    def as_begun(self, index: int, candidate: Candidate) -> Candidate:
+        """A candidate at the F with which its training began: where latencies were measured again,
+        another would fill the budget."""
+        line = self._known.get(f"{index}/0")
+        if not line:
+            return candidate
+        sizes = NetworkSizes(**line["sizes"])
+        return candidate._replace(filter_multiplier=line["filter_multiplier"], sizes=sizes)
+
     def line(self, index: int, rung: int, candidate: Candidate) -> Dict[str, Any]:
         """The line of a candidate's rung, trained unless it is known."""
         key = f"{index}/{rung}"
@@ -211,6 +221,7 @@ class _Runner:
                 "arm": candidate.arm,
                 "genotype": candidate.genotype.to_dict(),
                 "filter_multiplier": candidate.filter_multiplier,
+                "sizes": candidate.sizes.to_dict(),
                 **self._train(index, rung, candidate),
             }
             append_json_line(self._path, self._known[key])
