@@ -127,7 +127,11 @@ def test_a_run_refuses_other_data(program, change, finished, tmp_path, count):
     alter, words = CHANGES[change]
     alter(records)
     # Both one that is done and one that would go on.
-    more = {"train": "STEPS = 8", "random_search": "CANDIDATES = 3", "search": "EPOCHS = 3"}
+    more = {
+        "train": "STEPS = 8",
+        "random_search": "run_random_search.candidates = 3",
+        "search": "EPOCHS = 3",
+    }
     for bindings in ((), (more[program],)):
         arguments = getattr(commands, program)(str(records), str(run), *bindings)
         outcome = forked.run(module_of(program), arguments)
