@@ -35,6 +35,8 @@
     beta_history.png
     ranking.jsonl              scores of candidates
                                searches.trials -> the same
+    candidates/                states of trainings that may go on; removed at the end
+                               searches.trials -> the same
     evaluation/                scores, page and pictures
                                evaluation.results -> the user
 
@@ -73,6 +75,7 @@ MEMBERS_FILE = "members.jsonl"
 REPORT_FILE = "report.html"
 LOG_FILE = "log.txt"  # What a run of a study told on stderr.
 RANKING_FILE = "ranking.jsonl"
+CANDIDATES_FOLDER = "candidates"
 ARCHITECTURE_PICTURE = "architecture.png"
 ALPHA_PICTURE = "alpha.png"
 BETA_PICTURE = "beta.png"

@@ -1,6 +1,7 @@
 """What a search and a training share: start or resume, fit over the phases, report."""
 
 import gc
+import glob
 import os
 from typing import Any, Callable, Dict, Optional, Sequence
 
@@ -16,6 +17,7 @@ from adl_tf.data.identity import (
 )
 from adl_tf.files import write_text
 from adl_tf.model_directory import (
+    CANDIDATES_FOLDER,
     CHECKPOINTS,
     COMPACT_WEIGHTS_FILE,
     CONFIG_FILE,
@@ -47,7 +49,8 @@ def claim(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
       ValueError: it holds another run, or one of other data.
     """
     results = (METRICS_FILE, RANKING_FILE, *CHECKPOINTS, COMPACT_WEIGHTS_FILE)
-    begun = bool(list_checkpoints(model_dir)) or any(
+    states = [model_dir, *glob.glob(os.path.join(glob.escape(model_dir), CANDIDATES_FOLDER, "*"))]
+    begun = any(map(list_checkpoints, states)) or any(
         os.path.exists(os.path.join(model_dir, name)) for name in results
     )
     if begun:

@@ -13,7 +13,12 @@ import tensorflow as tf
 
 from adl_tf.distribution.strategy import check_devices, distribute
 from adl_tf.distribution.workers import Workers
-from adl_tf.model_directory import RANKING_FILE, append_json_line, read_json_lines
+from adl_tf.model_directory import (
+    CANDIDATES_FOLDER,
+    RANKING_FILE,
+    append_json_line,
+    read_json_lines,
+)
 from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.registry import DECODED, NetworkDescription, build_network
 from adl_tf.progress import Progress
@@ -32,7 +37,6 @@ from adl_tf.training.training_model import TrainingModel
 
 # What it takes to start a training, in steps: building the graph of a small network.
 START = 20
-_FOLDER = "candidates"  # States of trainings that may go on; removed at the end.
 
 
 class Candidate(NamedTuple):
@@ -234,7 +238,7 @@ class _Runner:
 
     def keep(self, alive: Sequence[int]) -> None:
         """Removes the states of all candidates but some."""
-        folder = os.path.join(self._own_dir, _FOLDER)
+        folder = os.path.join(self._own_dir, CANDIDATES_FOLDER)
         names = {_name(index) for index in alive}
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
             if name not in names:
@@ -246,7 +250,7 @@ class _Runner:
         """Trains to the end of a rung, from where an earlier one ended."""
         settings, data = self._settings, self._data
         began = time.monotonic()
-        place = os.path.join(_FOLDER, _name(index))
+        place = os.path.join(CANDIDATES_FOLDER, _name(index))
         os.makedirs(os.path.join(self._own_dir, place), exist_ok=True)
         with seeded(data.seed):
             with self._strategy.scope():

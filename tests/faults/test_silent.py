@@ -15,6 +15,9 @@ import pytest
 import tensorflow as tf
 from tiny_record import decode_mask, with_mask
 
+from adl_tf.runs.data import RunData
+from adl_tf.runs.run import claim
+
 PROGRAMS = ("train", "random_search", "search")
 
 
@@ -127,7 +130,11 @@ def test_a_run_refuses_other_data(program, change, finished, tmp_path, count):
     alter, words = CHANGES[change]
     alter(records)
     # Both one that is done and one that would go on.
-    more = {"train": "STEPS = 8", "random_search": "CANDIDATES = 3", "search": "EPOCHS = 3"}
+    more = {
+        "train": "STEPS = 8",
+        "random_search": "run_random_search.candidates = 3",
+        "search": "EPOCHS = 3",
+    }
     for bindings in ((), (more[program],)):
         arguments = getattr(commands, program)(str(records), str(run), *bindings)
         outcome = forked.run(module_of(program), arguments)
@@ -136,6 +143,22 @@ def test_a_run_refuses_other_data(program, change, finished, tmp_path, count):
         assert (f"--init_from={run}" in outcome.error) == (program == "train")
         assert contents(run) == kept
     count("silent", 2)
+
+
+def test_a_search_that_was_killed_in_its_first_network_has_begun(streets, tmp_path, count):
+    """Nothing is ranked yet, but the network's training would go on."""
+    run, data = str(tmp_path / "run"), RunData(streets, 33, 2)
+    schedule = data.schedule(4)
+    claim(run, {"schedule.json": schedule})
+    state = tmp_path / "run" / "candidates" / "000"
+    state.mkdir(parents=True)
+    other = {**schedule, "data": {**schedule["data"], "class_names": ["other"] * 8}}
+    claim(run, {"schedule.json": schedule})
+    (state / "ckpt-2.index").touch()
+    claim(run, {"schedule.json": schedule})
+    with pytest.raises(ValueError, match="the data have changed since this run began"):
+        claim(run, {"schedule.json": other})
+    count("silent", 1)
 
 
 def test_the_same_data_elsewhere_and_in_other_shards_go_on(finished, tmp_path, count):
