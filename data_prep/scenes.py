@@ -1,8 +1,8 @@
 """The scenes that `convert_synthetic` draws: streets, and two with opposite needs.
 
-Lines are told apart by what is beside a pixel, one or three pixels away; a mosaic by what is
-frequent among tiles that are many pixels wide. So networks of fine strides are better at the first,
-networks of coarse strides at the second.
+Lines are told apart by what is a few pixels away; regions of a mosaic by which color is frequent
+among tiles that are many pixels wide. So networks of fine strides are better at the first, networks
+of coarse strides at the second.
 """
 
 from typing import Callable, Mapping, NamedTuple, Tuple
@@ -21,6 +21,7 @@ LINE_CLASSES = {
 LINES = 12
 DASH = 4  # Length of a dash, and of a gap, in pixels.
 DOUBLE_GAP = 3  # Between the two lines of a double one, in pixels.
+NEAR = 2.5  # What is so near to a line has its class, in pixels.
 
 TILE_CLASSES = {
     "red": (190, 60, 60),
@@ -51,7 +52,8 @@ class Scene(NamedTuple):
 def draw_lines(rng: np.random.Generator, height: int, width: int):
     """Bright lines of three kinds, one pixel wide, on noise.
 
-    A dashed line's gaps belong to it; a double line is two solid ones.
+    A double line is two solid ones. The pixels near a line have its class, in the gaps of a dashed
+    one too: at stride 4 nothing could tell single pixels.
 
     Args:
       rng: decides everything.
@@ -61,18 +63,21 @@ def draw_lines(rng: np.random.Generator, height: int, width: int):
     Returns:
       image uint8 [height, width, 3], label uint8 [height, width].
     """
-    brightness = rng.normal(100, 15, (height, width))
+    y, x = np.mgrid[:height, :width]
+    brightness = np.full((height, width), 60.0)
     label = np.zeros((height, width), np.uint8)
     for kind in rng.permutation(np.arange(LINES) % 3):
-        start = rng.uniform(0, [height, width])
-        angle = rng.uniform(0, np.pi)
-        across = DOUBLE_GAP * np.array([np.cos(angle), -np.sin(angle)])
-        for point in (start, start + across) if kind == 2 else (start,):
+        start, angle = rng.uniform(0, [height, width]), rng.uniform(0, np.pi)
+        across = np.array([np.cos(angle), -np.sin(angle)])
+        offsets = np.array([-0.5, 0.5]) * DOUBLE_GAP if kind == 2 else np.zeros(1)
+        away = (y - start[0]) * across[0] + (x - start[1]) * across[1]
+        label[np.abs(away) <= NEAR + offsets.max()] = 1 + kind
+        for offset in offsets:
+            point = start + offset * across
             rows, columns, along = line_pixels(point, angle, (height, width))
-            label[rows, columns] = 1 + kind
             bright = along % (2 * DASH) < DASH if kind == 1 else slice(None)
-            brightness[rows[bright], columns[bright]] += 100
-    image = np.clip(brightness, 0, 255).astype(np.uint8)
+            brightness[rows[bright], columns[bright]] = 180
+    image = np.clip(brightness + rng.normal(0, 15, label.shape), 0, 255).astype(np.uint8)
     return np.repeat(image[..., None], 3, axis=-1), label
 
 
@@ -98,7 +103,7 @@ def line_pixels(point: np.ndarray, angle: float, size: Tuple[int, int]):
 def draw_mosaic(rng: np.random.Generator, height: int, width: int):
     """Tiles in a few regions: a region has the class of the color that most of its tiles have.
 
-    Nothing but the share of its colors marks a region, and no tile tells its class.
+    A single tile does not tell which color that is.
 
     Args:
       rng: decides everything.

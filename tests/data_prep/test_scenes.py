@@ -56,28 +56,28 @@ def test_a_line_of_known_pixels():
 
 
 def test_lines_differ_by_what_is_drawn():
-    share = {name: [] for name in LINE_CLASSES}
+    bright = {name: [] for name in LINE_CLASSES}
     for seed in range(8):
         image, label = draw("lines", seed)
         assert np.array_equal(image[..., 0], image[..., 2])  # Gray.
         for kind, name in enumerate(LINE_CLASSES):
-            share[name].append(np.mean(image[label == kind] > 150))
-    mean = {name: np.mean(values) for name, values in share.items()}
-    assert mean["background"] < 0.01
-    assert mean["solid"] > 0.98 and mean["double"] > 0.98
-    assert 0.45 < mean["dashed"] < 0.65  # Other lines that cross fill some gaps.
+            bright[name].append(np.mean(image[label == kind] > 120))
+    share = {name: np.mean(values) for name, values in bright.items()}
+    # One of 5 pixels across, half of that, and two of 8; crossings change a little.
+    assert share["background"] < 0.001
+    assert 0.1 < share["dashed"] < 0.19 < share["solid"] < 0.23 < share["double"] < 0.3
 
 
-def test_lines_cover_little_in_any_size():
-    for size in ((40, 40), (64, 200)):
-        _, label = draw("lines", 0, size)
-        assert label.shape == size and 0 < np.mean(label > 0) < 0.5
+def test_lines_in_any_size():
+    for size in ((33, 40), (64, 200)):
+        image, label = draw("lines", 0, size)
+        assert image.shape == (*size, 3) and label.shape == size and label.max() == 3
 
 
 def test_a_region_of_a_mosaic_has_the_color_that_is_frequent_in_it():
     colors = np.array(list(TILE_CLASSES.values()))
     hits, regions = [], []
-    for seed in range(20):
+    for seed in range(12):
         image, label = draw("mosaic", seed, (257, 257))
         color = np.argmin(np.linalg.norm(image[:, :, None] - colors, axis=-1), axis=-1)
         hits.append(np.mean(color == label))
