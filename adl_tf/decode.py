@@ -12,77 +12,22 @@ from typing import Any, Dict, List
 
 from absl import flags
 
-import adl_tf.runs.search_method  # noqa: F401  A search's gin file binds what it defines.
-from adl_tf.configuration import (
-    configured_sizes,
+from adl_tf.model_directory import SPACE_FILE, read_versioned
+from adl_tf.programs import (
+    check_gin_flags,
     define_gin_flags,
-    parse_gin,
+    importing,
+    parse_gin_flags,
     run_program,
     train_command,
 )
-from adl_tf.model_directory import SPACE_FILE, read_versioned
-from adl_tf.runs.data import RunData
-from adl_tf.runs.search_result import decode_search, most_probable, within
-from adl_tf.runs.supernet_scores import SupernetScores, measure_strengths
 from adl_tf.sizes import parse_image_size
-from adl_tf.space.budget import Budget
-from adl_tf.training.devices import configure_runtime
 
 ALPHA_BETA, PERTURBATION = "alpha_beta", "perturbation"
 
 
-def main() -> Dict[str, Any]:
-    """Runs the program on its flags."""
-    options = flags.FLAGS
-    model_dir = os.path.expanduser(options.model_dir)
-    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
-    limited = options.multi_adds is not None or options.parameters is not None
-    choose = most_probable
-    if options.selection == PERTURBATION:
-        if limited:
-            raise ValueError("--selection=perturbation does not support a budget: leave out one.")
-        if not options.gin_file:
-            raise ValueError(
-                "--selection=perturbation needs the images: add the search's --gin_file."
-            )
-        strengths = _perturb(model_dir)
-        choose = lambda space, alpha, beta: strengths.decode(space)  # noqa: E731
-    elif limited:
-        choose = within(_budget(model_dir))
-    return decode_search(model_dir, options.output, choose)
-
-
-def _budget(model_dir: str) -> Budget:
-    options = flags.FLAGS
-    path = os.path.join(model_dir, SPACE_FILE)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{model_dir}: no search there.")
-    return Budget(
-        parse_image_size(options.image_size),
-        read_versioned(path)["num_classes"],
-        options.filter_multiplier,
-        options.multi_adds,
-        options.parameters,
-        options.tolerance,
-        sizes=configured_sizes(),
-    )
-
-
-def _perturb(model_dir: str):
-    configure_runtime(small_kernels=True)
-    data = RunData()
-    with data.open():
-        batches = list(data.training_stream(0, "B").take(flags.FLAGS.batches))
-    return measure_strengths(SupernetScores(model_dir, batches))
-
-
-def then(result: Dict[str, Any]) -> List[str]:
-    """The command that trains what was decoded."""
-    model_dir = os.path.expanduser(flags.FLAGS.model_dir)
-    return train_command(result["genotype"], f"{model_dir}_trained")
-
-
-if __name__ == "__main__":
+def define_flags() -> None:
+    """Defines the flags of the program."""
     define_gin_flags()
     flags.DEFINE_string("model_dir", None, "Directory of a search.", required=True)
     flags.DEFINE_string("output", None, "Genotype file to write [MODEL_DIR/genotype.json].")
@@ -93,4 +38,68 @@ if __name__ == "__main__":
     flags.DEFINE_float("tolerance", 0.1, "Relative distance from the budget.", lower_bound=0)
     flags.DEFINE_integer("filter_multiplier", 20, "F of the network to train.", lower_bound=1)
     flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")
-    run_program(main, then=then)
+
+
+def main() -> Dict[str, Any]:
+    """Runs the program on its flags."""
+    options = flags.FLAGS
+    model_dir = os.path.expanduser(options.model_dir)
+    limited = options.multi_adds is not None or options.parameters is not None
+    perturbed = options.selection == PERTURBATION
+    if perturbed and limited:
+        raise ValueError("--selection=perturbation does not support a budget: leave out one.")
+    if perturbed and not options.gin_file:
+        raise ValueError("--selection=perturbation needs the images: add the search's --gin_file.")
+    check_gin_flags(dataset=perturbed)
+    if not os.path.exists(os.path.join(model_dir, SPACE_FILE)):
+        raise FileNotFoundError(f"{model_dir}: no search there.")
+    with importing():
+        import adl_tf.runs.search_method  # noqa: F401  A search's gin file binds what it defines.
+        from adl_tf.runs.search_result import decode_search, most_probable, within
+    parse_gin_flags()
+    choose = most_probable
+    if perturbed:
+        strengths = _perturb(model_dir)
+        choose = lambda space, alpha, beta: strengths.decode(space)  # noqa: E731
+    elif limited:
+        choose = within(_budget(model_dir))
+    return decode_search(model_dir, options.output, choose)
+
+
+def _budget(model_dir: str):
+    from adl_tf.configuration import configured_sizes
+    from adl_tf.space.budget import Budget
+
+    options = flags.FLAGS
+    return Budget(
+        parse_image_size(options.image_size),
+        read_versioned(os.path.join(model_dir, SPACE_FILE))["num_classes"],
+        options.filter_multiplier,
+        options.multi_adds,
+        options.parameters,
+        options.tolerance,
+        sizes=configured_sizes(),
+    )
+
+
+def _perturb(model_dir: str):
+    from adl_tf.runs.data import RunData
+    from adl_tf.runs.supernet_scores import SupernetScores, measure_strengths
+    from adl_tf.training.devices import configure_runtime
+
+    configure_runtime(small_kernels=True)
+    data = RunData()
+    with data.open():
+        batches = list(data.training_stream(0, "B").take(flags.FLAGS.batches))
+    return measure_strengths(SupernetScores(model_dir, batches))
+
+
+def next_command(result: Dict[str, Any]) -> List[str]:
+    """The command that trains what was decoded."""
+    model_dir = os.path.expanduser(flags.FLAGS.model_dir)
+    return train_command(result["genotype"], f"{model_dir}_trained")
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_program(main, next_command)

@@ -20,10 +20,11 @@ import sys
 import numpy as np
 from absl import app, flags
 
-from adl_tf.configuration import define_gin_flags, parse_gin
+from adl_tf.configuration import parse_gin
 from adl_tf.evaluation.ranking import kendall_tau, summarize_ranking
 from adl_tf.evaluation.table import read_table
 from adl_tf.model_directory import append_json_line, read_json_lines
+from adl_tf.programs import define_gin_flags
 from adl_tf.space.decoding import op_probabilities, path_probability
 from adl_tf.space.ops import get_op
 from adl_tf.space.search_space import level_stride

@@ -21,12 +21,12 @@ import adl_tf.runs.search_method  # noqa: F401  What the gin files bind.
 from adl_tf.configuration import (
     configured_budget,
     configured_sizes,
-    define_gin_flags,
     parse_gin,
 )
 from adl_tf.evaluation.agreement import agreement, chance_agreement
 from adl_tf.evaluation.ranking import expected_best_of
 from adl_tf.evaluation.table import read_table, read_trainings
+from adl_tf.programs import define_gin_flags
 from adl_tf.space.genotype import load_genotype
 from adl_tf.space.search_space import PATH_RULES, SearchSpace
 

@@ -7,8 +7,8 @@ import forked
 import gin
 import pytest
 
-from adl_tf import search
-from adl_tf.configuration import train_command
+from adl_tf import configuration, search
+from adl_tf.programs import train_command
 
 # Arguments of the programs, in the order in which they follow one another.
 TRAIN = [
@@ -37,11 +37,11 @@ def test_the_filters_are_given_where_they_are_known():
 
 
 def test_a_supernet_does_not_hand_on_its_filters(monkeypatch):
-    monkeypatch.setattr(search, "macro", lambda name: 8)
+    monkeypatch.setattr(configuration, "macro", lambda name: 8)
     options = types.SimpleNamespace(FLAGS=types.SimpleNamespace(model_dir="run"))
     monkeypatch.setattr(search, "flags", options)
     for result, found in (({"probability": 0.1}, None), ({"miou": 0.5}, 8)):
-        command = search.then({"genotype": "g.json", **result})
+        command = search.next_command({"genotype": "g.json", **result})
         assert (f"--gin_param=FILTER_MULTIPLIER = {found}" in command) == (found is not None)
 
 

@@ -10,7 +10,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.configuration import configured_sizes, configured_space, say
+from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.distribution.strategy import check_single_device
 from adl_tf.files import exclusive
 from adl_tf.model_directory import (
@@ -22,7 +22,7 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.registry import DECODED, NetworkDescription, build_network
-from adl_tf.progress import Progress
+from adl_tf.progress import Progress, say
 from adl_tf.runs.data import RunData
 from adl_tf.runs.run import claim, write_config
 from adl_tf.runs.search_result import write_ranked

@@ -7,7 +7,6 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import gin
 import tensorflow as tf
 
-from adl_tf.configuration import say
 from adl_tf.files import write_text
 from adl_tf.model_directory import (
     CHECKPOINTS,
@@ -19,6 +18,7 @@ from adl_tf.model_directory import (
     read_json_lines,
 )
 from adl_tf.models.checkpoint_files import list_checkpoints
+from adl_tf.progress import say
 from adl_tf.runs.data import Validation
 from adl_tf.runs.phases import Phase
 from adl_tf.training.checkpointing import Checkpointing

@@ -6,7 +6,6 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.configuration import say
 from adl_tf.files import writing
 from adl_tf.model_directory import (
     ALPHA_HISTORY_PICTURE,
@@ -20,6 +19,7 @@ from adl_tf.model_directory import (
     read_versioned,
 )
 from adl_tf.models.checkpoint_files import newest_checkpoint
+from adl_tf.progress import say
 from adl_tf.space.budget import Budget, decode_within
 from adl_tf.space.decision import measure_decision
 from adl_tf.space.decoding import (

@@ -14,7 +14,6 @@ from typing import Any, Callable, Dict, List, Literal, Optional, Sequence, Tuple
 
 import gin
 
-from adl_tf.configuration import say
 from adl_tf.evaluation.table import pooled_deviation, read_trainings
 from adl_tf.files import exclusive, make_directory, write_text
 from adl_tf.model_directory import (
@@ -31,6 +30,7 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, build_network, read_network_description
+from adl_tf.progress import say
 from adl_tf.runs.processes import MemberFailure, Processes, Runner, run_side_by_side
 from adl_tf.runs.ray_tasks import RayTasks
 from adl_tf.runs.study_members import Member

@@ -11,11 +11,11 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.configuration import say
 from adl_tf.data.description import Size
 from adl_tf.files import make_directory, staging_folder
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
+from adl_tf.progress import say
 from adl_tf.serving.body import Body, precision
 from adl_tf.serving.edge_check import (
     CHECKED,
@@ -26,11 +26,11 @@ from adl_tf.serving.edge_check import (
     read_samples,
 )
 from adl_tf.serving.edges import FORMATS, labels_of, write_edge
-from adl_tf.serving.servable import MAX_PIXELS, OUTPUTS, Servable
+from adl_tf.serving.options import MAX_PIXELS, SAVED_MODEL, check_options
+from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import add_version
 from adl_tf.serving.warmup import write_warmup
 
-SAVED_MODEL = "saved_model"
 # How much folding may change a logit, as a share of the largest one or of 1.
 TOLERANCE = 1e-4
 # Of the images that check an export of any size.
@@ -78,7 +78,7 @@ def export_network(
         size or another dtype than float32, or a library that is not installed.
     """
     edges = [name for name in formats if name != SAVED_MODEL]
-    _check_options(batch_size, image_size, dtype, outputs, edges, int8)
+    check_options(batch_size, image_size, dtype, outputs, formats, int8)
     network = load_network(model_dir, checkpoint)
     classes = read_classes(model_dir, network.num_classes)
     make_directory(output_dir)
@@ -110,33 +110,6 @@ def export_network(
         "logit_difference": difference,
         "labels_equal": float(np.mean(labels == expected.argmax(-1))),
     }
-
-
-def _check_options(
-    batch_size: Optional[int],
-    image_size: Optional[Size],
-    dtype: str,
-    outputs: Sequence[str],
-    edges: Sequence[str],
-    int8: bool,
-) -> None:
-    unknown = [name for name in outputs if name not in OUTPUTS]
-    if unknown or "labels" not in outputs:
-        raise ValueError(
-            f"outputs {list(outputs)}: choose from {', '.join(OUTPUTS)}; labels is required."
-        )
-    unknown = [name for name in edges if name not in FORMATS]
-    if unknown:
-        raise ValueError(f"formats {unknown}: choose from {', '.join((SAVED_MODEL, *FORMATS))}.")
-    if edges and (image_size is None or dtype != "float32"):
-        raise ValueError(
-            f"{', '.join(edges)}: such files need a fixed image size and float32: give "
-            "--image_size=H,W and leave --dtype out."
-        )
-    if edges and batch_size not in (None, 1):
-        raise ValueError(f"{', '.join(edges)}: such files take one image; leave --batch_size out.")
-    if int8 and not any(FORMATS[name].int8_file for name in edges):
-        raise ValueError("--int8 needs a format that has it: --formats=tflite or openvino.")
 
 
 def _write_edges(

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Union
+from typing import Any, Callable, Dict, NamedTuple, Sequence, Union
 
 import numpy as np
 import tensorflow as tf
@@ -18,10 +18,11 @@ from adl_tf.models.classes import read_classes
 from adl_tf.models.presets import preset_dir
 from adl_tf.models.registry import load_network
 from adl_tf.serving.body import Body
+from adl_tf.serving.photos import find_images
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import find_export
 from adl_tf.visualization.predictions import add_legend, colorize, overlay
-from data_prep.images import IMAGE_SUFFIXES, decodable
+from data_prep.images import decodable
 
 
 class Segmenter(NamedTuple):
@@ -83,41 +84,6 @@ def predict_images(
         **segmenter.origin,
         "output_dir": output_dir,
     }
-
-
-def find_images(paths: Sequence[str]) -> List[str]:
-    """Files as they are, folders as the images in them, by name.
-
-    Raises:
-      FileNotFoundError: no such file or folder.
-      ValueError: no images, or two that would have label maps of one name.
-    """
-    images: List[str] = []
-    for path in map(os.path.expanduser, paths):
-        if os.path.isdir(path):
-            names = sorted(
-                name for name in os.listdir(path) if name.lower().endswith(IMAGE_SUFFIXES)
-            )
-            images += [os.path.join(path, name) for name in names]
-        elif os.path.exists(path):
-            images.append(path)
-        else:
-            raise FileNotFoundError(f"{path}: no such image or folder.")
-    if not images:
-        raise ValueError(
-            f"no images in {', '.join(paths) or 'the command'}: name files, or folders with "
-            f"{', '.join(IMAGE_SUFFIXES)} files."
-        )
-    seen: Dict[str, str] = {}
-    for image in images:
-        name = os.path.splitext(os.path.basename(image))[0]
-        if name in seen:
-            raise ValueError(
-                f"{image}: its label map would have the same name as that of {seen[name]}; segment "
-                "them in two runs with an --output_dir each."
-            )
-        seen[name] = image
-    return images
 
 
 def load_export(export_dir: str) -> Segmenter:

@@ -13,7 +13,8 @@ from PIL import Image
 from tiny_network import COLORS, jpeg, png, random_image
 
 from adl_tf.data.normalization import normalize
-from adl_tf.serving.prediction import find_images, predict_images
+from adl_tf.serving.photos import find_images
+from adl_tf.serving.prediction import predict_images
 from adl_tf.serving.versions import find_export
 
 
