@@ -48,6 +48,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "adl = adl_tf.console:main",
             *(f"adl-{program} = adl_tf.console:run_program" for program in PROGRAMS),
             "adl-convert = adl_tf.console:run_converter",
         ],
@@ -72,6 +73,8 @@ setup(
         "pillow>=9.5",
         "pydantic>=2.5,<3",
         "scipy>=1.9,<2",
+        # Completion of the command adl: a script, made once, so that a tab starts no Python.
+        "shtab>=1.13,<2",
         "tqdm>=4.64,<5",
     ],
     extras_require={
