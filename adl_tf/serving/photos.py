@@ -3,6 +3,9 @@
 import os
 from typing import Dict, List, Sequence
 
+# As a scale: that of the training's images.
+TRAINING = "training"
+
 
 def find_images(paths: Sequence[str]) -> List[str]:
     """Files as they are, folders as the images in them, by name.
