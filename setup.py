@@ -71,6 +71,8 @@ setup(
         f"numpy>=2,<3; {CURRENT}",
         "matplotlib>=3.7,<4",
         "pillow>=9.5",
+        # Decodes the compressed runs of COCO's files; 2.0.8 checks their lengths.
+        "pycocotools>=2.0.8,<3",
         "pydantic>=2.5,<3",
         "scipy>=1.9,<2",
         # Completion of the command adl: a script, made once, so that a tab starts no Python.

@@ -1,6 +1,7 @@
 """From a folder of images and masks to a served network, in one command.
 
 python -m adl_tf.auto FOLDER [--output_dir=DIR] [--hours=2] [--multi_adds=5] [--plan_only]
+    [flags of the converter, such as --mask_values=0,255]
 
 The same command resumes where it stopped; with more --hours it trains on.
 """
@@ -11,7 +12,10 @@ from typing import Any, Dict, List, Sequence
 
 from absl import app, flags
 
-from adl_tf.programs import importing, run_program
+from adl_tf.programs import importing, run_program, show_in_help
+from data_prep.recognize import as_arguments, define_converter_flags, given_flags
+
+_converter_flags: List[str] = []
 
 
 def define_flags() -> None:
@@ -21,6 +25,8 @@ def define_flags() -> None:
     flags.DEFINE_float("hours", 2.0, "Time for the whole run.", lower_bound=1e-3)
     flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds that the network may cost.")
     flags.DEFINE_bool("plan_only", False, "Stop once the plan is written.")
+    _converter_flags[:] = define_converter_flags()
+    show_in_help(*_converter_flags)
 
 
 def main(folders: Sequence[str]) -> Dict[str, Any]:
@@ -48,6 +54,7 @@ def main(folders: Sequence[str]) -> Dict[str, Any]:
             options.hours,
             options.multi_adds,
             options.plan_only,
+            given_flags(_converter_flags),
         )
     except StageFailure as failure:
         sys.exit(str(failure))  # Its own error line is above.
@@ -60,7 +67,7 @@ def next_command(result: Dict[str, Any]) -> List[str]:
         given = {"output_dir": options.output_dir, "hours": options.hours}
         if options.multi_adds is not None:
             given["multi_adds"] = options.multi_adds
-        chosen = [f"--{name}={value}" for name, value in given.items()]
+        chosen = as_arguments({**given, **given_flags(_converter_flags)})
         return ["adl_tf.auto", options.input, *chosen]
     export = f"--export_dir={result['export']}"
     return ["adl_tf.predict", export, "--output_dir=predictions", "IMAGE-or-FOLDER"]

@@ -30,6 +30,13 @@ configured_sizes = external_configurable(NetworkSizes)
 configured_budget = external_configurable(Budget)
 
 
+def available_cores() -> int:
+    """How many cores this process may use."""
+    if CORES in os.environ:
+        return int(os.environ[CORES])
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str], imports: bool = True) -> None:
     """Reads gin files, then single bindings.
 

@@ -4,11 +4,11 @@
                                written by -> read by
 
     space.json                 search space, number of classes
-                               runs.search_run -> the same, runs.search_result
+                               searches.gradient_search -> the same, searches.result
     network.json               network, its size, genotype, number of classes
                                runs.training_run -> the same, models.registry
-    schedule.json              what a resumed run must not change
-                               runs.search_run, runs.training_run -> the same
+    schedule.json              what a resumed run must not change, its data among that
+                               searches, runs.training_run -> the same
     classes.json               names and colors of the classes
                                models.trained_on -> models.classes
     run.json                   data set of a training
@@ -16,7 +16,7 @@
     operative_config.gin       gin configuration in force
                                runs.run -> the user
     ckpt-*, checkpoint         the whole state that a run resumes from
-                               training.checkpointing -> the same, runs.search_result
+                               training.checkpointing -> the same, searches.result
     best/, last/               weights as scored
                                training.callbacks.result_weights -> models.registry
     weights.npz                those of a preset, in float16
@@ -24,17 +24,19 @@
     metrics.jsonl              losses and scores of each epoch
                                training.callbacks.metrics_log -> runs.run
     events.out.tfevents.*      the same and pictures
-                               training.callbacks.metrics_log, runs.search_result -> TensorBoard
+                               training.callbacks.metrics_log, searches.result -> TensorBoard
     architecture.jsonl         alpha and beta after each epoch, as logits
-                               training.callbacks.architecture_log -> runs.search_result
+                               training.callbacks.architecture_log -> searches.result
     genotype.json              decoded architecture
-                               runs.search_result -> space.genotype
+                               searches.result -> space.genotype
     architecture.png,          pictures of it, of alpha and beta, and of these over the epochs
-    alpha.png, beta.png,       runs.search_result -> the user
+    alpha.png, beta.png,       searches.result -> the user
     alpha_history.png,
     beta_history.png
     ranking.jsonl              scores of candidates
-                               runs.random_search, runs.sampled_search -> the same
+                               searches.trials -> the same
+    candidates/                states of trainings that may go on; removed at the end
+                               searches.trials -> the same
     evaluation/                scores, page and pictures
                                evaluation.results -> the user
 
@@ -73,14 +75,18 @@ MEMBERS_FILE = "members.jsonl"
 REPORT_FILE = "report.html"
 LOG_FILE = "log.txt"  # What a run of a study told on stderr.
 RANKING_FILE = "ranking.jsonl"
+CANDIDATES_FOLDER = "candidates"
 ARCHITECTURE_PICTURE = "architecture.png"
 ALPHA_PICTURE = "alpha.png"
 BETA_PICTURE = "beta.png"
 ALPHA_HISTORY_PICTURE = "alpha_history.png"
 BETA_HISTORY_PICTURE = "beta_history.png"
+PROPOSALS_PICTURE = "proposals.png"
+DECODED_FOLDER = "decoded"  # What `adl_tf.decode` writes.
 EVALUATION_FOLDER = "evaluation"
 BEST, LAST = CHECKPOINTS = ("best", "last")
 WEIGHTS = "weights"  # Name of the checkpoints in these folders.
+DATA = "data"  # Of schedule.json: the identity of the run's data.
 
 # Incremented when checkpoints, or what a network computes from them, change.
 FORMAT = 2

@@ -14,7 +14,7 @@ from absl import flags
 
 from adl_tf.models.presets import preset_dir, preset_names
 from adl_tf.programs import importing, run_program
-from adl_tf.serving.photos import TRAINING, find_images
+from adl_tf.serving.photos import TRAINING, check_paths
 from adl_tf.serving.versions import find_export
 from adl_tf.sizes import parse_numbers
 
@@ -42,7 +42,7 @@ def main(paths: Sequence[str]) -> Dict[str, Any]:
             f"give either --export_dir or --preset; the presets are: {', '.join(preset_names())}."
         )
     scale = _parse_scale(options.scale)
-    find_images(paths)
+    check_paths(paths)
     if options.preset:
         preset_dir(options.preset)
     else:

@@ -43,7 +43,6 @@ def main() -> Dict[str, Any]:
     check_gin_flags(dataset=options.search)
     with importing():
         # A search's and a training's gin files bind what these define.
-        import adl_tf.runs.search_method
         import adl_tf.runs.training_run  # noqa: F401
         from adl_tf.configuration import configured_sizes, configured_space
         from adl_tf.models.profiling import profile_network
@@ -55,7 +54,7 @@ def main() -> Dict[str, Any]:
     if options.search:
         return estimate_search(search_flags(options))
     if options.network == SUPERNET:
-        network = Supernet(configured_space(), options.num_classes)
+        network = Supernet(configured_space(), options.num_classes, stem=configured_sizes().stem)
         network.build((None, *image_size, 3))
     else:
         description = NetworkDescription(

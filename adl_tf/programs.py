@@ -148,15 +148,13 @@ def run_program(
     app.run(main)
 
 
-def train_command(
-    genotype: str, model_dir: str, filter_multiplier: Optional[int] = None
-) -> List[str]:
+def train_command(found: Dict[str, Any], model_dir: str) -> List[str]:
     """The command that trains a genotype on the data of this configuration.
 
     Args:
-      genotype: file of it.
+      found: genotype, its file. Where sizes are among the fields, the file has them, too, and F;
+        otherwise the command gives filter_multiplier, or F of the paper's smallest network.
       model_dir: of the training.
-      filter_multiplier: F of the network; None for that of the training's configuration.
     """
     from adl_tf.configuration import macro  # Here, since --help does not need it.
 
@@ -165,9 +163,10 @@ def train_command(
     arguments = [f"--gin_file={config}"]
     if dataset is not None:
         arguments.append(f"--gin_param=DATASET_DIR = {dataset!r}")
-    if filter_multiplier is not None:
-        arguments.append(f"--gin_param=FILTER_MULTIPLIER = {filter_multiplier}")
-    return ["adl_tf.train", *arguments, f"--genotype={genotype}", f"--model_dir={model_dir}"]
+    if "sizes" not in found:
+        arguments.append(f"--gin_param=FILTER_MULTIPLIER = {found.get('filter_multiplier', 20)}")
+    arguments += [f"--genotype={found['genotype']}", f"--model_dir={model_dir}"]
+    return ["adl_tf.train", *arguments]
 
 
 def one_line(error: BaseException) -> str:

@@ -55,6 +55,12 @@ class Progress:
         """Prints a line that stays, above the bar."""
         self._bar.write(text, file=sys.stderr)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def close(self) -> None:
         """Ends the line of the bar, before something else is printed."""
         self._bar.close()

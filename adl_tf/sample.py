@@ -42,7 +42,6 @@ def main() -> Dict[str, Any]:
         import numpy as np
 
         # A search's and a training's gin files bind what these define.
-        import adl_tf.runs.search_method
         import adl_tf.runs.training_run  # noqa: F401
         from adl_tf.configuration import configured_sizes, configured_space
         from adl_tf.space.costs import network_cost
@@ -85,7 +84,7 @@ def main() -> Dict[str, Any]:
 def next_command(result: Dict[str, Any]) -> List[str]:
     """The command that trains what was drawn."""
     directory = os.path.join("runs", "random")
-    return train_command(result["genotype"], directory, result["filter_multiplier"])
+    return train_command(result, directory)
 
 
 if __name__ == "__main__":

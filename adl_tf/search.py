@@ -30,18 +30,14 @@ def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     check_gin_flags(dataset=True)
     with importing():
-        from adl_tf.runs.search_method import search
+        from adl_tf.searches.method import search
     parse_gin_flags()
     return search(os.path.expanduser(flags.FLAGS.model_dir))
 
 
 def next_command(result: Dict[str, Any]) -> List[str]:
     """The command that trains what was found."""
-    from adl_tf.configuration import macro
-
-    # A supernet, which alone has probabilities, has an F of its own.
-    filters = None if "probability" in result else macro("FILTER_MULTIPLIER")
-    return train_command(result["genotype"], f"{flags.FLAGS.model_dir}_trained", filters)
+    return train_command(result, f"{flags.FLAGS.model_dir}_trained")
 
 
 if __name__ == "__main__":

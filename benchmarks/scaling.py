@@ -48,7 +48,6 @@ def space_of(case):
         num_layers=case["layers"],
         num_blocks=case["blocks"],
         filter_multiplier=case["filters"],
-        separable_atrous=not case.get("full"),
     )
 
 
@@ -99,7 +98,9 @@ def measure(case):
         strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(case["replicas"])])
     crop, batch = case["crop"], case["batch"] // case["replicas"]
     with strategy.scope():
-        model = AlternatingModel(Supernet(space_of(case), CLASSES))
+        model = AlternatingModel(
+            Supernet(space_of(case), CLASSES, separable_atrous=not case.get("full"))
+        )
         model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer(1000))
         model.build((None, crop, crop, 3))
     random = np.random.default_rng(0)
@@ -120,7 +121,7 @@ def measure(case):
             seconds.append(time.perf_counter() - start)
         result[name] = round(statistics.median(seconds[1:]), 4)
     result["memory"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)
-    plain = Supernet(space_of(case), CLASSES)
+    plain = Supernet(space_of(case), CLASSES, separable_atrous=not case.get("full"))
     plain.build((None, crop, crop, 3))
     result["multi_adds"] = profile_network(plain, (crop, crop)).multi_adds * case["batch"]
     print(json.dumps(result))

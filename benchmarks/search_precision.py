@@ -36,10 +36,10 @@ def search(precision, seed, rounded=False):
     from adl_tf.training.devices import precision_policy
 
     data = RunData(OPTIONS.dataset_dir, crop_size=97, batch_size=4, seed=seed, deterministic=True)
-    space = SearchSpace(num_layers=4, num_blocks=2, filter_multiplier=4, separable_atrous=True)
+    space = SearchSpace(num_layers=4, num_blocks=2, filter_multiplier=4)
     with precision_policy(precision):
         tf.keras.utils.set_random_seed(0)
-        model = AlternatingModel(Supernet(space, data.num_classes))
+        model = AlternatingModel(Supernet(space, data.num_classes, separable_atrous=True))
         steps = OPTIONS.steps
         architecture_optimizer = optimizers.architecture_optimizer(steps, rate=OPTIONS.rate)
         model.compile(optimizers.weight_optimizer(steps), architecture_optimizer)

@@ -1,11 +1,10 @@
 """Time and memory of a step of the search, next to a PyTorch peer.
 
-python benchmarks/search_step.py [--bfloat16] [--sampled] [--peer=CHECKOUT --peer_python=PYTHON]
+python benchmarks/search_step.py [--bfloat16] [--peer=CHECKOUT --peer_python=PYTHON]
 
 Times the weight step and the architecture step of the paper's network (F = 8, L = 12,
 B = 5, batch 2), the time from the start of a process to the end of its first step, and its peak
-memory, each configuration in a process of its own, ours and the peer's in turn. A step of sampled
-paths trains one network of the same space, and there is no other step. The peer is a
+memory, each configuration in a process of its own, ours and the peer's in turn. The peer is a
 checkout of github.com/NoamRosenberg/autodeeplab, run by a Python that has torch. Prints one JSON
 line last; ratios are peer / ours, above 1 where ours is faster or smaller.
 """
@@ -21,8 +20,6 @@ import time
 
 START = time.time()
 BATCH, CLASSES = 2, 19
-# Steps of sampled paths that are not timed.
-SAMPLED_STEPS = 40
 
 
 def report(steps, first, crop):
@@ -69,7 +66,7 @@ def measure_ours(crop, repeats, separable_atrous, precision):
     configure_runtime(small_kernels=True)
     tf.keras.utils.set_random_seed(0)
     tf.keras.mixed_precision.set_global_policy(precision)
-    model = AlternatingModel(Supernet(SearchSpace(separable_atrous=separable_atrous), CLASSES))
+    model = AlternatingModel(Supernet(SearchSpace(), CLASSES, separable_atrous=separable_atrous))
     model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer(1000))
     model.build((None, crop, crop, 3))
     batch = random_batch(crop)
@@ -89,39 +86,6 @@ def measure_ours(crop, repeats, separable_atrous, precision):
     timed(both_steps)
     bilevel = [timed(both_steps) for _ in range(repeats)]
     report({"weight_step": weight, "bilevel_step": bilevel}, first, crop)
-
-
-def measure_sampled(crop, repeats):
-    """Steps of a SampledModel on a random batch; each trains another network of the space."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import adl_tf  # noqa: F401  Before TensorFlow, whose Keras it chooses.
-
-    # isort: split
-    import tensorflow as tf
-
-    from adl_tf.models.shared_network import SharedNetwork
-    from adl_tf.space.search_space import SearchSpace
-    from adl_tf.training import optimizers
-    from adl_tf.training.devices import configure_runtime
-    from adl_tf.training.sampled_model import SampledModel
-
-    configure_runtime()
-    tf.keras.utils.set_random_seed(0)
-    model = SampledModel(SharedNetwork(SearchSpace(), CLASSES))
-    model.compile(optimizers.training_optimizer(1000))
-    model.build((None, crop, crop, 3))
-    batch = random_batch(crop)
-
-    def timed():
-        start = time.perf_counter()
-        float(model.train_step((batch,))["loss"])
-        return time.perf_counter() - start
-
-    timed()
-    first = time.time() - START
-    for _ in range(SAMPLED_STEPS):  # Each op of each layer is traced when a network first has it.
-        timed()
-    report({"sampled_step": [timed() for _ in range(5 * repeats)]}, first, crop)
 
 
 def measure_peer(crop, repeats, checkout):
@@ -190,8 +154,6 @@ def main(argv):
         if options.bfloat16:
             bfloat16 = (sys.executable, "ours", crop, options.repeats, 1, "mixed_bfloat16")
             measured["separable, bfloat16"] = bfloat16
-        if options.sampled:
-            measured["sampled paths"] = (sys.executable, "sampled", crop, options.repeats)
         if options.peer:
             measured["peer"] = (
                 options.peer_python,
@@ -215,8 +177,6 @@ def main(argv):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["ours"]:
         measure_ours(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1", sys.argv[5])
-    elif sys.argv[1:2] == ["sampled"]:
-        measure_sampled(int(sys.argv[2]), int(sys.argv[3]))
     elif sys.argv[1:2] == ["peer"]:
         measure_peer(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
     else:
@@ -225,7 +185,6 @@ if __name__ == "__main__":
         flags.DEFINE_list("crops", ["129", "321"], "Sides of the crops.")
         flags.DEFINE_integer("repeats", 4, "Steps of each kind after the first.")
         flags.DEFINE_bool("bfloat16", False, "Time mixed_bfloat16 as well.")
-        flags.DEFINE_bool("sampled", False, "Time a search by sampled paths as well.")
         flags.DEFINE_string("peer", None, "Checkout of the PyTorch peer.")
         flags.DEFINE_string("peer_python", sys.executable, "A Python with torch.")
         flags.DEFINE_integer("peer_repeats", 2, "Bilevel steps of the peer after the first.")

@@ -9,7 +9,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from data_prep.conversion import Conversion
-from data_prep.errors import ConversionError, ErrorCount
+from data_prep.errors import BadExample, ConversionError, ErrorCount
 from data_prep.shards import ShardPlan, read_state, write_shard
 
 
@@ -31,7 +31,7 @@ def write(
       options: of the pipeline, such as ["--runner=DirectRunner"].
 
     Raises:
-      ConversionError: the pipeline failed, or too many bad examples.
+      ConversionError: the pipeline failed.
     """
     encode, num_classes = conversion.encode, len(conversion.class_names)
 
@@ -48,5 +48,5 @@ def write(
             "where it stopped."
         ) from error
     for plan in plans:
-        for message in read_state(output_dir, plan)["skipped"]:
-            errors.add(message)
+        for fault in read_state(output_dir, plan)["skipped"]:
+            errors.add(BadExample(*fault))

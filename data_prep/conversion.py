@@ -25,6 +25,10 @@ class Conversion:
       unlabelled: the splits without label maps.
       faults: what the listing found wrong already, such as an unreadable list of examples.
       official_ids: of the classes in the data set's own files; empty where these are the same.
+      notes: what of the input is used and as what, what is left out and why, a line each.
+      input_dir: what the listing read; empty where nothing is read.
+      propose: writes a file with the classes that the masks have and the data set has not, and
+        says so in one sentence; "" where none are missing.
     """
 
     name: str
@@ -36,6 +40,9 @@ class Conversion:
     unlabelled: Tuple[str, ...] = ()
     faults: Tuple[BadExample, ...] = ()
     official_ids: Tuple[int, ...] = ()
+    notes: Tuple[str, ...] = ()
+    input_dir: str = ""
+    propose: Callable[[], str] = str
 
     @property
     def encode(self) -> Callable[[Item], Union[EncodedExample, BadExample]]:

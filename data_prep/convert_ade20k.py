@@ -5,6 +5,7 @@ In the files 0 is "other" and 1..150 are the classes; here 0..149, and other is 
 
 import functools
 import os
+from typing import Tuple
 
 from absl import flags
 
@@ -13,8 +14,9 @@ from data_prep import program
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item, shrink
-from data_prep.images import map_ids, read_image, read_label
+from data_prep.images import map_ids, read_image
 from data_prep.listing import list_pairs
+from data_prep.masks import read_label
 
 _NUM_CLASSES = 150
 _IDS = {0: IGNORE_LABEL, **{label: label - 1 for label in range(1, _NUM_CLASSES + 1)}}
@@ -46,6 +48,7 @@ def plan(input_dir: str, *, short_side: int = 0) -> Conversion:
         splits=splits,
         convert=functools.partial(convert, short_side=short_side),
         official_ids=tuple(range(1, _NUM_CLASSES + 1)),
+        input_dir=input_dir,
     )
 
 
@@ -72,6 +75,11 @@ def _read_names(path):
     return tuple(row[-1].split(",")[0].strip() for row in rows)
 
 
-if __name__ == "__main__":
+def define_flags() -> Tuple[str, ...]:
+    """Defines the flags that `plan` takes; returns their names."""
     flags.DEFINE_integer("short_side", 0, "Shrink images whose short side is longer; 0: none.", 0)
-    program.main(plan, options=("short_side",))
+    return ("short_side",)
+
+
+if __name__ == "__main__":
+    program.main(plan, options=define_flags())

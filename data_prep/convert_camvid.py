@@ -7,7 +7,7 @@ whole sequence of the train split is scored instead, and nothing else of it is t
 
 import functools
 import os
-from typing import Optional
+from typing import Optional, Tuple
 
 from absl import flags
 
@@ -16,8 +16,9 @@ from data_prep import program
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item, shrink
-from data_prep.images import map_ids, read_image, read_label
+from data_prep.images import map_ids, read_image
 from data_prep.listing import list_pairs
+from data_prep.masks import read_label
 
 _CLASSES = {
     "sky": (128, 128, 128),
@@ -74,6 +75,7 @@ def plan(
         + (", half resolution" if half_resolution else ""),
         splits=splits,
         convert=functools.partial(convert, half_resolution=half_resolution),
+        input_dir=input_dir,
     )
 
 
@@ -103,10 +105,15 @@ def convert(item: Item, *, half_resolution: bool) -> Example:
     return Example(*read_image(item.image), label)
 
 
-if __name__ == "__main__":
+def define_flags() -> Tuple[str, ...]:
+    """Defines the flags that `plan` takes; returns their names."""
     flags.DEFINE_string(
         "val_sequence", None, "Sequence of the train split to score instead of the val split."
     )
     flags.DEFINE_bool("sequence_splits", False, "Also write each sequence of train as a split.")
-    flags.DEFINE_bool("half_resolution", False, "Store 180x240.")
-    program.main(plan, options=("val_sequence", "sequence_splits", "half_resolution"))
+    flags.DEFINE_bool("half_resolution", False, "Store half the resolution.", allow_override=True)
+    return "val_sequence", "sequence_splits", "half_resolution"
+
+
+if __name__ == "__main__":
+    program.main(plan, options=define_flags())

@@ -7,6 +7,7 @@ there are none of label ids. The labels of test are not public, so it has none.
 import functools
 import glob
 import os
+from typing import Tuple
 
 from absl import flags
 
@@ -15,7 +16,8 @@ from data_prep import program
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item, shrink
-from data_prep.images import map_ids, read_image, read_label
+from data_prep.images import map_ids, read_image
+from data_prep.masks import read_label
 
 _CLASSES = {  # Name: label id in the files, color. The order is that of the train ids.
     "road": (7, (128, 64, 128)),
@@ -72,6 +74,7 @@ def plan(input_dir: str, *, half_resolution: bool = False) -> Conversion:
         convert=functools.partial(convert, half_resolution=half_resolution),
         unlabelled=("test",),
         official_ids=tuple(label for label, _ in _CLASSES.values()),
+        input_dir=input_dir,
     )
 
 
@@ -107,6 +110,11 @@ def _list_split(input_dir, images, labels):
     return items
 
 
-if __name__ == "__main__":
+def define_flags() -> Tuple[str, ...]:
+    """Defines the flags that `plan` takes; returns their names."""
     flags.DEFINE_bool("half_resolution", False, "Store 512x1024, for the architecture search.")
-    program.main(plan, options=("half_resolution",))
+    return ("half_resolution",)
+
+
+if __name__ == "__main__":
+    program.main(plan, options=define_flags())

@@ -4,6 +4,7 @@ Objects of the 20 VOC classes are drawn from their outlines, small ones over lar
 without any are left out. Where a crowd is outlined as a whole its pixels are ignored.
 """
 
+import functools
 import json
 import os
 
@@ -30,13 +31,17 @@ def plan(input_dir: str) -> Conversion:
     Raises:
       ConversionError: neither has annotations that can be read.
     """
-    splits, faults = {}, []
+    splits, faults, notes = {}, [], []
     for split in ("train", "val"):
         path = os.path.join(input_dir, "annotations", f"instances_{split}2017.json")
         try:
-            splits[split] = _list_split(path, os.path.join(input_dir, f"{split}2017"))
+            items, orphans, lines = _list_split(path, os.path.join(input_dir, f"{split}2017"))
         except BadExample as fault:
             faults.append(fault)
+            continue
+        splits[split] = items
+        faults += orphans
+        notes += lines
     if not splits:
         raise ConversionError(str(faults[0]))
     return Conversion(
@@ -47,13 +52,15 @@ def plan(input_dir: str) -> Conversion:
         splits=splits,
         convert=convert,
         faults=tuple(faults),
+        notes=tuple(notes),
+        input_dir=input_dir,
     )
 
 
 def _list_split(path, images):
     try:
         with open(path, encoding="utf-8") as file:
-            return _list_items(json.load(file), images)
+            return _list_items(path, json.load(file), images)
     except FileNotFoundError:
         raise BadExample(path, "the annotations are missing", "unpack the archive there") from None
     except (KeyError, TypeError, ValueError) as error:
@@ -61,19 +68,20 @@ def _list_split(path, images):
         raise BadExample(path, reason, "download it again") from None
 
 
-def _list_items(content, folder):
+def _list_items(path, content, folder):
     images, annotations = content["images"], content["annotations"]
     names = {category["id"]: category["name"] for category in content["categories"]}
-    labels, shown = {}, set()  # None for an id without a name, whatever class was meant.
+    names = {key: _VOC_NAMES.get(name, name) for key, name in names.items()}
+    labels = {str(key): CLASSES.index(name) for key, name in names.items() if name in CLASSES}
+    shown = set()  # Images with an object of these classes, or of an unknown one.
     for annotation in annotations:
-        name = names.get(annotation["category_id"])
-        name = _VOC_NAMES.get(name, name)
-        if name is None or name in CLASSES:
-            labels[annotation["category_id"]] = CLASSES.index(name) if name else None
-            if not annotation["iscrowd"]:
-                shown.add(annotation["image_id"])
-    content = {**content, "images": [i for i in images if i["id"] in shown]}
-    return list_items(content, folder, labels)
+        category = annotation["category_id"]
+        if (str(category) in labels or category not in names) and not annotation["iscrowd"]:
+            shown.add(annotation["image_id"])
+    find_image = functools.partial(os.path.join, folder)
+    items, faults, notes = list_items(path, content, find_image, labels)
+    kept = [item for item, image in zip(items, images) if image["id"] in shown]
+    return kept, faults, notes
 
 
 if __name__ == "__main__":

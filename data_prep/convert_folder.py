@@ -1,38 +1,41 @@
 """A folder of images and their masks, as people have them.
 
-Images are in images/ (also JPEGImages/, imgs/) or in the folder itself; masks in masks/ (also
-labels/, annotations/, SegmentationClass/) or beside the images, named like their image, with or
-without an ending such as _mask. classes.txt (also class_names.txt) names the classes: line i is
-class i, optionally with a color: `road 128 64 128`. Splits are the subfolders of images/ and masks/
-(images/train, masks/train, ...) or the lists of ImageSets/Segmentation; without either a seeded
-fraction of the images is set aside as val.
+Images and masks are told by the names of folders (images/, JPEGImages/, ..., masks/, labels/,
+annotations/, SegmentationClass/, 1st_manual/, ...), or by themselves: the masks that lie beside the
+images, or the only other folder. Which mask belongs to which image is the one way in which their
+names map one to one, whatever is before or after what they share; where two fit alike, --images and
+--masks choose. Splits are folders at any depth (images/train, train/images, train_images, valid/),
+or the lists of ImageSets/Segmentation; without val a seeded fraction of the images is set aside.
+classes.txt (also class_names.txt, ...) names the classes: line i is class i, optionally with a
+color: `road 128 64 128`.
 
 A mask is
-- an 8-bit image of class ids, 255 for pixels to ignore; with --mask_values=0,255 the pixels of the
-  first class are 0 and those of the second 255;
-- an image of the classes' colors, those of classes.txt or else PASCAL VOC's color map;
-- a JSON file of polygons, as labelme writes it; class 0 is what none of them covers;
-- or all masks are in one JSON file of annotations, as COCO has them: FOLDER/NAME.json; or in one
-  for each split, with its name: train.json, val.json, ...
+- an image of class ids, of any depth, 255 for pixels to ignore; with --mask_values=0,255 the pixels
+  of the first class are 0 and those of the second 255;
+- an image of the classes' colors, those of classes.txt or else PASCAL VOC's color map; of a palette
+  its colors count if classes.txt has colors, else its indices;
+- a JSON file of shapes, as labelme writes it; class 0 is what none of them covers;
+- or all masks are in one JSON file of annotations, as COCO has them, or in one for each split, told
+  by its name or folder.
 """
 
 import functools
 import os
+import posixpath
 import random
-import re
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from absl import flags
 
-from adl_tf.data.description import IGNORE_LABEL, Color, default_colors
-from data_prep import coco_json, folders, labelme, program
+from data_prep import annotation_files, coco_json, folders, labelme, layout, naming, program
+from data_prep.annotation_files import ImageIndex
+from data_prep.class_file import ClassFile, read_class_file
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item
-from data_prep.images import map_ids, read_image, read_mask
-
-# labelme's name of what it stores as 255.
-_IGNORED = "__ignore__"
+from data_prep.images import IMAGE_SUFFIXES, read_image
+from data_prep.mask_reading import Reading, choose_reading, read_mask
+from data_prep.survey import propose_classes
 
 
 def plan(
@@ -40,118 +43,183 @@ def plan(
     *,
     val_fraction: float = 0.2,
     seed: int = 0,
-    mask_values: Sequence[int] = (),
+    mask_values: Sequence[Union[int, str]] = (),
+    images: str = "",
+    masks: str = "",
 ) -> Conversion:
     """Lists the pairs.
 
     Args:
       input_dir: the folder.
-      val_fraction: share of the images set aside as val where there are no subfolders.
+      val_fraction: share of the images set aside as val where the folder has none; 0 for no val.
       seed: of that choice.
-      mask_values: of the pixels of each class, in their order; empty for the class ids. Other
-        pixels must be the ignore label.
+      mask_values: of the pixels of each class, in their order, as numbers or their texts; empty
+        for the class ids. Other pixels must be the ignore label.
+      images: pattern of the paths of images, as `*/photos/*`; empty to find them.
+      masks: as well, of masks or files of annotations.
 
     Raises:
-      ConversionError: a part of the folder is missing or empty, a line of classes.txt is
-        invalid, or there is not one mask value for each class.
+      ConversionError: a part of the folder is missing or empty, two ways to pair fit alike, a line
+        of classes.txt is invalid, or there is not one whole number for each class.
     """
-    annotations = coco_json.find(input_dir)
-    folder = folders.explore(input_dir)
+    values = _whole_numbers(mask_values)
+    files = folders.list_files(input_dir)
+    annotations = annotation_files.find(input_dir, files, masks)
+    class_file, *others = folders.find_class_files(files) or [None]
     if annotations:
-        names, splits = coco_json.read(annotations, os.path.join(input_dir, folder.images))
-        colors = default_colors(len(names))
+        names, found = _read_annotations(input_dir, files, annotations, images, masks)
+        classes, labels, lines = ClassFile(names, {}), [], []
     else:
-        splits = folders.list_splits(input_dir, folder)
-        names, colors = _find_classes(input_dir, folder, splits)
-    if mask_values and not (len(set(mask_values)) == len(mask_values) == len(names)):
+        found = layout.explore(input_dir, files, images, masks)
+        labels = [i.label for items in found.splits.values() for i in items if i.label]
+        classes, lines = _find_classes(input_dir, class_file, labels, found.splits)
+    count = len(classes.names)
+    if values and not (len(set(values)) == len(values) == count):
         raise ConversionError(
-            f"mask_values {list(mask_values)}: give one value for each of the {len(names)} classes."
+            f"mask_values {list(values)}: give one value for each of the {count} classes."
         )
-    if set(splits) == {""}:
-        splits = _set_aside(splits[""], val_fraction, seed)
-    options = {"mask_values": tuple(mask_values)} if mask_values else {}
+    pictures = [path for path in labels if not path.endswith(folders.POLYGONS)]
+    reading, choices = choose_reading(pictures, count, classes.colors, values)
+    splits, notes = _set_aside(found.splits, val_fraction, seed)
+    colors = classes.all_colors
     return Conversion(
         name=os.path.basename(os.path.abspath(input_dir)),
-        class_names=names,
+        class_names=classes.names,
         colors=colors,
         source="a folder of images and masks",
         splits=splits,
-        convert=functools.partial(convert, names=names, colors=colors, **options),
+        convert=functools.partial(convert, names=classes.names, reading=reading),
+        unlabelled=found.unlabelled,
+        faults=found.faults,
+        notes=(*found.notes, *lines, *choices, *notes),
+        input_dir=input_dir,
+        propose=functools.partial(propose_classes, input_dir, splits, classes.names, colors),
     )
 
 
-def convert(
-    item: Item,
-    *,
-    names: Sequence[str],
-    colors: Sequence[Color],
-    mask_values: Sequence[int] = (),
-) -> Example:
+def convert(item: Item, *, names: Sequence[str], reading: Reading) -> Example:
     """Stores the image as it is, and the mask as class ids."""
+    if item.label is None:
+        return Example(*read_image(item.image), None)
     if not isinstance(item.label, str):
         return coco_json.convert(item)
-    if item.label.endswith(".json"):
-        return Example(*read_image(item.image), labelme.draw(item.label, names))
-    label = read_mask(item.label, colors)
-    if mask_values:
-        ids = {IGNORE_LABEL: IGNORE_LABEL, **{value: i for i, value in enumerate(mask_values)}}
-        label = map_ids(label, ids, item.label)
-    return Example(*read_image(item.image), label)
+    if item.label.endswith(folders.POLYGONS):
+        return Example(*read_image(item.image), labelme.draw(item.label, names, item.image))
+    return Example(*read_image(item.image), read_mask(item.label, reading))
 
 
-def _set_aside(items: Sequence[Item], fraction: float, seed: int) -> Dict[str, List[Item]]:
-    """Random ones as val."""
-    count = round(len(items) * fraction)
-    val = set(random.Random(seed).sample(range(len(items)), count))
-    return {
-        "train": [item for i, item in enumerate(items) if i not in val],
-        "val": [item for i, item in enumerate(items) if i in val],
+def _read_annotations(
+    root: str,
+    files: Sequence[folders.File],
+    annotations: Dict[str, folders.File],
+    images: str,
+    masks: str,
+) -> Tuple[Sequence[str], layout.Layout]:
+    """Class names, and the images that files of annotations name.
+
+    Raises:
+      ConversionError: a file is damaged, or there are masks as well and nobody chose.
+    """
+    drawn = [f for f in files if f.place.role == naming.MASK and f.suffix in IMAGE_SUFFIXES]
+    first = next(iter(annotations.values()))
+    if drawn and not masks:
+        raise ConversionError(
+            f"{root}: masks such as {drawn[0].path}, and annotations in {first.path}; choose with "
+            f"--masks='{posixpath.dirname(drawn[0].path)}/*' or --masks='*{first.suffix}'."
+        )
+    index = ImageIndex(root, folders.select(files, images, IMAGE_SUFFIXES))
+    listing = coco_json.read(
+        {split: os.path.join(root, file.path) for split, file in annotations.items()},
+        lambda name, split: index.find(name, annotations[split], split),
+    )
+    splits = listing.splits
+    places = {os.path.join(root, f.path): f.place.split for f in files}
+    if all(places.get(item.image) for item in splits.get("", ())):
+        for item in splits.pop("", ()):  # The folders of the images tell what the file does not.
+            splits.setdefault(places[item.image], []).append(item)
+    named = {item.image for items in splits.values() for item in items}
+    lone = [f for f in files if f.suffix in IMAGE_SUFFIXES]
+    lone = [f for f in lone if os.path.join(root, f.path) not in named]
+    notes = [f"{len(named)} images of {', '.join(f.path for f in annotations.values())}."]
+    notes += folders.count("left out, images that no file of annotations names", lone)
+    notes += listing.notes
+    return listing.names, layout.Layout(splits, (), tuple(notes), tuple(listing.faults))
+
+
+def _set_aside(
+    splits: Dict[str, List[Item]], fraction: float, seed: int
+) -> Tuple[Dict[str, List[Item]], List[str]]:
+    """The splits with random ones of train as val, if there is none, and notes about it."""
+    splits = dict(splits)
+    train = [*splits.pop("", ()), *splits.pop("train", ())]
+    if not train or "val" in splits:
+        return {**({"train": train} if train else {}), **splits}, []
+    count = min(max(1, round(len(train) * fraction)), len(train)) if fraction else 0
+    if not count or len(train) == 1:
+        note = f"no val: all {len(train)} images are train, and nothing will be scored."
+        return {"train": train, **splits}, [note]
+    val = set(random.Random(seed).sample(range(len(train)), count))
+    parts = {
+        "train": [item for i, item in enumerate(train) if i not in val],
+        "val": [item for i, item in enumerate(train) if i in val],
     }
+    return {**parts, **splits}, [f"set aside as val: {count} of {len(train)} images of train."]
 
 
-def _find_classes(root: str, folder: folders.Folder, splits) -> Tuple[Sequence[str], Sequence]:
-    if folder.classes:
-        return _read_classes(os.path.join(root, folder.classes))
-    masks = [item.label for items in splits.values() for item in items]
-    polygons = [path for path in masks if path.endswith(".json")]
+def _find_classes(
+    root: str, file: Optional[str], labels: Sequence[str], splits
+) -> Tuple[ClassFile, List[str]]:
+    """The classes, and lines for the user about the shapes of JSON files."""
+    polygons = [path for path in labels if path.endswith(folders.POLYGONS)]
+    found, notes = labelme.survey(polygons)
+    if file:
+        path = os.path.join(root, file)
+        classes = read_class_file(path)
+        if not polygons:
+            return classes, notes
+        return _with_background(classes, found, len(polygons) == len(labels), path), notes
     if polygons:
-        names = labelme.class_names(polygons)
-        return names, default_colors(len(names))
+        return ClassFile(labelme.class_names(found), {}), notes
     path = os.path.join(root, folders.CLASS_FILES[0])
-    raise ConversionError(f"{path}: missing; write one class name per line.")
+    raise ConversionError(
+        f"{path}: missing; write one class name per line. {propose_classes(root, splits)}".strip()
+    )
 
 
-def _read_classes(path):
+def _with_background(
+    classes: ClassFile, labels: Sequence[str], may_insert: bool, path: str
+) -> ClassFile:
+    """The classes of shapes: class 0 is what none of them covers, so that none may be called so."""
+    later = [name for name in classes.names[1:] if name in labelme.BACKGROUNDS]
+    if not later and (classes.names[0] in labelme.BACKGROUNDS or classes.names[0] not in labels):
+        return classes
+    if later or not may_insert:
+        name = later[0] if later else labelme.BACKGROUND
+        raise ConversionError(
+            f"{path}: class 0 is what no shape covers; write {name} into the first line."
+        )
+    colors = {label + 1: color for label, color in classes.colors.items()}
+    return ClassFile((labelme.BACKGROUND, *classes.names), colors)
+
+
+def _whole_numbers(values: Sequence[Union[int, str]]) -> Tuple[int, ...]:
     try:
-        with open(path, encoding="utf-8-sig") as file:  # Some editors put a mark at the start.
-            lines = [line.strip() for line in file if line.strip() not in ("", _IGNORED)]
-    except UnicodeDecodeError as error:
-        raise ConversionError(f"{path}: not UTF-8 ({error.reason}); save it as that.") from error
-    parts = [re.fullmatch(r"(.*?)(?:\s+(\d+)\s+(\d+)\s+(\d+))?", line).groups() for line in lines]
-    if not 0 < len(lines) <= IGNORE_LABEL:
-        raise ConversionError(f"{path}: {len(lines)} classes; give 1 to {IGNORE_LABEL}.")
-    colors = [
-        tuple(map(int, color)) if color[0] else default
-        for (_, *color), default in zip(parts, default_colors(len(lines)))
-    ]
-    for line, color in zip(lines, colors):
-        if max(color) > 255:
-            raise ConversionError(f"{path}: {line!r}: a color has three values in 0..255.")
-    return tuple(name for name, *_ in parts), tuple(colors)
-
-
-def _plan_flags(input_dir, mask_values, **options):
-    try:
-        values = [int(value) for value in mask_values]
+        return tuple(map(int, values))
     except ValueError:
         raise ConversionError(
-            f"--mask_values={','.join(mask_values)}: give whole numbers such as 0,255."
+            f"--mask_values={','.join(map(str, values))}: give whole numbers such as 0,255."
         ) from None
-    return plan(input_dir, mask_values=values, **options)
+
+
+def define_flags() -> Tuple[str, ...]:
+    """Defines the flags that `plan` takes; returns their names."""
+    flags.DEFINE_float("val_fraction", 0.2, "Share of val if there is none; 0: nothing.", 0, 1)
+    flags.DEFINE_integer("seed", 0, "Random seed of the choice of val.")
+    flags.DEFINE_list("mask_values", [], "Pixel value of each class in the masks [0,1,2,...].")
+    flags.DEFINE_string("images", "", "Pattern of the images' paths, such as '*/photos/*'.")
+    flags.DEFINE_string("masks", "", "Pattern of the masks' paths, where several could be meant.")
+    return "val_fraction", "seed", "mask_values", "images", "masks"
 
 
 if __name__ == "__main__":
-    flags.DEFINE_float("val_fraction", 0.2, "Share of val if there are no subfolders.", 0, 1)
-    flags.DEFINE_integer("seed", 0, "Random seed of the choice of val.")
-    flags.DEFINE_list("mask_values", [], "Pixel value of each class in the masks [0,1,2,...].")
-    program.main(_plan_flags, options=("val_fraction", "seed", "mask_values"))
+    program.main(plan, options=define_flags())

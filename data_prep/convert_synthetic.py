@@ -1,8 +1,8 @@
-"""Toy streets, drawn: a data set to try everything on, made in seconds without a download."""
+"""Toy scenes, drawn: data sets to try everything on, made in seconds without a download."""
 
 import functools
 import os
-from typing import Dict, Tuple
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 from absl import flags
@@ -14,17 +14,36 @@ from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item
 from data_prep.images import encode_png
 from data_prep.run import run_conversion
-from data_prep.street import CLASSES, draw_street
+from data_prep.scenes import SCENES
 
 
 def plan(
-    *, num_train: int = 64, num_val: int = 16, height: int = 128, width: int = 256, seed: int = 0
+    *,
+    scene: str = "street",
+    num_train: int = 64,
+    num_val: int = 16,
+    height: Optional[int] = None,
+    width: Optional[int] = None,
+    seed: int = 0,
 ) -> Conversion:
-    """A street for every index; train and val share none.
+    """A drawing for every index; train and val share none.
+
+    Args:
+      scene: which kind of images, a key of `scenes.SCENES`.
+      num_train: images of train.
+      num_val: images of val.
+      height: in pixels; None for the scene's own.
+      width: in pixels; None for the scene's own.
+      seed: decides everything that is drawn.
 
     Raises:
-      ConversionError: a size or count too small.
+      ConversionError: an unknown scene, a size or count too small.
     """
+    if scene not in SCENES:
+        raise ConversionError(f"scene {scene!r} is unknown; choose from {', '.join(SCENES)}.")
+    classes, (own_height, own_width), _ = SCENES[scene]
+    height = own_height if height is None else height
+    width = own_width if width is None else width
     if min(height, width) < 32 or min(num_train, num_val) < 1:
         raise ConversionError(
             f"{num_train} + {num_val} images of {height}x{width}: draw at least one of each "
@@ -32,15 +51,17 @@ def plan(
         )
 
     def items(split, count):
-        return [Item(f"street_{split}_{index:05d}", image=(split, index)) for index in range(count)]
+        return [
+            Item(f"{scene}_{split}_{index:05d}", image=(split, index)) for index in range(count)
+        ]
 
     return Conversion(
         name="synthetic",
-        class_names=tuple(CLASSES),
-        colors=tuple(CLASSES.values()),
-        source=f"drawn by this package, seed {seed}",
+        class_names=tuple(classes),
+        colors=tuple(classes.values()),
+        source=f"{scene}, drawn by this package, seed {seed}",
         splits={"train": items("train", num_train), "val": items("val", num_val)},
-        convert=functools.partial(convert, size=(height, width), seed=seed),
+        convert=functools.partial(convert, scene=scene, size=(height, width), seed=seed),
     )
 
 
@@ -63,19 +84,20 @@ def build(output_dir, **options) -> Dict[str, object]:
     return run_conversion(plan(**options), output_dir, num_shards=2)
 
 
-def convert(item: Item, *, size: Tuple[int, int], seed: int) -> Example:
-    """Draws one street."""
+def convert(item: Item, *, scene: str, size: Tuple[int, int], seed: int) -> Example:
+    """Draws one image."""
     split, index = item.image
-    image, label = draw_street(
-        np.random.default_rng([seed, ("train", "val").index(split), index]), *size
-    )
+    rng = np.random.default_rng([seed, ("train", "val").index(split), index])
+    image, label = SCENES[scene].draw(rng, *size)
     return Example(encode_png(image), "png", size, label)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("num_train", 64, "Streets in train.")
-    flags.DEFINE_integer("num_val", 16, "Streets in val.")
-    flags.DEFINE_integer("height", 128, "Height of the images in pixels.")
-    flags.DEFINE_integer("width", 256, "Width of the images in pixels.")
+    flags.DEFINE_enum("scene", "street", list(SCENES), "What is drawn.")
+    flags.DEFINE_integer("num_train", 64, "Images in train.")
+    flags.DEFINE_integer("num_val", 16, "Images in val.")
+    flags.DEFINE_integer("height", None, "Height of the images; the scene's own if unset.")
+    flags.DEFINE_integer("width", None, "Width of the images; the scene's own if unset.")
     flags.DEFINE_integer("seed", 0, "Random seed.")
-    program.main(plan, ("num_train", "num_val", "height", "width", "seed"), input_dir=False)
+    options = ("scene", "num_train", "num_val", "height", "width", "seed")
+    program.main(plan, options, input_dir=False)

@@ -14,7 +14,8 @@ from data_prep import program
 from data_prep.conversion import Conversion
 from data_prep.errors import BadExample, ConversionError
 from data_prep.examples import Example, Item
-from data_prep.images import read_image, read_label
+from data_prep.images import read_image
+from data_prep.masks import read_label
 
 CLASSES = (
     "background",
@@ -76,6 +77,7 @@ def plan(input_dir: str) -> Conversion:
         splits=splits,
         convert=convert,
         unlabelled=("test",),
+        input_dir=input_dir,
     )
 
 

@@ -1,10 +1,11 @@
 """Errors that stop a conversion, and bad examples that need not."""
 
+import collections
+import re
 import sys
+from typing import Dict, List
 
-from tqdm import tqdm
-
-_MOST = 10  # Bad examples beyond those allowed that are named.
+_SHOWN = 3  # Files of each kind of fault.
 
 
 class ConversionError(ValueError):
@@ -27,40 +28,50 @@ class BadExample(Exception):
     def __str__(self):
         return f"{self.file}: {self.reason}; {self.fix}."
 
+    @property
+    def kind(self) -> str:
+        """What faults of one kind have in common: all but numbers and what is quoted."""
+        return re.sub(r"\(.*\)|'[^']*'|\d+", "", f"{self.reason}; {self.fix}")
+
 
 class ErrorCount:
-    """Names each bad example on stderr and fails if there are too many: after ten more than
-    allowed, or at the end, so that they need not be found one by one.
-
-    Attributes:
-      count: bad examples so far.
-    """
+    """Bad examples, which a conversion collects to its end, so that they need not be found one by
+    one."""
 
     def __init__(self, allowed: int):
-        self.count = 0
+        self._faults: Dict[str, List[BadExample]] = collections.defaultdict(list)
         self._allowed = allowed
-        self._last = ""
 
-    def add(self, message: str) -> None:
-        """Counts one bad example.
+    @property
+    def count(self) -> int:
+        """Bad examples so far."""
+        return sum(map(len, self._faults.values()))
 
-        Args:
-          message: which one, and what is wrong with it; one line.
+    @property
+    def too_many(self) -> bool:
+        """Whether there are more than allowed."""
+        return self.count > self._allowed
 
-        Raises:
-          ConversionError: ten more than allowed.
-        """
-        self.count += 1
-        self._last = message
-        tqdm.write(f"skipped: {message}", file=sys.stderr)
-        if self.count >= self._allowed + _MOST:
-            self.check()
+    def add(self, fault: BadExample) -> None:
+        """Counts one bad example."""
+        self._faults[fault.kind].append(fault)
 
-    def check(self) -> None:
-        """Raises ConversionError if there are more than allowed."""
-        if self.count > self._allowed:
-            more = " or more" if self.count >= self._allowed + _MOST else ""
-            raise ConversionError(
-                f"{self._last} {self.count}{more} bad examples, {self._allowed} allowed: fix those "
-                "named above or raise --max_errors."
-            )
+    def report(self) -> None:
+        """Names them on stderr, a line for each kind: how many, and the first ones."""
+        for faults in sorted(self._faults.values(), key=len, reverse=True):
+            first, *others = faults
+            line = f"skipped: {first}"
+            if others:
+                files = ", ".join(fault.file for fault in others[: _SHOWN - 1])
+                line += f" And {len(others)} more of this kind, such as {files}."
+            print(line, file=sys.stderr)
+
+    def summary(self) -> str:
+        """One line about too many of them."""
+        kinds = len(self._faults)
+        first = max(self._faults.values(), key=len)[0]
+        which = f" of {kinds} kinds" if kinds > 1 else ""
+        return (
+            f"{first} {self.count} bad examples{which}, {self._allowed} allowed: fix those named "
+            "above and give the same command, or raise --max_errors."
+        )

@@ -1,158 +1,126 @@
-"""Folders as people have them: where images, masks and class names are."""
+"""The files of a folder, and what their names say."""
 
 import collections
+import fnmatch
 import os
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+import posixpath
+from typing import Iterable, List, NamedTuple, Sequence, Tuple
 
+from data_prep import naming
 from data_prep.errors import ConversionError
-from data_prep.examples import Item
 from data_prep.images import IMAGE_SUFFIXES
 
-IMAGE_FOLDERS = ("images", "image", "imgs", "JPEGImages")
-MASK_FOLDERS = (
-    "masks",
-    "mask",
-    "labels",
-    "annotations",
-    "SegmentationClassPNG",
-    "SegmentationClass",
+CLASS_FILES = (
+    "classes.txt",
+    "class_names.txt",
+    "labels.txt",
+    "labelmap.txt",
+    "_classes.csv",
+    "classes.csv",
 )
-CLASS_FILES = ("classes.txt", "class_names.txt", "labels.txt")
-# Of masks that are not named like their image.
-MASK_ENDINGS = ("", "_mask", "_label", "_labels", "_seg", "_gt", "-mask")
-_MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", ".json")
-_LISTS = os.path.join("ImageSets", "Segmentation")
+POLYGONS = ".json"
+SUFFIXES = (*IMAGE_SUFFIXES, POLYGONS)
+LISTS = "ImageSets/Segmentation/"
+# Folders that hold what programs of this package wrote.
+_WRITTEN = ("dataset.json", ".conversion", "auto.json", "genotype.json", "schedule.json")
+_SHOWN = 3
 
 
-class Folder(NamedTuple):
-    """What was found in a folder.
+class File(NamedTuple):
+    """A file and what its name says.
 
     Attributes:
-      images: folder of the images, relative.
-      masks: folder of the masks or of polygons in JSON; may be the same.
-      classes: file of the class names; None if there is none.
+      path: relative to the folder, with "/".
+      place: what its folders say.
+      stem, suffix: of its name; the suffix in lower case.
     """
 
-    images: str
-    masks: str
-    classes: Optional[str]
+    path: str
+    place: naming.Place
+    stem: str
+    suffix: str
+
+    @property
+    def group(self) -> Tuple[str, str]:
+        """Role and name of the folder that tells it."""
+        return self.place.role, self.place.group
 
 
-def explore(root: str) -> Folder:
-    """Finds images, masks and class names.
+def list_files(root: str) -> List[File]:
+    """All files of a folder and of those in it, by path, but hidden ones and what programs of this
+    package wrote.
 
     Raises:
-      ConversionError: no images, or nothing that could be their masks.
+      ConversionError: no such folder.
     """
     if not os.path.isdir(root):
         raise ConversionError(f"{root}: no such directory.")
-    images = _first(root, IMAGE_FOLDERS, IMAGE_SUFFIXES)
-    if images is None:
-        if not _holds(root, IMAGE_SUFFIXES):
-            raise ConversionError(
-                f"{root}: no images there, nor in a folder {' or '.join(IMAGE_FOLDERS)}."
-            )
-        images = "."
-    masks = _first(root, MASK_FOLDERS, _MASK_SUFFIXES) or images
-    classes = next((f for f in CLASS_FILES if os.path.exists(os.path.join(root, f))), None)
-    return Folder(images, masks, classes)
+    paths, seen = [], set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen or (folder != root and any(m in names + subfolders for m in _WRITTEN)):
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(s for s in subfolders if not s.startswith((".", "__MACOSX")))
+        relative = os.path.relpath(folder, root).replace(os.sep, "/")
+        start = "" if relative == "." else relative + "/"
+        paths += [start + name for name in sorted(names) if not name.startswith(".")]
+    return read_paths(paths)
 
 
-def list_splits(root: str, folder: Folder) -> Dict[str, List[Item]]:
-    """The items of each split; a single split "" where the folder does not say.
+def read_paths(paths: Iterable[str]) -> List[File]:
+    """What the names of files say.
 
-    Splits are the subfolders of the images, or the lists of ImageSets/Segmentation.
-
-    Raises:
-      ConversionError: a split without images, or masks that fit no image.
+    Args:
+      paths: relative, with "/".
     """
-    images = os.path.join(root, folder.images)
-    subfolders = sorted(e.name for e in os.scandir(images) if e.is_dir())
-    subfolders = [name for name in subfolders if _holds(os.path.join(images, name), IMAGE_SUFFIXES)]
-    if folder.images != "." and subfolders and not _holds(images, IMAGE_SUFFIXES):
-        return {split: _list_pairs(root, folder, split) for split in subfolders}
-    items = _list_pairs(root, folder, "")
-    lists = os.path.join(root, _LISTS)
-    if not os.path.isdir(lists):
-        return {"": items}
-    by_name = {item.name: item for item in items}
-    splits = {}
-    for file in sorted(os.listdir(lists)):
-        split, suffix = os.path.splitext(file)
-        if suffix == ".txt" and split in ("train", "val", "test"):
-            with open(os.path.join(lists, file), encoding="utf-8-sig") as lines:
-                names = lines.read().split()
-            missing = [name for name in names if name not in by_name]
-            if missing:
-                raise ConversionError(
-                    f"{os.path.join(lists, file)}: {missing[0]!r} and {len(missing) - 1} others "
-                    f"have no image in {images}."
-                )
-            splits[split] = [by_name[name] for name in names]
-    return splits or {"": items}
+    files = []
+    for path in paths:
+        *folders, name = path.split("/")
+        stem, suffix = posixpath.splitext(name)
+        files.append(File(path, naming.read_place(tuple(folders)), stem, suffix.lower()))
+    # Where there are train and train_extra, the latter stays a split of its own.
+    plain = {f.place.split for f in files if not f.place.variant}
+    return [
+        f._replace(place=f.place._replace(split=f"{f.place.split}_{f.place.variant}"))
+        if f.place.variant and f.place.split in plain
+        else f
+        for f in files
+    ]
 
 
-def _list_pairs(root: str, folder: Folder, split: str) -> List[Item]:
-    """Images with what is likely to be their mask; a mask that is missing is named later."""
-    images = os.path.join(root, folder.images, split)
-    masks = os.path.join(root, folder.masks, split)
-    if not os.path.isdir(masks):
-        raise ConversionError(f"{masks}: no such directory; the masks of {images} belong there.")
-    stems = collections.defaultdict(list)
-    for file in sorted(os.listdir(masks)):
-        stem, suffix = os.path.splitext(file)
-        if suffix.lower() in _MASK_SUFFIXES:
-            stems[stem].append(os.path.join(masks, file))
-    files = [os.path.join(images, f) for f in sorted(os.listdir(images)) if is_image(f)]
-    # Beside a photo, a PNG of its name is its mask.
-    chosen = {}
-    for file in sorted(files, key=lambda file: file.lower().endswith(".png")):
-        if file not in chosen.values():
-            chosen[file] = _find_mask(file, stems)
-    taken = set(chosen.values())
-    items, found = [], 0
-    for file in files:
-        name = os.path.splitext(os.path.basename(file))[0]
-        if file in taken:
-            continue  # The mask of another image beside it.
-        found += chosen[file] is not None
-        default = os.path.join(masks, name + ".png")
-        items.append(Item(name, file, chosen[file] or default))
-    if items and not found:
-        example = min((path for paths in stems.values() for path in paths), default=None)
-        named = f"the first is called {os.path.basename(example)}" if example else "there are none"
-        raise ConversionError(
-            f"{masks}: no mask fits an image of {images}: {named}; masks are named like their "
-            f"image, with {', '.join(MASK_ENDINGS[1:])} after it or nothing."
-        )
-    return items
+def find_class_files(files: Sequence[File]) -> List[str]:
+    """Paths of files of class names, relative, the one to read first: the outermost."""
+    found = [f.path for f in files if posixpath.basename(f.path).lower() in CLASS_FILES]
+    rank = {name: index for index, name in enumerate(CLASS_FILES)}
+    return sorted(
+        found, key=lambda path: (path.count("/"), rank[posixpath.basename(path).lower()], path)
+    )
 
 
-def is_image(file: str) -> bool:
-    """Whether a file is an image, by its name."""
-    return file.lower().endswith(IMAGE_SUFFIXES)
+def select(files: Sequence[File], pattern: str, suffixes: Tuple[str, ...]) -> List[File]:
+    """The files of these suffixes; those that a pattern fits, if there is one."""
+    chosen = [f for f in files if f.suffix in suffixes]
+    return [f for f in chosen if fnmatch.fnmatchcase(f.path, pattern)] if pattern else chosen
 
 
-def _find_mask(image: str, stems: Dict[str, List[str]]) -> Optional[str]:
-    name = os.path.splitext(os.path.basename(image))[0]
-    for ending in MASK_ENDINGS:
-        for path in stems.get(name + ending, ()):
-            if path != image:
-                return path
-    return None
+def count(what: str, files: Sequence[File]) -> List[str]:
+    """A line with the number of files and the first ones, if there are any."""
+    if not files:
+        return []
+    shown = ", ".join(f.path for f in files[:_SHOWN])
+    return [f"{what}: {len(files)} (such as {shown})."]
 
 
-def _first(root: str, names: Sequence[str], suffixes: Tuple[str, ...]) -> Optional[str]:
-    """The first of these folders that holds such files, itself or in its subfolders."""
-    for name in names:
-        path = os.path.join(root, name)
-        if os.path.isdir(path) and (
-            _holds(path, suffixes)
-            or any(e.is_dir() and _holds(e.path, suffixes) for e in os.scandir(path))
-        ):
-            return name
-    return None
-
-
-def _holds(path: str, suffixes: Tuple[str, ...]) -> bool:
-    return os.path.isdir(path) and any(f.lower().endswith(suffixes) for f in os.listdir(path))
+def count_unread(files: Sequence[File]) -> List[str]:
+    """A line about files that are neither images nor masks, by suffix."""
+    counts = collections.Counter(
+        f.suffix or f.stem
+        for f in files
+        if f.suffix not in IMAGE_SUFFIXES
+        and posixpath.basename(f.path).lower() not in CLASS_FILES
+        and LISTS not in f.path
+    )
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common(5))
+    return [f"not read: {sum(counts.values())} files ({kinds})."] if counts else []

@@ -1,10 +1,10 @@
-"""Reading images and label maps, and what can be wrong with them.
+"""Reading images, and what can be wrong with them.
 
 This runs in worker processes, which therefore never import TensorFlow.
 """
 
 import io
-from typing import Dict, Sequence, Tuple
+from typing import Dict, Tuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -13,9 +13,11 @@ from data_prep.errors import BadExample
 
 _STORED_FORMATS = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png"}
 # Of files that are looked for in folders; what they are, their content says.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".webp")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga"),
+)
 _LARGEST = 2**16 - 1  # Of 16 bits.
-_BORDER = (224 << 16) + (224 << 8) + 192  # VOC's color of what is ignored.
 
 
 def is_turned(image: Image.Image) -> bool:
@@ -76,10 +78,10 @@ def read_image(path: str) -> Tuple[bytes, str, Tuple[int, int]]:
     with _open(content, path) as image:
         size = image.height, image.width
         if image.format == "PNG":  # Whose Exif data may come after its pixels.
-            _decode(image, path)
+            decode(image, path)
         if image.format in _STORED_FORMATS and not is_turned(image):
             image.draft("RGB", (1, 1))  # Still reads a JPEG to its end, but far faster.
-            _decode(image, path)
+            decode(image, path)
             return content, _STORED_FORMATS[image.format], size
         pixels = _to_rgb(image, path)
         return encode_png(pixels), "png", pixels.shape[:2]
@@ -91,7 +93,7 @@ def read_pixels(path: str) -> np.ndarray:
     Raises:
       BadExample: as `read_image`.
     """
-    with _open(_read(path, "image"), path) as image:
+    with open_file(path, "image") as image:
         return _to_rgb(image, path)
 
 
@@ -99,62 +101,6 @@ def decode_image(content: bytes) -> np.ndarray:
     """The pixels of an image file that is known to be good, uint8 [H, W, 3]."""
     with Image.open(io.BytesIO(content)) as image:
         return to_rgb(image)
-
-
-def read_label(path: str) -> np.ndarray:
-    """Reads a label map: the values of a gray image, or the indices of a palette image.
-
-    Returns:
-      uint8 [H, W].
-
-    Raises:
-      BadExample: the file is missing, does not decode, or is not 8-bit single-channel.
-    """
-    with _open(_read(path, "label"), path) as image:
-        _decode(image, path)
-        if image.mode not in ("L", "P"):
-            raise BadExample(
-                path,
-                f"a label map of mode {image.mode}",
-                "store class ids in an 8-bit gray or palette PNG",
-            )
-        return np.array(as_shown(image))
-
-
-def read_mask(path: str, colors: Sequence[Tuple[int, int, int]]) -> np.ndarray:
-    """Reads a label map as `read_label`, or one whose pixels are the colors of the classes.
-
-    VOC's color of borders becomes the ignore label.
-
-    Args:
-      path: of the file.
-      colors: (red, green, blue) of each class.
-
-    Returns:
-      uint8 [H, W].
-
-    Raises:
-      BadExample: as `read_label`, or a color of no class.
-    """
-    with _open(_read(path, "label"), path) as image:
-        _decode(image, path)
-        if image.mode not in ("RGB", "RGBA"):
-            return read_label(path)
-        pixels = np.asarray(as_shown(image).convert("RGB")).astype(np.int64)
-    codes = (pixels[..., 0] << 16) + (pixels[..., 1] << 8) + pixels[..., 2]
-    table = {(r << 16) + (g << 8) + b: label for label, (r, g, b) in enumerate(colors)}
-    table.setdefault(_BORDER, 255)
-    found, places = np.unique(codes, return_inverse=True)
-    unknown = [int(code) for code in found if int(code) not in table]
-    if unknown:
-        red, green, blue = unknown[0] >> 16, unknown[0] >> 8 & 255, unknown[0] & 255
-        raise BadExample(
-            path,
-            f"colors that are no class, such as {red} {green} {blue}",
-            "store class ids, or give the colors in classes.txt (`road 128 64 128`)",
-        )
-    ids = np.array([table[int(code)] for code in found], np.uint8)
-    return ids[places].reshape(codes.shape)
 
 
 def map_ids(label: np.ndarray, mapping: Dict[int, int], path: str) -> np.ndarray:
@@ -181,6 +127,31 @@ def map_ids(label: np.ndarray, mapping: Dict[int, int], path: str) -> np.ndarray
             f"the data set's own ids are {min(mapping)}..{max(mapping)}",
         )
     return mapped.astype(np.uint8)
+
+
+def open_file(path: str, what: str) -> Image.Image:
+    """Opens an image file, whose pixels are still to be decoded.
+
+    Args:
+      path: of the file.
+      what: it is, for messages: "image" or "label".
+
+    Raises:
+      BadExample: the file is missing, or not an image.
+    """
+    return _open(_read(path, what), path)
+
+
+def decode(image: Image.Image, path: str) -> None:
+    """Decodes an opened image file to its end.
+
+    Raises:
+      BadExample: it is damaged.
+    """
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadExample(path, f"does not decode ({error})", "download it again") from None
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -210,15 +181,8 @@ def _open(content, path):
         raise BadExample(path, "not an image file", "download it again") from None
 
 
-def _decode(image, path):
-    try:
-        image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise BadExample(path, f"does not decode ({error})", "download it again") from None
-
-
 def _to_rgb(image, path):
-    _decode(image, path)
+    decode(image, path)
     try:
         return to_rgb(image)
     except ValueError as error:

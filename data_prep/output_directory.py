@@ -1,11 +1,9 @@
-"""The directory that a conversion writes: one conversion at a time, of one set of inputs."""
+"""The directory that a conversion writes: one conversion at a time, of one data set."""
 
 import contextlib
 import glob
-import hashlib
 import os
-import sys
-from typing import Dict, Iterable, Iterator, Sequence
+from typing import Dict, Iterator, Sequence, Set
 
 from absl import logging
 
@@ -37,36 +35,28 @@ def exclusive(output_dir: str) -> Iterator[None]:
 
 
 def claim(output_dir: str, conversion: Conversion, plans: Sequence[ShardPlan]) -> None:
-    """Checks that what is in the directory was made from the same inputs and options.
+    """Reserves the directory for one data set, and removes what is left of others shards of it.
 
     Args:
       output_dir: of the shards.
       conversion: what is to be converted.
       plans: all shards of it.
 
-    What a conversion of the same options left that never came to its end, because inputs were bad
-    and are mended since, is removed.
-
     Raises:
-      ConversionError: the directory holds the data set of another conversion.
+      ConversionError: the directory holds another data set.
     """
-    shards = sorted({plan.file.rpartition("-of-")[2] for plan in plans})
-    options = sorted(conversion.options.items())
-    settings = (conversion.name, tuple(conversion.class_names), options, shards)
-    state = {"settings": _digest(settings), "inputs": _digest(plans)}
+    source = os.path.realpath(conversion.input_dir) if conversion.input_dir else ""
+    state = {"name": conversion.name, "input_dir": source}
     file = os.path.join(output_dir, STATE_DIR, "fingerprint.json")
     found = _read_state(file)
-    if found == state:
-        return
-    complete = os.path.exists(os.path.join(output_dir, DESCRIPTION_FILE))
-    if found.get("settings") == state["settings"] and not complete:
-        _remove_shards(output_dir)
-    elif found or glob.glob(os.path.join(glob.escape(output_dir), "*.tfrecord")):
+    shards = glob.glob(os.path.join(glob.escape(output_dir), "*.tfrecord"))
+    if found != state and (found or shards):
+        origin = found.get("input_dir") or found.get("name") or "others"
         raise ConversionError(
-            f"{output_dir}: holds shards of other inputs or options; delete the directory or "
-            "choose another."
+            f"{output_dir}: holds shards of {origin}; delete the directory or choose another."
         )
     write_json(state, file)
+    _remove_stale(output_dir, {plan.file for plan in plans})
 
 
 def _read_state(file: str) -> Dict[str, str]:
@@ -80,19 +70,14 @@ def _read_state(file: str) -> Dict[str, str]:
         ) from error
 
 
-def _remove_shards(output_dir: str) -> None:
-    """Removes the shards of a conversion that never came to its end, their notes first."""
+def _remove_stale(output_dir: str, planned: Set[str]) -> None:
+    """Removes the shards that are planned no longer, their notes first."""
     notes = glob.glob(os.path.join(glob.escape(output_dir), STATE_DIR, "*.tfrecord.json"))
-    if notes:
-        print(f"the inputs changed: {len(notes)} shards are written again.", file=sys.stderr)
     for note in notes:
-        os.remove(note)
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(os.path.join(output_dir, os.path.basename(note)[: -len(".json")]))
-
-
-def _digest(parts: Iterable[object]) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(repr(part).encode())
-    return digest.hexdigest()
+        shard = os.path.basename(note)[: -len(".json")]
+        if shard not in planned:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(output_dir, DESCRIPTION_FILE))
+            os.remove(note)
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(os.path.join(output_dir, shard))

@@ -1,19 +1,26 @@
-"""Pictures of what a conversion understood: masks over their images, with the classes' names."""
+"""Pictures of what a conversion understood: masks as they are in their files, beside what became of
+them over the images, with classes and pixels."""
 
+import collections
+import math
 import os
-from typing import List
+from typing import Dict, List, Optional
 
 import numpy as np
 from PIL import Image
 
-from adl_tf.data.description import DatasetDescription
+from adl_tf.data.description import IGNORE_LABEL, DatasetDescription
 from adl_tf.files import make_directory, replacing
-from adl_tf.visualization.predictions import add_legend, colorize, overlay
+from adl_tf.visualization.predictions import IGNORE_COLOR, add_legend, colorize, overlay
+from data_prep import masks
 from data_prep.conversion import Conversion
 from data_prep.errors import BadExample
-from data_prep.images import decode_image
+from data_prep.examples import Item
+from data_prep.images import IMAGE_SUFFIXES, decode_image
 
 FOLDER = "preview"
+_WIDTH = 400  # At least, so that the lines fit.
+_SHOWN = 3  # Values of a class that its line has.
 
 
 def write_preview(conversion: Conversion, output_dir: str, count: int) -> List[str]:
@@ -44,11 +51,75 @@ def write_preview(conversion: Conversion, output_dir: str, count: int) -> List[s
         try:
             example = conversion.convert(item)
             image = decode_image(example.image)
-            painted = overlay(image, colorize(example.label, description.colors))
+            picture = Image.fromarray(draw(image, example.label, description, _mask_of(item)))
         except (BadExample, ValueError):
             continue  # The conversion itself says what is wrong with it.
-        picture = Image.fromarray(add_legend(painted, example.label, description))
         paths.append(os.path.join(folder, f"{split}_{item.name.replace(os.sep, '_')}.png"))
         with replacing(paths[-1]) as temporary:
             picture.save(temporary, format="PNG", compress_level=3)
     return paths
+
+
+def draw(
+    image: np.ndarray,
+    label: np.ndarray,
+    description: DatasetDescription,
+    mask: Optional[masks.Mask] = None,
+) -> np.ndarray:
+    """A label map over its image, with the lines of `describe_classes` below, and on the left its
+    mask as a viewer shows it.
+
+    Args:
+      image: uint8 [H, W, 3].
+      label: uint8 [H, W], class ids and the ignore label.
+      description: of the classes.
+      mask: that the label was read from; None where it is no image.
+
+    Returns:
+      uint8 [height, width, 3], small ones enlarged.
+    """
+    lines = describe_classes(label, description, mask)
+    colors = [*description.colors, *[IGNORE_COLOR] * (IGNORE_LABEL + 1 - description.num_classes)]
+    legend = DatasetDescription(
+        description.name, tuple(lines.values()), tuple(colors[i] for i in lines), {}
+    )
+    parts = [overlay(image, colorize(label, description.colors))]
+    if mask is not None and mask.rows.shape == label.shape:
+        parts.insert(0, np.clip(mask.shown, 0, 255).astype(np.uint8)[mask.rows])
+    picture = np.concatenate(parts, axis=1)
+    scale = math.ceil(_WIDTH / picture.shape[1])
+    picture = picture.repeat(scale, axis=0).repeat(scale, axis=1)
+    return add_legend(picture, np.searchsorted(list(lines), label), legend)
+
+
+def describe_classes(
+    label: np.ndarray, description: DatasetDescription, mask: Optional[masks.Mask] = None
+) -> Dict[int, str]:
+    """A line for each label that is there: its class, its pixels, and what these are in the mask's
+    file: numbers, indices with their colors, or colors.
+
+    Args:
+      label: uint8 [H, W].
+      description: of the classes.
+      mask: that the label was read from; None where it is no image.
+    """
+    found = collections.defaultdict(list)
+    if mask is not None and mask.rows.shape == label.shape:
+        rows, first = np.unique(mask.rows, return_index=True)
+        for row, place in zip(rows, first):
+            color = " ".join(map(str, mask.shown[row]))
+            number = str(mask.stored[row])
+            texts = {masks.GRAY: number, masks.PALETTE: f"{number} ({color})", masks.COLOR: color}
+            found[int(label.flat[place])].append(texts[mask.kind])
+    lines = {}
+    for i, pixels in zip(*map(np.ndarray.tolist, np.unique(label, return_counts=True))):
+        name = f"{i} {description.class_names[i]}" if i != IGNORE_LABEL else "ignored"
+        more = [*found[i][:_SHOWN], *["..."] * (len(found[i]) > _SHOWN)]
+        lines[i] = f"{name}: {pixels} pixels" + (f", {', '.join(more)} in its mask" if more else "")
+    return lines
+
+
+def _mask_of(item: Item) -> Optional[masks.Mask]:
+    if not isinstance(item.label, str) or not item.label.lower().endswith(IMAGE_SUFFIXES):
+        return None
+    return masks.read(item.label)

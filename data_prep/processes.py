@@ -40,7 +40,7 @@ def write(
       num_workers: processes; 1 encodes in this one.
 
     Raises:
-      ConversionError: a worker process died, or too many bad examples.
+      ConversionError: a worker process died.
       OSError: a shard cannot be written.
     """
     items = [item for plan in plans for item in plan.items]
@@ -51,7 +51,7 @@ def write(
         for result in itertools.islice(results, len(plan.items)):
             bar.update()
             if isinstance(result, BadExample):
-                errors.add(str(result))
+                errors.add(result)
             yield result
 
     with bar, contextlib.closing(results):

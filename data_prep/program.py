@@ -14,6 +14,8 @@ from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.run import Writer, run_conversion
 
+SHARED = ("preview", "num_shards", "num_workers", "max_errors", "beam_options")
+
 
 def main(
     plan: Callable[..., Conversion], options: Sequence[str] = (), input_dir: bool = True
@@ -34,6 +36,12 @@ def define_flags(input_dir: bool = True) -> None:
     if input_dir:
         flags.DEFINE_string("input_dir", None, "Directory of the unpacked archive.", required=True)
     flags.DEFINE_string("output_dir", None, "Directory of the TFRecords.", required=True)
+    define_shared_flags()
+    show_in_help(*(["input_dir"] if input_dir else []), "output_dir")
+
+
+def define_shared_flags() -> None:
+    """Defines the flags that all converters take besides the directories: `SHARED`."""
     flags.DEFINE_integer("num_shards", 4, "Shards per split.", lower_bound=1)
     flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)
     flags.DEFINE_integer("max_errors", 0, "Bad examples to skip before failing.", lower_bound=0)
@@ -49,8 +57,7 @@ def define_flags(input_dir: bool = True) -> None:
         "Pictures of masks over images to write into OUTPUT_DIR/preview first.",
         lower_bound=0,
     )
-    names = ["output_dir", "preview", "num_shards", "num_workers", "max_errors", "beam_options"]
-    show_in_help(*(["input_dir"] if input_dir else []), *names)
+    show_in_help(*SHARED)
 
 
 def _convert(plan, options) -> Dict[str, Any]:

@@ -14,7 +14,7 @@ from data_prep import output_directory, processes
 from data_prep.conversion import Conversion, drop_duplicates
 from data_prep.describe import describe, find_oddities
 from data_prep.errors import ConversionError, ErrorCount
-from data_prep.shards import ShardPlan, is_finished, plan_shards
+from data_prep.shards import ShardPlan, has_note, is_finished, plan_shards
 
 Writer = Callable[[Conversion, str, Sequence[ShardPlan], ErrorCount], None]
 
@@ -27,16 +27,17 @@ def run_conversion(
     num_shards: int = 4,
     max_errors: int = 0,
 ) -> Dict[str, object]:
-    """Converts a data set, or what a killed run of the same conversion left to do.
+    """Converts a data set, or what an earlier conversion of it left to do.
 
-    Shards in which examples were skipped are written again, since the examples may be fixed.
+    Shards whose files or options have changed since, or in which examples were skipped, are written
+    again.
 
     Args:
       conversion: what to convert.
       output_dir: of the shards; created if missing.
       write: writes the shards it is given, `processes.write` or `beam.write` with their options.
       num_shards: per split, fewer where a split has fewer examples.
-      max_errors: bad examples that are reported and skipped before the conversion fails.
+      max_errors: bad examples that are reported and skipped; more fail at the end.
 
     Returns:
       {"examples": {split: count}, "shards": count, "skipped": count}.
@@ -45,8 +46,11 @@ def run_conversion(
       ConversionError: too many bad examples, a split without examples, an output directory
         that holds something else or cannot be written.
     """
+    for note in conversion.notes:
+        print(f"note: {note}", file=sys.stderr)
     splits, duplicates = drop_duplicates(conversion.splits)
-    plans = plan_shards(splits, num_shards)
+    settings = (tuple(conversion.class_names), sorted(conversion.options.items()))
+    plans = plan_shards(splits, num_shards, settings)
     errors = ErrorCount(max_errors)
     try:
         with output_directory.exclusive(output_dir):
@@ -55,10 +59,17 @@ def run_conversion(
             if unfinished:
                 with contextlib.suppress(FileNotFoundError):
                     os.remove(os.path.join(output_dir, DESCRIPTION_FILE))
+            begun = sum(has_note(output_dir, plan) for plan in unfinished)
+            if begun:
+                print(f"changed since: {begun} of {len(plans)} shards.", file=sys.stderr)
             for fault in (*conversion.faults, *duplicates):
-                errors.add(str(fault))
-            write(conversion, output_dir, unfinished, errors)
-            errors.check()
+                errors.add(fault)
+            try:
+                write(conversion, output_dir, unfinished, errors)
+            finally:
+                errors.report()
+            if errors.too_many:
+                raise ConversionError(f"{errors.summary()} {conversion.propose()}".strip())
             description = describe(conversion, output_dir, plans)
             write_dataset_description(description, output_dir)
     except OSError as error:

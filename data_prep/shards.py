@@ -29,19 +29,22 @@ class ShardPlan:
       split: it belongs to.
       file: its name.
       items: what goes into it.
+      source: checksum of what it is made of: items, sizes and times of their files, settings.
     """
 
     split: str
     file: str
     items: Tuple[Item, ...]
+    source: str = ""
 
 
-def plan_shards(splits: Splits, num_shards: int) -> List[ShardPlan]:
+def plan_shards(splits: Splits, num_shards: int, settings: object = None) -> List[ShardPlan]:
     """Divides each split into shards of equal size, give or take one item.
 
     Args:
       splits: the items of each split, at least one.
       num_shards: per split, fewer where a split has fewer items.
+      settings: what the examples depend on besides, with a `repr`.
     """
     plans = []
     for split, items in splits.items():
@@ -49,8 +52,20 @@ def plan_shards(splits: Splits, num_shards: int) -> List[ShardPlan]:
         bounds = [len(items) * shard // count for shard in range(count + 1)]
         for shard, (start, end) in enumerate(zip(bounds, bounds[1:])):
             file = f"{split}-{shard:05d}-of-{count:05d}.tfrecord"
-            plans.append(ShardPlan(split, file, tuple(items[start:end])))
+            members = tuple(items[start:end])
+            plans.append(ShardPlan(split, file, members, _source(members, settings)))
     return plans
+
+
+def _source(items: Tuple[Item, ...], settings: object) -> str:
+    digest = hashlib.sha256(repr(settings).encode())
+    for item in items:
+        digest.update(repr(item).encode())
+        for path in (item.image, item.label):
+            if isinstance(path, str) and os.path.exists(path):
+                status = os.stat(path)
+                digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    return digest.hexdigest()
 
 
 def write_shard(
@@ -82,7 +97,7 @@ def write_shard(
             with tf.io.TFRecordWriter(temporary) as writer:
                 for result in results:
                     if isinstance(result, BadExample):
-                        skipped.append(str(result))
+                        skipped.append([result.file, result.reason, result.fix])
                         continue
                     record = schema.encode_example(
                         filename=result.name,
@@ -101,6 +116,7 @@ def write_shard(
         raise OSError(0, schema.describe_error(error), path) from error
     sizes = [image_size for image_size, _ in written]
     state = {
+        "source": plan.source,
         "skipped": skipped,
         "bytes": size,
         "sha256": sha256,
@@ -117,7 +133,8 @@ def read_state(output_dir: str, plan: ShardPlan) -> Dict[str, object]:
     """What `write_shard` noted about a shard.
 
     Returns:
-      skipped: one message per bad example.
+      source: that of its plan.
+      skipped: file, reason and fix of each bad example.
       bytes: size of the file.
       sha256: checksum of the file.
       classes: the label ids in each record, as "0 2 7".
@@ -132,12 +149,17 @@ def read_state(output_dir: str, plan: ShardPlan) -> Dict[str, object]:
     return read_json(_state_file(output_dir, plan))
 
 
+def has_note(output_dir: str, plan: ShardPlan) -> bool:
+    """Whether a shard of this name was written before."""
+    return os.path.exists(_state_file(output_dir, plan))
+
+
 def is_finished(output_dir: str, plan: ShardPlan) -> bool:
-    """Whether a shard is there, unchanged and without skipped examples."""
+    """Whether a shard is there, made of what its plan says, and without skipped examples."""
     try:
         state = read_state(output_dir, plan)
         size = os.path.getsize(os.path.join(output_dir, plan.file))
-        return size == state["bytes"] and not state["skipped"]
+        return size == state["bytes"] and state["source"] == plan.source and not state["skipped"]
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         return False  # No note, or a damaged one.
 

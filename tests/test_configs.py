@@ -7,9 +7,9 @@ import gin
 import pytest
 from processes import run
 
-import adl_tf.runs.search_method  # noqa: F401  Its configurables are what the configs bind.
 import adl_tf.runs.study  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
+import adl_tf.searches.method  # noqa: F401  Its configurables are what the configs bind.
 from adl_tf.configuration import parse_gin
 from adl_tf.gin_files import CONFIG_DIR
 from adl_tf.runs.study_members import known_path_members, random_members
@@ -19,18 +19,11 @@ STUDIES = (
     "study.gin",
     "study_noise.gin",
     "study_fidelity.gin",
-    "study_perturbation.gin",
-    "study_searches.gin",
-    "study_stopped.gin",
     "study_synthetic.gin",
 )
 # What the searches with another method are as long as.
 LENGTHS = {
-    "search.gin": "run_random_search.steps",
-    "recommended_search.gin": "run_random_search.steps",
-    "study_sampled_search.gin": "run_sampled_search.steps",
-    "study_transfer_search.gin": "run_sampled_search.steps",
-    "study_random_search.gin": "run_random_search.steps",
+    "random_search.gin": "run_random_search.candidates",
 }
 CONFIGS = sorted(
     os.path.relpath(os.path.join(folder, name), CONFIG_DIR)
@@ -47,7 +40,7 @@ def test_config(config):
         assert gin.query_parameter("SEED/gin.macro.value") == 7
         length = "run_training.steps"
         if "search" in config:
-            length = LENGTHS.get(config, "run_search.epochs")
+            length = LENGTHS.get(config, "run_gradient_search.epochs")
         for binding in ("RunData.dataset_dir", length):
             assert gin.query_parameter(binding) is not None
     finally:

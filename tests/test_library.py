@@ -202,7 +202,7 @@ def test_a_run_leaves_the_process_as_it_was(tmp_path):
 
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         found = pool.submit(
-            adl_tf.run_search,
+            adl_tf.run_gradient_search,
             str(tmp_path / "search"),
             data=data,
             space=SPACE,

@@ -1,13 +1,11 @@
 """Every program ends with the command that users need next, filled in, on stderr."""
 
 import shlex
-import types
 
 import forked
 import gin
 import pytest
 
-from adl_tf import configuration, search
 from adl_tf.programs import train_command
 
 # Arguments of the programs, in the order in which they follow one another.
@@ -24,25 +22,19 @@ SAMPLE = [
 STREETS = ["--output_dir=streets", "--num_train=4", "--num_val=2", "--height=32", "--width=48"]
 
 
-def test_the_filters_are_given_where_they_are_known():
+def test_f_is_given_where_the_genotype_file_does_not_have_it():
     gin.parse_config("DATASET_DIR = 'streets'\nFILTER_MULTIPLIER = 8\n")
     try:
-        assert "--gin_param=FILTER_MULTIPLIER = 6" in train_command("g.json", "run", 6)
-        assert train_command("g.json", "run") == [
+        found = {"genotype": "g.json", "filter_multiplier": 6}
+        assert "--gin_param=FILTER_MULTIPLIER = 6" in train_command(found, "run")
+        decoded = {"genotype": "g.json", "probability": 0.1}
+        assert "--gin_param=FILTER_MULTIPLIER = 20" in train_command(decoded, "run")
+        assert train_command({**found, "sizes": {}}, "run") == [
             *("adl_tf.train", "--gin_file=recommended_train.gin"),
             *("--gin_param=DATASET_DIR = 'streets'", "--genotype=g.json", "--model_dir=run"),
         ]
     finally:
         gin.clear_config()
-
-
-def test_a_supernet_does_not_hand_on_its_filters(monkeypatch):
-    monkeypatch.setattr(configuration, "macro", lambda name: 8)
-    options = types.SimpleNamespace(FLAGS=types.SimpleNamespace(model_dir="run"))
-    monkeypatch.setattr(search, "flags", options)
-    for result, found in (({"probability": 0.1}, None), ({"miou": 0.5}, 8)):
-        command = search.next_command({"genotype": "g.json", **result})
-        assert (f"--gin_param=FILTER_MULTIPLIER = {found}" in command) == (found is not None)
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def test_a_search_is_estimated_from_a_few_of_its_steps(tmp_path):
         "NUM_BLOCKS = 1",
         "FILTER_MULTIPLIER = 2",
         "SearchSpace.num_levels = 2",
-        "SearchSpace.stem = (4, 4, 4)",
+        "NetworkSizes.stem = (4, 4, 4)",
     )
     search = ["--search", "--gin_file=camvid_search.gin", *(f"--gin_param={b}" for b in bindings)]
     outcome = forked.run("adl_tf.profile", search, cwd=str(tmp_path))

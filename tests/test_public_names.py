@@ -67,6 +67,8 @@ def test_examples_in_docstrings_run():
         "adl_tf.sizes",
         "adl_tf.space.search_space",
         "adl_tf.space.genotype",
+        "adl_tf.space.layout",
+        "adl_tf.space.latency",
         "adl_tf.data.reader",
         "adl_tf.layers.conv_norm",
         "adl_tf.layers.gated_cell",
@@ -77,6 +79,7 @@ def test_examples_in_docstrings_run():
         "adl_tf.training.training_model",
         "adl_tf.runs.phases",
         "adl_tf.evaluation.inference",
+        "data_prep.naming",
     ):
         module = importlib.import_module(name)
         names = {**vars(module)}

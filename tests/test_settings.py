@@ -5,7 +5,6 @@ from typing import Callable, Dict, Optional, Sequence, Union
 import gin
 import pytest
 
-import adl_tf.runs.search_method
 import adl_tf.runs.training_run  # noqa: F401  What the gin files bind.
 from adl_tf.configuration import parse_gin
 from adl_tf.gin_files import NO_IMPORTS

@@ -110,12 +110,23 @@ class RecordReader:
         return self.description.splits[self.split].labelled
 
     @property
+    def checksum(self) -> str:
+        """Of all records in their order, see `Records.checksum`."""
+        return self._records.checksum
+
+    @property
     def failure(self) -> Optional[str]:
         """Why a stream failed, in one line; None before.
 
         TensorFlow adds text of its own to the exception of a stream, so programs print this.
         """
         return self.bad_records.failure
+
+    @property
+    def common_size(self) -> Optional[Size]:
+        """(height, width) of all images; None where they differ or the description does not say."""
+        split = self.description.splits[self.split]
+        return split.max_size if split.max_size == split.min_size else None
 
     @functools.cached_property
     def largest_size(self) -> Optional[Size]:

@@ -4,6 +4,8 @@ Reading by number is what makes everything above it simple: a shuffled order is 
 a subset is a selection, and resuming is counting on.
 """
 
+import functools
+import hashlib
 import os
 import struct
 from typing import List, Sequence, Tuple
@@ -43,11 +45,18 @@ class Records:
                     "run the converter again."
                 )
             missing = int(not whole) if expected < 0 else expected - len(spans)
-            spans += [(sum(spans[-1]) + _HEADER + _FOOTER if spans else 0, 0)] * missing
+            end = sum(spans[-1][:2]) + _HEADER + _FOOTER if spans else 0
+            spans += [(end, 0, 0)] * missing
             rows += [(shard, number, *span) for number, span in enumerate(spans)]
-        self._rows = np.array(rows, np.int64).reshape(-1, 4)  # Shard, number, offset, length.
-        with tf.device("CPU:0"):
-            self._file_tensor, self._row_tensor = tf.constant(self._files), tf.constant(self._rows)
+        # Shard, number, offset, length, checksum.
+        self._rows = np.array(rows, np.int64).reshape(-1, 5)
+
+    @functools.cached_property
+    def _tensors(self) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Files and rows. Not before something is read: a program that only asks what records there
+        are would otherwise take the memory of every GPU."""
+        with tf.init_scope(), tf.device("CPU:0"):
+            return tf.constant(self._files), tf.constant(self._rows)
 
     @property
     def counts(self) -> List[int]:
@@ -57,9 +66,17 @@ class Records:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def checksum(self) -> str:
+        """SHA-256, in hex, of the lengths and checksums of all records in their order.
+
+        It is the same however the records are divided into shards.
+        """
+        return hashlib.sha256(self._rows[:, 3:].astype("<i8").tobytes()).hexdigest()
+
     def name(self, record: int) -> str:
         """The name of a record in messages: its file and its number there."""
-        shard, number, _, _ = self._rows[record]
+        shard, number, *_ = self._rows[record]
         return f"{self._files[shard]}: record {number}"
 
     def read(self, record) -> tf.data.Dataset:
@@ -68,9 +85,10 @@ class Records:
         Args:
           record: int64 scalar.
         """
-        shard, _, offset, length = tf.unstack(self._row_tensor[record])
+        files, rows = self._tensors
+        shard, _, offset, length, _ = tf.unstack(rows[record])
         variant = tf.raw_ops.TFRecordDatasetV2(
-            filenames=[self._file_tensor[shard]],
+            filenames=[files[shard]],
             compression_type="",
             buffer_size=length + _HEADER + _FOOTER,
             byte_offsets=[offset],
@@ -78,19 +96,22 @@ class Records:
         return tf.data.experimental.from_variant(variant, tf.TensorSpec([], tf.string)).take(1)
 
 
-def _scan(file: str) -> Tuple[List[Tuple[int, int]], bool]:
-    """(offset, length) of each record, and whether the file ends where the last one does."""
+def _scan(file: str) -> Tuple[List[Tuple[int, int, int]], bool]:
+    """(offset, length, checksum) of each record, and whether the file ends where the last does."""
     if not os.path.exists(file):
         raise FileNotFoundError(f"{file}: this shard is missing; run the converter again.")
     size = os.path.getsize(file)
     spans, offset = [], 0
     with open(file, "rb", buffering=0) as stream:
+        header = stream.read(_HEADER)
         while offset + _HEADER + _FOOTER <= size:
-            stream.seek(offset)
-            (length,) = struct.unpack("<Q", stream.read(_HEADER)[:8])
+            (length,) = struct.unpack("<Q", header[:8])
             end = offset + _HEADER + length + _FOOTER
             if end > size:
                 break
-            spans.append((offset, length))
+            stream.seek(end - _FOOTER)
+            around = stream.read(_FOOTER + _HEADER)  # With the header of the next record.
+            (checksum,), header = struct.unpack("<I", around[:_FOOTER]), around[_FOOTER:]
+            spans.append((offset, length, checksum))
             offset = end
     return spans, offset == size

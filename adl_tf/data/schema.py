@@ -6,6 +6,7 @@ from typing import Optional
 import tensorflow as tf
 
 from adl_tf.data.description import IGNORE_LABEL
+from adl_tf.data.label_png import decode_label_png
 
 _IMAGE = "image/encoded"
 _FILENAME = "image/filename"
@@ -190,7 +191,7 @@ def _decode_label(features, num_classes):
     present = tf.strings.length(features[_LABEL]) > 0
     present = tf.debugging.Assert(present, [f"the feature {_LABEL} is missing"])
     with tf.control_dependencies([present]):
-        label = tf.squeeze(tf.io.decode_png(features[_LABEL], channels=1), -1)
+        label = decode_label_png(features[_LABEL])
     # In 8 bits the ignore label 255 plus 1 is 0, so one maximum checks all pixels.
     largest = tf.cast(tf.reduce_max(label + 1), tf.int32) - 1
     known = tf.debugging.Assert(

@@ -76,15 +76,6 @@ def cluster_of(strategy: tf.distribute.Strategy) -> Optional[Cluster]:
     return getattr(strategy, "cluster", None)
 
 
-def check_single_device() -> None:
-    """Raises ValueError where `distribution_strategy` would use several devices."""
-    if distribution_strategy().num_replicas_in_sync > 1:
-        raise ValueError(
-            "a search by sampled paths runs on one device: leave distribution_strategy.devices "
-            "out and make one GPU visible (CUDA_VISIBLE_DEVICES=0)."
-        )
-
-
 def check_devices(
     strategy: tf.distribute.Strategy, batch_size: int, parts: int = 1, jit_compile: bool = False
 ) -> None:

@@ -11,8 +11,9 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 import tensorflow as tf
 from tqdm import tqdm
 
-from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription, Size
+from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription
 from adl_tf.data.failures import one_line_failures
+from adl_tf.data.identity import identify
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.streams import evaluation_stream
 from adl_tf.distribution.strategy import distribution_strategy, own_shard
@@ -25,7 +26,7 @@ from adl_tf.files import make_directory
 from adl_tf.model_directory import CLASSES_FILE, EVALUATION_FOLDER
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
-from adl_tf.models.trained_on import read_run
+from adl_tf.models.trained_on import kept_data, read_run
 from adl_tf.progress import say
 from adl_tf.settings import Count, Name, Number, Positive, Sides, configurable
 from adl_tf.sizes import crop_sides
@@ -84,11 +85,13 @@ def evaluate_network(
     # One device has variables of its own: those of a strategy are read on all machines at a time.
     with strategy.scope() if shard.replicas > 1 else contextlib.nullcontext():
         network = load_network(model_dir, checkpoint)
-    dataset_dir = dataset_dir or _training_dataset(model_dir)
+    own_data, dataset_dir = not dataset_dir, dataset_dir or _training_dataset(model_dir)
     reader = _open_split(dataset_dir, split, model_dir, network.num_classes, max_bad_records)
+    if own_data:
+        _warn_of_changes(model_dir, reader)
     _check_possible(reader, batch_size, save_predictions)
     views = {"scales": list(scales), "flip": flip, "crop_size": crop_size}
-    predictor = Predictor(network, **views, stride=stride, image_size=_common_size(reader))
+    predictor = Predictor(network, **views, stride=stride, image_size=reader.common_size)
     writer = PredictionWriter(save_predictions, reader.description) if save_predictions else None
     scoreboard = Scoreboard(network.num_classes, num_pictures) if reader.labelled else None
     output_dir = output_dir or os.path.join(model_dir, EVALUATION_FOLDER)
@@ -98,7 +101,7 @@ def evaluate_network(
     stream = evaluation_stream(
         reader,
         batch_size=batch_size,
-        size=_common_size(reader),
+        size=reader.common_size,
         limit=max_images,
         shard=shard,
     )
@@ -159,6 +162,17 @@ def _open_split(
     return reader
 
 
+def _warn_of_changes(model_dir: str, reader: RecordReader) -> None:
+    """Says that a split is no longer what a training read: scores do not compare."""
+    kept = kept_data(model_dir)
+    before = kept and kept.splits.get(reader.split)
+    if before and before != identify([reader]).splits[reader.split]:
+        say(
+            f"warning: split {reader.split!r} has changed since the training in {model_dir}: its "
+            "scores there are of other images or masks."
+        )
+
+
 def _trained_class_names(model_dir: str, num_classes: int) -> Tuple[str, ...]:
     """Names of the classes that a network was trained with; none if unknown."""
     if not os.path.exists(os.path.join(model_dir, CLASSES_FILE)):
@@ -166,15 +180,9 @@ def _trained_class_names(model_dir: str, num_classes: int) -> Tuple[str, ...]:
     return read_classes(model_dir, num_classes).class_names
 
 
-def _common_size(reader: RecordReader) -> Optional[Size]:
-    """(height, width) of the images if all have the same; None if they differ."""
-    split = reader.description.splits[reader.split]
-    return split.max_size if split.max_size == split.min_size else None
-
-
 def _check_possible(reader: RecordReader, batch_size: int, save_predictions: Optional[str]) -> None:
     """Checks that the images form batches, and that there is something to do with them."""
-    if batch_size > 1 and _common_size(reader) is None:
+    if batch_size > 1 and reader.common_size is None:
         raise ValueError(
             f"batch_size={batch_size}: the images of split {reader.split!r} differ in size, or "
             f"{DESCRIPTION_FILE} does not say; leave batch_size at 1."

@@ -10,12 +10,6 @@ from adl_tf.files import make_directory, replacing
 from data_prep.images import IMAGE_SUFFIXES
 
 
-def stem_of(name: str) -> str:
-    """The name of an image without its folders and the suffix of an image file."""
-    stem, suffix = os.path.splitext(os.path.basename(name))
-    return stem if suffix.lower() in IMAGE_SUFFIXES else stem + suffix
-
-
 class PredictionWriter:
     """Writes one palette PNG per image: the pixel is the class's official id.
 
@@ -54,7 +48,8 @@ class PredictionWriter:
         Raises:
           ValueError: no name, or a name that was written already.
         """
-        stem = stem_of(name)
+        stem, suffix = os.path.splitext(os.path.basename(name))
+        stem = stem if suffix.lower() in IMAGE_SUFFIXES else stem + suffix
         if not stem or stem in self._written:
             raise ValueError(
                 f"image {name!r}: {'its name is taken' if stem else 'it has no name'}, so its "

@@ -41,8 +41,9 @@ def _preprocess_function(stride: int, size: Tuple[int, int], training: bool) -> 
     and fewer channels are left to resize.
     """
 
-    def preprocess(x, kernel, statistics):
-        y = tf.nn.conv2d(tf.nn.relu(x), kernel, stride, "SAME")
+    def preprocess(features, weights, architecture, statistics):
+        del architecture
+        y = tf.nn.conv2d(tf.nn.relu(features), weights, stride, "SAME")
         y, *used = batch_norm(resize(y, size), *tf.unstack(statistics), training=training)
         return y, tf.stack(used)
 
@@ -60,8 +61,9 @@ def _cell_function(packing: Packing, training: bool) -> SharedFunction:
     num_blocks = len(packing.edges) - 1
     states = _branch_states(packing)
 
-    def cell(x, pending, gate, kernels, mixing, statistics):
-        parts = packing.split(kernels, mixing, statistics, states)
+    def cell(features, weights, architecture, statistics):
+        (x, pending), (mixing, gate) = features, architecture
+        parts = packing.split(weights, mixing, statistics, states)
         used = {}
 
         def edges(state, feature_map):
@@ -208,10 +210,7 @@ class GatedCell(tf.keras.layers.Layer):
     def _preprocess(self, branch, x, size, training, wanted):
         stride = _INPUT_CONVOLUTIONS[branch].stride
         y, statistics = _preprocess_function(stride, size, training)(
-            wanted.arguments,
-            x=x,
-            kernel=self.input_kernels[branch],
-            statistics=self.input_statistics[branch],
+            wanted, x, self.input_kernels[branch], None, self.input_statistics[branch]
         )
         if training:
             update_statistics(self.input_statistics[branch], statistics, self.momentum)
@@ -240,7 +239,6 @@ class GatedCell(tf.keras.layers.Layer):
         evaluate = functools.partial(
             self.mixed_op.evaluate,
             kernels=self.mixed_op.read_kernels(),
-            mixing=mixing,
             training=training,
             wanted=wanted,
         )
@@ -251,11 +249,14 @@ class GatedCell(tf.keras.layers.Layer):
             (pending,) = evaluate(
                 edges_function(self.packing, (_BEFORE_PREVIOUS_STATE,), training),
                 BEFORE_PREVIOUS,
-                x=[preprocess(BEFORE_PREVIOUS, before_previous)],
+                features=[preprocess(BEFORE_PREVIOUS, before_previous)],
+                architecture=mixing,
             )
         cell = _cell_function(self.packing, training)
         outputs = [
-            evaluate(cell, move, x=preprocess(move, x), pending=pending, gate=gate)
+            evaluate(
+                cell, move, features=(preprocess(move, x), pending), architecture=(mixing, gate)
+            )
             for move, x, gate in zip(self.moves, previous, gates)
         ]
         return tf.add_n(outputs)

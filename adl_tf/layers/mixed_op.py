@@ -354,10 +354,10 @@ def evaluate_edges(packing: Packing, state: int, x, kernels, mixing, statistics,
 def edges_function(packing: Packing, states: Tuple[int, ...], training: bool) -> SharedFunction:
     """The edges out of some states, none of which reads another."""
 
-    def edges(x, kernels, mixing, statistics):
-        parts = packing.split(kernels, mixing, statistics, states)
+    def edges(features, weights, architecture, statistics):
+        parts = packing.split(weights, architecture, statistics, states)
         sums, used = [], {}
-        for state, feature_map in zip(states, x):
+        for state, feature_map in zip(states, features):
             outputs, moments = evaluate_edges(packing, state, feature_map, *parts, training)
             if not outputs:
                 outputs = [tile_channels(tf.zeros_like(feature_map), packing.edges[state])]
@@ -445,22 +445,22 @@ class MixedOp(tf.keras.layers.Layer):
         """The packed kernels by name, as `Packing.split` takes them."""
         return {name: tf.convert_to_tensor(kernel) for name, kernel in self.kernels.items()}
 
-    def evaluate(self, function, branch, kernels, training, wanted, **arguments):
+    def evaluate(self, function, branch, kernels, training, wanted, features, architecture):
         """Calls a shared function with the layer's variables; updates the statistics in training.
 
         Args:
-          function: a `SharedFunction` of `kernels`, `statistics` and more.
+          function: a `SharedFunction`, whose weights are the kernels.
           branch: whose statistics the function reads and measures.
           kernels: what `read_kernels` returned; read once, however many branches there are.
           training: whether the function measures batch statistics.
           wanted: which gradients will be computed.
-          **arguments: the function's other arguments.
+          features, architecture: the function's other arguments.
 
         Returns:
           The function's outputs.
         """
         outputs, statistics = function(
-            wanted.arguments, kernels=kernels, statistics=self.statistics[branch], **arguments
+            wanted, features, kernels, architecture, self.statistics[branch]
         )
         if training:
             update_statistics(self.statistics[branch], statistics, self.momentum)
@@ -485,7 +485,7 @@ class MixedOp(tf.keras.layers.Layer):
             self.read_kernels(),
             training,
             Wanted.ALL,
-            x=tf.nest.flatten(x),
-            mixing=mixing_weights(self.packing, weights),
+            features=tf.nest.flatten(x),
+            architecture=mixing_weights(self.packing, weights),
         )
         return tf.nest.pack_sequence_as(x, outputs)

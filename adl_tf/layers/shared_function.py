@@ -1,7 +1,7 @@
 """Functions that many layers share: traced once, differentiated by recomputation."""
 
 import enum
-from typing import Callable, Collection, Tuple
+from typing import Callable, Tuple
 
 import tensorflow as tf
 
@@ -11,7 +11,7 @@ _CALL = {"_noinline": True}
 
 
 class Wanted(str, enum.Enum):
-    """Which gradients a step needs, besides those of feature maps; the others are not computed.
+    """Which gradients a step needs, besides those of feature maps; others are not computed.
 
     Strings, since a SavedModel stores its functions' arguments.
     """
@@ -21,14 +21,13 @@ class Wanted(str, enum.Enum):
     ALL = "all"
 
     @property
-    def arguments(self) -> Tuple[str, ...]:
-        """The arguments that get a gradient, by the names the supernet's shared functions use."""
-        names = ("x", "pending")
-        if self is not Wanted.ARCHITECTURE:
-            names += ("kernel", "kernels")
-        if self is not Wanted.WEIGHTS:
-            names += ("mixing", "gate")
-        return names
+    def groups(self) -> Tuple[str, ...]:
+        """The groups of arguments of a shared function that get a gradient."""
+        return {
+            Wanted.WEIGHTS: ("features", "weights"),
+            Wanted.ARCHITECTURE: ("features", "architecture"),
+            Wanted.ALL: ("features", "weights", "architecture"),
+        }[self]
 
 
 def _flatten(structure):
@@ -44,14 +43,15 @@ def _pack_like(structure, tensors):
 
 
 class SharedFunction:
-    """A pure function `(**arguments) -> (outputs, statistics)`, all of them structures of tensors.
+    """A pure function of feature maps, weights, architecture and statistics.
 
     Equal signatures share one traced graph however many layers call it. The
     backward pass is a graph of its own that runs the forward pass again, so that
     only the arguments are kept in memory between the two passes.
 
     Args:
-      function: maps named arguments to a pair; no gradient passes through the second.
+      function: maps (features, weights, architecture, statistics), each a structure of tensors or
+        None, to (outputs, statistics used); no gradient passes to or through statistics.
     """
 
     def __init__(self, function: Callable):
@@ -70,10 +70,24 @@ class SharedFunction:
 
         self._backward = tf.function(backward, experimental_attributes=_CALL, autograph=False)
 
-    def __call__(self, wanted: Collection[str], **arguments):
-        """Calls the function; only arguments whose names are in `wanted` get gradients."""
-        sources = {name: value for name, value in arguments.items() if name in wanted}
-        others = {name: value for name, value in arguments.items() if name not in wanted}
+    def __call__(self, wanted: Wanted, features, weights, architecture, statistics):
+        """Calls the function.
+
+        Args:
+          wanted: which of the groups get gradients.
+          features: feature maps that it reads.
+          weights: kernels.
+          architecture: what comes from alpha and beta.
+          statistics: moving ones of batch norms.
+        """
+        groups = dict(
+            features=features,
+            weights=weights,
+            architecture=architecture,
+            statistics=statistics,
+        )
+        sources = {name: groups.pop(name) for name in wanted.groups}
+        others = groups
 
         @tf.custom_gradient
         def call(*tensors):

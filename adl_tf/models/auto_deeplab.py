@@ -12,8 +12,9 @@ from adl_tf.models.decoder import Decoder, ResizeLike
 from adl_tf.models.image_network import ImageNetwork
 from adl_tf.models.keras_cv_import import keras_cv
 from adl_tf.space.genotype import load_genotype
+from adl_tf.space.layout import plan_layers
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
-from adl_tf.space.search_space import MOVE_OFFSETS, MOVES, aspp_rates, level_stride
+from adl_tf.space.search_space import aspp_rates
 
 # The decoder reads the cell that leaves stride 4, but none beyond the third.
 LOW_LEVEL_LAYERS = 3
@@ -65,21 +66,18 @@ class DecodedBackbone(ImageNetwork, keras_cv.models.Backbone):
         images = tf.keras.Input(input_shape)
         before_previous, previous = Stem(stem, name="stem")(images)
         names, sizes_like, low_level = {}, {}, None
-        for layer, level in enumerate(genotype.path):
-            offset = level - genotype.path[layer - 1] if layer else 0
-            name = f"cell_{layer + 1}_stride_{level_stride(level)}"
-            cell = Cell(
-                genotype.cell,
-                filters=filter_multiplier * 2**level,
-                move=MOVES[MOVE_OFFSETS.index(offset)],
-                name=name,
-            )
+        plans = plan_layers(genotype.path, len(genotype.cell), filter_multiplier, stem)
+        for layer, plan in enumerate(plans):
+            name = f"cell_{layer + 1}_stride_{plan.stride}"
+            cell = Cell(genotype.cell, plan.filters, plan.move, name=name)
             # Every level above was passed on the way down.
-            output = cell((previous, before_previous), size_like=sizes_like.get(level, previous))
+            output = cell(
+                (previous, before_previous), size_like=sizes_like.get(plan.level, previous)
+            )
             before_previous, previous = previous, output
-            sizes_like.setdefault(level, output)
-            names[f"P{level + 2}"] = name
-            if level == 0 and layer < LOW_LEVEL_LAYERS:
+            sizes_like.setdefault(plan.level, output)
+            names[f"P{plan.level + 2}"] = name
+            if plan.level == 0 and layer < LOW_LEVEL_LAYERS:
                 low_level = name
         super().__init__(inputs=images, outputs=previous, **kwargs)
         self.genotype = genotype

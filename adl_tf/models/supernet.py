@@ -1,7 +1,7 @@
 """The supernet: every path and every cell of a search space at once (paper, section 3)."""
 
 import dataclasses
-from typing import List, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,13 +13,22 @@ from adl_tf.layers.shared_function import Wanted
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling, freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.image_network import ImageNetwork
+from adl_tf.settings import Count, NotNegative, configurable
 from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import Genotype
-from adl_tf.space.search_space import MOVES, SearchSpace, aspp_rates, halve, level_stride
+from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
+from adl_tf.space.ops import SKIP, ops_of_kind
+from adl_tf.space.search_space import (
+    MOVE_OFFSETS,
+    MOVES,
+    SearchSpace,
+    aspp_rates,
+    halve,
+    level_stride,
+)
 
-# How alpha and beta are relaxed.
-SOFTMAX, GUMBEL = "softmax", "gumbel"
-RELAXATIONS = (SOFTMAX, GUMBEL)
+# How beta weighs the cells of a node.
+NORMALIZED, PAPER = GATES = ("normalized", "paper")
 
 
 def node_name(layer: int, level: int) -> str:
@@ -27,6 +36,14 @@ def node_name(layer: int, level: int) -> str:
     return f"layer_{layer + 1}_stride_{level_stride(level)}"
 
 
+def _move_targets(space: SearchSpace) -> np.ndarray:
+    """float32 [levels * moves, levels]: 1 at the level that a legal move leads to."""
+    levels = np.arange(space.num_levels)
+    leads_to = levels[:, None, None] + np.array(MOVE_OFFSETS)[:, None] == levels
+    return leads_to.reshape(-1, space.num_levels).astype(np.float32)
+
+
+@configurable
 @tf.keras.utils.register_keras_serializable(package="adl_tf")
 class Supernet(ImageNetwork, tf.keras.Model):
     """Relaxed network with trainable architecture: all paths and all cells of a space at once.
@@ -38,9 +55,20 @@ class Supernet(ImageNetwork, tf.keras.Model):
 
         softmax_k(alpha_{j->i}^k),    softmax_{s'}(beta_{s->s'}^l)  over the legal s'
 
-    A node's output is `GatedCell`'s (eq. 6): the cells on its incoming moves, times the
-    moves' weights. The last layer's nodes each have an ASPP and a classifier; the logits
-    are their sum.
+    A node's output is `GatedCell`'s (eq. 6): the sum of the cells on its incoming moves, each
+    times a gate. The last layer's nodes each have an ASPP and a classifier, whose logits are added.
+
+    The paper's gate of a move is its weight. But whatever reads a node normalizes what it reads, so
+    only the ratio of the gates *into* a node acts, and beta, which is normalized over the moves
+    *out of* a node, learns little: nothing at all where a single move leads to a node. The gates
+    "normalized" by node make every node the mean over the paths that come to it. With v the
+    probability that a path drawn by these moves visits a node,
+
+        v_1(4) = 1,    v_{l+1}(s') = sum_s v_l(s) beta_{s->s'}^l
+
+    the gate of a move is v_l(s) beta_{s->s'}^l / v_{l+1}(s'), and the logits of stride s count
+    v_L(s) times: the output is the mean over where paths end. Beta, its softmax and the probability
+    of a path are the paper's.
 
     Reference:
       Liu et al., Auto-DeepLab, section 3, https://arxiv.org/abs/1901.02985.
@@ -60,29 +88,39 @@ class Supernet(ImageNetwork, tf.keras.Model):
     Args:
       space: a `SearchSpace`, or its fields as a dict.
       num_classes: number of classes.
-      relaxation: "softmax" (the paper), or "gumbel": each step draws one op per edge and one move
-        per node, and gradients pass as if it had mixed them (straight-through Gumbel softmax,
-        https://arxiv.org/abs/1611.01144, section 2.2; for architectures GDAS,
-        https://arxiv.org/abs/1910.04465). Validation mixes.
-
-    Attributes:
-      temperature: what alpha and beta are divided by before their softmaxes, 1 at first.
+      stem: filters of the stem's three convolutions.
+      separable_atrous: False for full atrous convolutions (the paper), True for
+        depthwise-separable ones (DARTS).
+      gates: "normalized", or "paper".
+      auxiliary_skip: weight of a further skip connection on every edge, where skip connections are
+        among the ops; 0 for none (the paper). A mixture of ops attenuates its input, and skips
+        would win for restoring it, which no decoded network needs (DARTS-,
+        https://arxiv.org/abs/2009.01027, section 3.2).
 
     Raises:
-      ValueError: an unknown relaxation.
+      ValueError: unknown gates, or a stem that is not three filters.
     """
 
-    def __init__(self, space, num_classes: int, relaxation: str = SOFTMAX, **kwargs):
+    def __init__(
+        self,
+        space,
+        num_classes: int,
+        stem: Sequence[Count] = PAPER_SIZES.stem,
+        separable_atrous: bool = False,
+        gates: str = NORMALIZED,
+        auxiliary_skip: NotNegative = 1.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
-        if relaxation not in RELAXATIONS:
-            raise ValueError(
-                f"relaxation {relaxation!r} is unknown; choose from {list(RELAXATIONS)}."
-            )
-        self.relaxation = relaxation
+        if gates not in GATES:
+            raise ValueError(f"Supernet.gates = {gates!r}: choose from {list(GATES)}.")
         self.space = space if isinstance(space, SearchSpace) else SearchSpace(**space)
         self.num_classes = num_classes
+        self.separable_atrous = separable_atrous
+        self.gates = gates
+        self.auxiliary_skip = auxiliary_skip
         space = self.space
-        self.stem = Stem(space.stem, name="stem")
+        self.stem = Stem(NetworkSizes(stem=stem).stem, name="stem")
         # One flat dict: Keras does not save layers in nested containers.
         self.nodes = {
             node_name(layer, level): self._node(layer, level)
@@ -110,7 +148,10 @@ class Supernet(ImageNetwork, tf.keras.Model):
         # Sorts the rows of alpha by the state that their edge leaves.
         order = sorted(range(len(space.edges)), key=lambda row: space.edges[row])
         self._edge_order = np.eye(len(order), dtype=np.float32)[order]
+        skips = [op in ops_of_kind(space.ops, SKIP) for op in space.ops]
+        self._added_probability = auxiliary_skip * np.array(skips, np.float32)
         self._legal_moves = space.legal_moves()[None]
+        self._targets = _move_targets(space)
 
     def _node(self, layer: int, level: int) -> GatedCell:
         space = self.space
@@ -120,7 +161,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
             num_blocks=space.num_blocks,
             filters=space.filters(level),
             moves=moves or ("stay",),
-            separable_atrous=space.separable_atrous,
+            separable_atrous=self.separable_atrous,
             name=node_name(layer, level),
         )
 
@@ -129,7 +170,10 @@ class Supernet(ImageNetwork, tf.keras.Model):
             "name": self.name,
             "space": dataclasses.asdict(self.space),
             "num_classes": self.num_classes,
-            "relaxation": self.relaxation,
+            "stem": list(self.stem.filters),
+            "separable_atrous": self.separable_atrous,
+            "gates": self.gates,
+            "auxiliary_skip": self.auxiliary_skip,
         }
 
     def check_images(self, images):
@@ -153,13 +197,6 @@ class Supernet(ImageNetwork, tf.keras.Model):
 
         self.alpha = logits("alpha", self.space.alpha_shape)
         self.beta = logits("beta", self.space.beta_shape)
-        self.temperature = self.add_weight(
-            name="temperature",
-            shape=(),
-            initializer="ones",
-            trainable=False,
-            experimental_autocast=False,
-        )
         # Layers are built one by one: tracing a call would take longer than all of this.
         self._build_layer(self.stem, input_shape)
         before_previous, previous = {}, {0: self.stem.filters[-1]}  # Channels by level.
@@ -195,35 +232,36 @@ class Supernet(ImageNetwork, tf.keras.Model):
         architecture = {id(variable) for variable in self.architecture_variables}
         return [v for v in self.trainable_variables if id(v) not in architecture]
 
-    def op_probabilities(self, draw: bool = False) -> tf.Tensor:
-        """Softmax of alpha over the ops of each edge (eq. 3), [edges, ops].
+    def op_probabilities(self) -> tf.Tensor:
+        """Softmax of alpha over the ops of each edge (eq. 3), [edges, ops]."""
+        return tf.nn.softmax(self.alpha)
 
-        Args:
-          draw: one-hot draws with the softmax's gradients, see `relaxation`.
+    def move_probabilities(self) -> tf.Tensor:
+        """Softmax of beta over the legal moves out of each node (eq. 7), beta's shape."""
+        return tf.nn.softmax(tf.where(self._legal_moves, self.beta, -np.inf))
+
+    def gates_and_visits(self) -> Tuple[List[tf.Tensor], tf.Tensor]:
+        """The gates of all moves, and how much the logits of each level count.
+
+        Returns:
+          for each layer but the last [levels * moves], gates by the node that a move leaves; and
+          [levels]. See the class.
         """
-        return self._relax(self.alpha, draw)
-
-    def move_probabilities(self, draw: bool = False) -> tf.Tensor:
-        """Softmax of beta over the legal moves out of each node (eq. 7), beta's shape.
-
-        Args:
-          draw: see `op_probabilities`.
-        """
-        return self._relax(tf.where(self._legal_moves, self.beta, -np.inf), draw)
-
-    def _relax(self, logits: tf.Tensor, draw: bool) -> tf.Tensor:
-        if not draw:
-            return tf.nn.softmax(logits / self.temperature)
-        uniform = tf.random.uniform(tf.shape(logits), minval=1e-9)
-        logits = (logits - tf.math.log(-tf.math.log(uniform))) / self.temperature
-        soft = tf.nn.softmax(logits)
-        hard = tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1])
-        return hard + soft - tf.stop_gradient(soft)
+        moves = tf.unstack(self.move_probabilities())
+        if self.gates == PAPER:
+            return [tf.reshape(move, [-1]) for move in moves], tf.ones([self.space.num_levels])
+        visits = tf.constant(np.eye(1, self.space.num_levels, dtype=np.float32)[0])
+        gates = []
+        for move in moves:
+            flow = tf.reshape(visits[:, None] * move, [-1])
+            visits = tf.linalg.matvec(self._targets, flow, transpose_a=True)
+            # Where no path comes to, 0 / 0 counts as 0.
+            gates.append(tf.math.divide_no_nan(flow, tf.linalg.matvec(self._targets, visits)))
+        return gates, visits
 
     def architecture(self) -> Tuple[np.ndarray, np.ndarray]:
-        """alpha and beta as the softmaxes see them: logits over the temperature."""
-        temperature = self.temperature.numpy()
-        return self.alpha.numpy() / temperature, self.beta.numpy() / temperature
+        """alpha and beta, logits."""
+        return self.alpha.numpy(), self.beta.numpy()
 
     def decode(self) -> Tuple[Genotype, float]:
         """The discrete architecture of the current alpha and beta, and its path's probability.
@@ -255,24 +293,24 @@ class Supernet(ImageNetwork, tf.keras.Model):
         sizes = [halve(halve(images.shape[1:3]))]
         while len(sizes) < space.num_levels:
             sizes.append(halve(sizes[-1]))
-        draw = training and self.relaxation == GUMBEL
-        probabilities = tf.matmul(self._edge_order, self.op_probabilities(draw))
+        probabilities = self.op_probabilities() + self._added_probability
+        probabilities = tf.matmul(self._edge_order, probabilities)
         mixing = [
             mixing_weights(
                 cell_packing(
-                    space.ops, space.separable_atrous, space.num_blocks, space.filters(level)
+                    space.ops, self.separable_atrous, space.num_blocks, space.filters(level)
                 ),
                 probabilities,
             )
             for level in range(space.num_levels)
         ]
-        moves = self.move_probabilities(draw)
+        all_gates, visits = self.gates_and_visits()
 
         _, stem = self.stem(images, training=training)
         before_previous, previous = {}, {0: stem}
         for layer in range(space.num_layers):
             # The first layer's only node reads the stem and has no moves to weigh.
-            gates = tf.unstack(tf.reshape(moves[layer - 1], [-1])) if layer else None
+            gates = tf.unstack(all_gates[layer - 1]) if layer else None
             current = {}
             for level in space.levels(layer):
                 sources = space.predecessors(layer, level)
@@ -290,7 +328,10 @@ class Supernet(ImageNetwork, tf.keras.Model):
                 )
             before_previous, previous = previous, current
         logits = [
-            resize(classifier(head(tf.nn.relu(previous[level]), training=training)), sizes[0])
+            resize(
+                visits[level] * classifier(head(tf.nn.relu(previous[level]), training=training)),
+                sizes[0],
+            )
             for level, (head, classifier) in enumerate(zip(self.heads, self.classifiers))
         ]
         return resize(tf.add_n(logits), images.shape[1:3])

@@ -1,12 +1,20 @@
-"""What a network was trained on: `run.json` and `classes.json` of a model directory."""
+"""What a network was trained on: `run.json`, `classes.json`, and the data of `schedule.json`."""
 
 import dataclasses
 import os
 from typing import Any, Dict, Optional, Tuple
 
 from adl_tf.data.description import DatasetDescription, Size
+from adl_tf.data.identity import DataIdentity, parse_identity
 from adl_tf.files import write_json
-from adl_tf.model_directory import CLASSES_FILE, RUN_FILE, read_object
+from adl_tf.model_directory import (
+    CLASSES_FILE,
+    DATA,
+    RUN_FILE,
+    SCHEDULE_FILE,
+    read_object,
+    read_versioned,
+)
 from adl_tf.models.classes import Classes
 
 
@@ -37,3 +45,22 @@ def read_run(model_dir: str) -> Dict[str, Any]:
     if not isinstance(run.get("dataset_dir", ""), str):
         raise ValueError(f"{path}: dataset_dir is {run['dataset_dir']!r}, which is no path.")
     return run
+
+
+def kept_data(model_dir: str) -> Optional[DataIdentity]:
+    """The identity of the data that a run began with; None if it did not keep it.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    path = os.path.join(model_dir, SCHEDULE_FILE)
+    content = read_versioned(path).get(DATA) if os.path.exists(path) else None
+    if content is None:
+        return None
+    try:
+        return parse_identity(content)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: {DATA!r} is {error}. The file is damaged: restore it, or start again in "
+            "another directory."
+        ) from error

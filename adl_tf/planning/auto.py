@@ -1,13 +1,16 @@
 """A whole run: from a folder of images and masks to a served network and a report."""
 
+import hashlib
 import importlib
 import os
 import shutil
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 import tensorflow as tf
 
 from adl_tf.data.description import DESCRIPTION_FILE
+from adl_tf.data.identity import describe_changes, identify, parse_identity
+from adl_tf.data.reader import RecordReader
 from adl_tf.files import exclusive, make_directory, write_json, write_text
 from adl_tf.model_directory import GENOTYPE_FILE
 from adl_tf.models.presets import preset_dir, preset_names
@@ -35,7 +38,9 @@ from adl_tf.settings import Positive, configurable
 from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import save_genotype
 from adl_tf.visualization.figure import save_figure
-from data_prep.recognize import recognize
+from data_prep.recognize import FOLDER, as_arguments, plan_options, recognize
+from data_prep.shards import checksum
+from data_prep.survey import BINARY, are_binary
 
 CONVERSION = "convert"
 RECORDS, PLAN, TRIALS = "records", "plan", "trials"
@@ -53,6 +58,7 @@ def run_auto(
     hours: Positive = 2.0,
     multi_adds: Optional[Positive] = None,
     plan_only: bool = False,
+    conversion: Optional[Mapping[str, Any]] = None,
 ) -> Dict[str, Any]:
     """Converts, plans, searches, trains, evaluates, exports and reports.
 
@@ -66,6 +72,8 @@ def run_auto(
       hours: for the whole run, conversion and report left out.
       multi_adds: billions that the network may cost at the median image size; None for a small one.
       plan_only: stop once the plan is written.
+      conversion: flags of the converter and their values, such as {"mask_values": [0, 255]}; masks
+        of two classes that hold nothing but 0 and 255 are recognized without.
 
     Returns:
       plan (folder of its files), and unless it stops there: miou (of the evaluation), export,
@@ -83,7 +91,8 @@ def run_auto(
     with exclusive(output_dir):
         state = State(output_dir)
         _check_input(state, input_dir, output_dir)
-        dataset_dir = _convert(state, input_dir, output_dir)
+        dataset_dir = _convert(state, input_dir, output_dir, dict(conversion or {}))
+        _check_records(state, dataset_dir, output_dir)
         fingerprint = _take_fingerprint(dataset_dir, output_dir)
         plan_dir = os.path.join(output_dir, PLAN)
         if state.get("plan") is None:
@@ -126,47 +135,89 @@ def run_auto(
 
 def _check_input(state: State, input_dir: str, output_dir: str) -> None:
     """Raises ValueError if the directory is of another folder, or if the folder has changed."""
-    listing = _listing(input_dir, output_dir)
+    listing = None if _holds_records(input_dir) else _listing(input_dir, output_dir)
     if not state.stages and state.get("plan") is None:
-        state.set(input=input_dir, listing=listing)
+        state.set(input=input_dir, listing=listing, data=None)
     if state.get("input") != input_dir:
         raise ValueError(
             f"--output_dir holds the run of {state.get('input')}; give another one for {input_dir}."
         )
-    if state.get("listing") != listing and CONVERSION in state.stages:
+    kept = state.get("listing")
+    # Earlier versions had no checksum.
+    if CONVERSION in state.stages and kept != (listing and listing[: len(kept)]):
         raise ValueError(
-            f"{input_dir} has changed since it was converted (files or bytes {listing}, then "
-            f"{state.get('listing')}); give another --output_dir to start with it as it is."
+            f"{input_dir} has changed since it was converted (files, bytes and checksum {listing}, "
+            f"then {kept}); give another --output_dir to start with it as it is, or bring back the "
+            "folder as it was."
         )
     state.set(listing=listing)
 
 
-def _listing(folder: str, left_out: str) -> List[int]:
-    """Number of files and of bytes."""
-    sizes = [
-        os.path.getsize(os.path.join(path, name))
+def _listing(folder: str, left_out: str) -> List[Any]:
+    """Number of files and of bytes, and a checksum of names and contents."""
+    paths = sorted(
+        os.path.join(path, name)
         for path, _, names in os.walk(folder)
         for name in names
         if os.path.commonpath([path, left_out]) != left_out
-    ]
-    return [len(sizes), sum(sizes)]
+    )
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{os.path.relpath(path, folder)}\0{checksum(path)}\0".encode())
+    return [len(paths), sum(map(os.path.getsize, paths)), digest.hexdigest()[:16]]
 
 
-def _convert(state: State, input_dir: str, output_dir: str) -> str:
+def _holds_records(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, DESCRIPTION_FILE))
+
+
+def _check_records(state: State, dataset_dir: str, output_dir: str) -> None:
+    """Raises ValueError if the records are not those that the run began with."""
+    found = identify([RecordReader(dataset_dir, split) for split in (TRAIN, VAL)])
+    kept = state.get("data")  # None at first, and in a run of an earlier version.
+    changes = kept and describe_changes(parse_identity(kept), found)
+    if changes:
+        raise ValueError(
+            f"{output_dir}: the data in {dataset_dir} have changed since this run began "
+            f"({changes}): give another --output_dir (adl_tf.train --init_from starts from the "
+            "weights of this run), or bring back the data as they were."
+        )
+    state.set(data=found.to_dict())
+
+
+def _convert(state: State, input_dir: str, output_dir: str, options: Dict[str, Any]) -> str:
     """The directory of the records."""
-    if os.path.exists(os.path.join(input_dir, DESCRIPTION_FILE)):
+    if _holds_records(input_dir):
+        if options:
+            raise ValueError(
+                f"{input_dir} holds records already: leave out {' '.join(as_arguments(options))}, "
+                "or give the folder that they were converted from."
+            )
         return input_dir
+    if CONVERSION in state.stages and state.get("conversion", {}) != options:
+        before = " ".join(as_arguments(state.get("conversion", {}))) or "no flags of the converter"
+        raise ValueError(
+            f"{output_dir}: converted with {before}; give the same, or another --output_dir."
+        )
     records = os.path.join(output_dir, RECORDS)
-    converter = f"data_prep.convert_{recognize(input_dir)}"
+    name = recognize(input_dir)
+    converter = f"data_prep.convert_{name}"
+    given = dict(options)
     if CONVERSION not in state.stages:
         # Here, so that what is missing is one line of this program.
-        splits = importlib.import_module(converter).plan(input_dir).splits
+        planned = importlib.import_module(converter).plan(input_dir, **plan_options(name, options))
+        if name == FOLDER and "mask_values" not in options and are_binary(planned):
+            say("The masks hold nothing but 0 and 255: they are read with --mask_values=0,255.")
+            given["mask_values"] = list(BINARY)
+        state.set(conversion=options)
+        splits = planned.splits
         empty = [split for split in (TRAIN, VAL) if not splits.get(split)]
         if empty:
             raise ValueError(
                 f"{input_dir}: no images for {' and '.join(empty)} "
                 f"({', '.join(f'{len(items)} for {split}' for split, items in splits.items())}); "
-                "a plan needs some to train on and some to score."
+                "a plan needs some to train on and some to score: two images or more, and a "
+                "--val_fraction that leaves some of them."
             )
     free, wanted = shutil.disk_usage(output_dir).free, state.get("listing")[1]
     if CONVERSION not in state.stages and free < 1.1 * wanted:
@@ -174,7 +225,7 @@ def _convert(state: State, input_dir: str, output_dir: str) -> str:
             f"{output_dir}: {free / 1e9:.1f} GB free, and the records of {input_dir} take about "
             f"{wanted / 1e9:.1f} GB; make room or choose another --output_dir."
         )
-    arguments = [f"--input_dir={input_dir}", f"--output_dir={records}"]
+    arguments = [f"--input_dir={input_dir}", f"--output_dir={records}", *as_arguments(given)]
     run_stages(state, [Stage(CONVERSION, converter, arguments)])
     return records
 

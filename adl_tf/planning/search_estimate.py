@@ -11,7 +11,7 @@ from adl_tf.model_directory import METRICS_FILE, read_json_lines
 from adl_tf.planning.stages import Stage, peak_memory, run_program
 from adl_tf.progress import say
 from adl_tf.runs.data import RunData
-from adl_tf.runs.search_run import run_search
+from adl_tf.searches.gradient_search import run_gradient_search
 
 # Steps of a trial epoch, and images that it scores.
 _STEPS, _IMAGES = 10, 4
@@ -73,7 +73,7 @@ def _check_method() -> None:
         method = str(gin.query_parameter("search.method"))
     except ValueError:  # Not bound: the supernet.
         return
-    if method.rpartition(".")[2].strip("@") != run_search.__name__:
+    if method.rpartition(".")[2].strip("@") != run_gradient_search.__name__:
         raise ValueError(
             f"--search estimates searches of a supernet, not search.method = {method}; "
             "adl_tf.auto --plan_only estimates random searches."
@@ -81,18 +81,18 @@ def _check_method() -> None:
 
 
 def _settings() -> Dict[str, Any]:
-    """The arguments of `run_search` that gin binds, and the defaults of the others."""
-    parameters = inspect.signature(run_search).parameters.values()
-    return {**{p.name: p.default for p in parameters}, **gin.get_bindings("run_search")}
+    """The arguments of `run_gradient_search` that gin binds, and the defaults of the others."""
+    parameters = inspect.signature(run_gradient_search).parameters.values()
+    return {**{p.name: p.default for p in parameters}, **gin.get_bindings("run_gradient_search")}
 
 
 def _trial(arguments: Sequence[str], images: int) -> List[Any]:
     """What `metrics.jsonl` says of an epoch of weight steps and two of alternating ones, and the
     seconds of all of it."""
     bindings = (
-        "run_search.epochs = 3",
-        "run_search.arch_start_epoch = 1",
-        f"run_search.steps_per_epoch = {_STEPS}",
+        "run_gradient_search.epochs = 3",
+        "run_gradient_search.arch_start_epoch = 1",
+        f"run_gradient_search.steps_per_epoch = {_STEPS}",
         f"RunData.validation_images = {images}",
     )
     flags = [f"--gin_param={binding}" for binding in bindings]

@@ -3,23 +3,27 @@
 import contextlib
 import functools
 import os
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import gin
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.data.description import IGNORE_LABEL
+from adl_tf.data.description import DESCRIPTION_FILE, IGNORE_LABEL
 from adl_tf.data.failures import one_line_failures
+from adl_tf.data.foreign_records import list_foreign_splits
+from adl_tf.data.identity import identify
 from adl_tf.data.reader import RecordReader
 from adl_tf.data.shard import WHOLE, Shard
 from adl_tf.data.streams import evaluation_stream, train_stream
 from adl_tf.distribution.strategy import distribute, own_shard
+from adl_tf.model_directory import DATA
 from adl_tf.settings import Count, Name, Number, Share, Sides, configurable, external_configurable
 from adl_tf.sizes import crop_sides
 from adl_tf.training.losses import median_frequency_weights
 from data_prep.dataset_dir import find_dataset
 
+VAL = "val"
 # Of an ignored image beside others of any size: large enough for every kernel.
 _ANY_SIZE = (65, 65)
 # The module of the streams does not depend on gin.
@@ -55,7 +59,7 @@ class RunData:
       architecture_split: split that is trainB of a search, with all of `train_split` as trainA;
         None for the two halves of `train_split` (the paper). One of other places or days makes a
         search look for what carries over to them.
-      validation_images: how many of them to score, rounded up to full batches; None for all.
+      validation_images: how many of them to score; None for all.
       num_classes: for records without `dataset.json`.
       max_bad_records: bad records to skip before failing.
       cache_dir: where decoded examples are kept, see `RecordReader`.
@@ -80,7 +84,7 @@ class RunData:
         batch_size: Count = gin.REQUIRED,
         seed: Number = 0,
         train_split: Name = "train",
-        val_split: Name = "val",
+        val_split: Name = VAL,
         architecture_split: Optional[Name] = None,
         validation_images: Optional[Count] = None,
         num_classes: Optional[Count] = None,
@@ -139,23 +143,44 @@ class RunData:
         """Number of classes, without the ignore label."""
         return self.train_reader.num_classes
 
+    @functools.cached_property
+    def is_scored(self) -> bool:
+        """Whether there are images to score: False for a data set without the split `val`."""
+        if self._val_split != VAL:
+            return True  # One that was asked for by name must be there.
+        if os.path.exists(os.path.join(self.directory, DESCRIPTION_FILE)):
+            return VAL in self.train_reader.description.splits
+        return VAL in list_foreign_splits(self.directory)
+
     @property
     def num_validation_images(self) -> int:
-        """How many images a validation scores on one device."""
+        """How many images a validation scores."""
         return _validation_steps(self.val_reader, self._validation_images, WHOLE)
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[None]:
+    def open(self, must_score: bool = True) -> Iterator[None]:
         """Opens both splits; inside the block, a stream that fails raises a one-line error.
+
+        Args:
+          must_score: False where a data set may do without images to score, see `is_scored`.
 
         Raises:
           ValueError, FileNotFoundError: see `RecordReader`; too many bad records inside the block.
         """
-        readers = [self.train_reader, self.val_reader]
+        if must_score:
+            self.val_reader  # noqa: B018  Says that there is none.
+        with one_line_failures(*self._readers):
+            yield
+
+    @property
+    def _readers(self) -> List[RecordReader]:
+        """Of all splits that the run reads."""
+        readers = [self.train_reader]
+        if self.is_scored:
+            readers.append(self.val_reader)
         if self._architecture_split is not None:
             readers.append(self._architecture_reader)
-        with one_line_failures(*readers):
-            yield
+        return readers
 
     def steps_per_pass(self, subset: Optional[str] = None) -> int:
         """Number of full batches in the split to train on, or in one half of it.
@@ -192,8 +217,11 @@ class RunData:
 
     def schedule(self, steps_per_epoch: int) -> Dict[str, Any]:
         """What a resumed run must not change, for `schedule.json`: otherwise its position in the
-        data, and the halves of a search, would refer to other images."""
+        data, the halves of a search and the best score so far would refer to other images."""
         return {
+            DATA: identify(
+                self._readers, self.num_validation_images if self.is_scored else None
+            ).to_dict(),
             "seed": self.seed,
             "examples": self.train_reader.num_examples,
             "batch_size": self.batch_size,
@@ -238,13 +266,13 @@ class RunData:
             )
         return stream
 
-    def validation_stream(self, shard: Shard = WHOLE) -> tf.data.Dataset:
+    def validation_stream(self, shard: Shard = WHOLE, padded: bool = False) -> tf.data.Dataset:
         """One pass over the images to score, see the function `validation_stream`."""
-        return validation_stream(self.val_reader, self._validation_images, shard)
+        return validation_stream(self.val_reader, self._validation_images, shard, padded)
 
-    def validation(self, strategy: tf.distribute.Strategy) -> Validation:
+    def validation(self, strategy: tf.distribute.Strategy, padded: bool = False) -> Validation:
         """The images to score, shared out to the devices of a strategy."""
-        data = distribute(strategy, self.validation_stream)
+        data = distribute(strategy, lambda shard: self.validation_stream(shard, padded))
         if isinstance(data, tf.data.Dataset):
             return Validation(data, None)
         steps = _validation_steps(self.val_reader, self._validation_images, own_shard(strategy))
@@ -252,23 +280,29 @@ class RunData:
 
 
 def validation_stream(
-    reader: RecordReader, limit: Optional[int] = None, shard: Shard = WHOLE
+    reader: RecordReader,
+    limit: Optional[int] = None,
+    shard: Shard = WHOLE,
+    padded: bool = False,
 ) -> tf.data.Dataset:
-    """Whole images, one by one, padded to one size if the largest is known.
+    """Whole images, one by one, each as an evaluation gives it to the network.
 
     Args:
       reader: the split.
-      limit: number of images, rounded up to one for each replica; None for all.
+      limit: number of images; None for all.
       shard: the part to read. Where there are several replicas, all shards have equally many
         elements: ignored images fill up what is missing, since kernels fail without any.
+      padded: to the largest size of the split, for networks that need a static one. A network then
+        scores differently where the images differ in size: what pools over an image, or crosses its
+        border, sees the padding.
 
     Returns:
-      data set of image float32 [1, H, W, 3] and label int32 [1, H, W], see
-      `evaluation_stream`.
+      data set of image float32 [1, H, W, 3] and label int32 [1, H, W], see `evaluation_stream`; H
+      and W are static where all have one size.
     """
-    size = reader.largest_size
+    size = reader.largest_size if padded else reader.common_size
     steps = _validation_steps(reader, limit, shard)
-    stream = evaluation_stream(reader, size=size, limit=steps * shard.total, shard=shard)
+    stream = evaluation_stream(reader, size=size, limit=limit, shard=shard)
     # Without the file names: accelerators do not support strings.
     stream = stream.map(
         lambda batch: {

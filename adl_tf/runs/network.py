@@ -19,7 +19,7 @@ from adl_tf.models.registry import (
     read_network_description,
 )
 from adl_tf.settings import Count, Name, PartialShare, Positive, configurable
-from adl_tf.space.genotype import Genotype
+from adl_tf.space.genotype import Genotype, load_network_size
 from adl_tf.space.network_sizes import NetworkSizes
 
 
@@ -28,14 +28,15 @@ class RunNetwork:
     """A network to train, of as many classes as the data has.
 
     Args:
-      genotype: what `load_genotype` takes: a file, a preset, a `Genotype`, or the dict that
-        `run_search` returned; of the decoded network only. None with `init_from` is the network of
-        the latter, F and sizes included.
+      genotype: what `load_genotype` takes: a file, a preset, a `Genotype`, or the dict that a
+        search returned; of the decoded network only. None with `init_from` is the network of the
+        latter, F and sizes included.
       init_from: model directory of another run, or a preset, whose best weights to start from;
         its number of classes may be another, then the classifier starts anew.
       network: "decoded", a baseline, or a class or function of your own, see
         `NetworkDescription`.
-      filter_multiplier: F of the decoded network.
+      filter_multiplier: F of the decoded network. None takes F and the sizes that stand beside the
+        genotype in its file: those of the network that a search found.
       width: factor of the filters of a baseline's backbone.
       sizes: of stem, ASPP and decoder of the decoded network; bound as `NetworkSizes.stem`, ...
       batch_norm_momentum: of the moving statistics.
@@ -49,7 +50,7 @@ class RunNetwork:
         genotype: Union[str, os.PathLike, Genotype, Dict[str, Any], None] = None,
         init_from: Optional[Name] = None,
         network: Union[Name, Builder] = DECODED,
-        filter_multiplier: Count = 20,
+        filter_multiplier: Optional[Count] = 20,
         width: Positive = 1.0,
         sizes: Optional[NetworkSizes] = None,
         batch_norm_momentum: PartialShare = 0.99,
@@ -70,19 +71,22 @@ class RunNetwork:
         """What the network is built from.
 
         Raises:
-          ValueError: an unknown network, no genotype for a decoded one, or an illegal one.
+          ValueError: an unknown network, no genotype for a decoded one, an illegal one, or no F.
           FileNotFoundError: nothing to start from.
         """
         if self._genotype is None and self._init_from and self._network == DECODED:
             same = read_network_description(self._init_from)
             return dataclasses.replace(same, num_classes=num_classes)
+        filter_multiplier, sizes = self._filter_multiplier, self._sizes
+        if filter_multiplier is None and self._network == DECODED:
+            filter_multiplier, sizes = load_network_size(self._genotype)
         return NetworkDescription(
             network=self._network,
             num_classes=num_classes,
             genotype=self._genotype,
-            filter_multiplier=self._filter_multiplier,
+            filter_multiplier=filter_multiplier or 1,  # Of a baseline, which has none.
             width=self._width,
-            sizes=self._sizes,
+            sizes=sizes,
         )
 
     def build(self, description: NetworkDescription, resumed: bool) -> tf.keras.Model:

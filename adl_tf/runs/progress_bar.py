@@ -22,7 +22,7 @@ class ProgressBar(tf.keras.callbacks.Callback):
     Args:
       whole: the phases of the run from its first step.
       rest: those that are left.
-      later: units of work that follow the last step.
+      later: units of work that follow the last step; the bar then stays open for them.
       note: returns text to show after the metrics; called after each validation.
     """
 
@@ -39,6 +39,7 @@ class ProgressBar(tf.keras.callbacks.Callback):
         self._units = 1
         self._steps = _steps(whole) - _steps(rest)
         self._total, self._done = work(whole) + later, work(whole) - work(rest)
+        self._later = later
 
     def __enter__(self):
         # Not before: what fails until then needs a line of its own.
@@ -47,8 +48,9 @@ class ProgressBar(tf.keras.callbacks.Callback):
             self.progress.announce("building the graph of a step, which takes up to a minute")
         return self
 
-    def __exit__(self, *_):
-        self.progress.close()  # Ends its line, before something else is printed.
+    def __exit__(self, kind, *_):
+        if kind or not self._later:
+            self.progress.close()  # Ends its line, before something else is printed.
 
     def on_epoch_begin(self, epoch, logs=None):
         (phase,) = [p for p in self._rest if p.first_epoch <= epoch < p.end_epoch]

@@ -1,23 +1,36 @@
 """What a search and a training share: start or resume, fit over the phases, report."""
 
 import gc
+import glob
 import os
 from typing import Any, Callable, Dict, Optional, Sequence
 
 import gin
 import tensorflow as tf
 
+from adl_tf.data.identity import (
+    DataIdentity,
+    changed_classes,
+    describe_changes,
+    parse_identity,
+)
 from adl_tf.files import write_text
 from adl_tf.model_directory import (
+    CANDIDATES_FOLDER,
     CHECKPOINTS,
     COMPACT_WEIGHTS_FILE,
     CONFIG_FILE,
+    DATA,
     METRICS_FILE,
+    NETWORK_FILE,
     RANKING_FILE,
+    SCHEDULE_FILE,
     claim_model_dir,
     read_json_lines,
 )
 from adl_tf.models.checkpoint_files import list_checkpoints
+from adl_tf.models.classes import trained_class_names
+from adl_tf.models.trained_on import kept_data
 from adl_tf.progress import say
 from adl_tf.runs.data import Validation
 from adl_tf.runs.phases import Phase
@@ -25,21 +38,59 @@ from adl_tf.training.checkpointing import Checkpointing
 
 
 def claim(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
-    """Reserves a model directory for a run, see `claim_model_dir`.
+    """Reserves a model directory for a run and its data, see `claim_model_dir`.
 
     Args:
       model_dir: the directory.
-      files: by the names of JSON files, what the run will store there.
+      files: by the names of JSON files, what the run will store there; that of `schedule.json` has
+        the identity of the run's data, see `RunData.schedule`.
 
     Raises:
-      ValueError: it holds another run.
+      ValueError: it holds another run, or one of other data.
     """
     results = (METRICS_FILE, RANKING_FILE, *CHECKPOINTS, COMPACT_WEIGHTS_FILE)
-    begun = bool(list_checkpoints(model_dir)) or any(
+    states = [model_dir, *glob.glob(os.path.join(glob.escape(model_dir), CANDIDATES_FOLDER, "*"))]
+    begun = any(map(list_checkpoints, states)) or any(
         os.path.exists(os.path.join(model_dir, name)) for name in results
     )
+    if begun:
+        schedule, ways = files[SCHEDULE_FILE], "give another --model_dir"
+        if NETWORK_FILE in files:
+            ways += f" (with --init_from={model_dir} it starts from these weights)"
+        kept = check_same_data(model_dir, parse_identity(schedule[DATA]), ways)
+        if os.path.exists(os.path.join(model_dir, SCHEDULE_FILE)):  # Else it is written anew.
+            files = {**files, SCHEDULE_FILE: {**schedule, DATA: kept}}
     for file, content in files.items():
         claim_model_dir(model_dir, file, content, begun)
+
+
+def check_same_data(model_dir: str, found: DataIdentity, ways: str) -> Optional[Dict[str, Any]]:
+    """Checks that a run that has begun goes on with the same data.
+
+    Args:
+      model_dir: of the run.
+      found: the identity of the data now.
+      ways: how to go on with other data, for the message.
+
+    Returns:
+      what `schedule.json` keeps of the data; None in a directory of an earlier version, which kept
+      the names of the classes at most.
+
+    Raises:
+      ValueError: the data have changed, or a file is damaged.
+    """
+    kept = kept_data(model_dir)
+    if kept is None:
+        names = trained_class_names(model_dir)
+        changes = "; ".join(changed_classes(names, found.class_names)) if names else ""
+    else:
+        changes = describe_changes(kept, found)
+    if changes:
+        raise ValueError(
+            f"{model_dir}: the data have changed since this run began ({changes}): {ways}, or "
+            "bring back the data as they were."
+        )
+    return kept and kept.to_dict()
 
 
 def start_or_resume(model_dir: str, checkpointing: Checkpointing, place: Callable[[], str]) -> bool:

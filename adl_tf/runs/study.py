@@ -14,8 +14,9 @@ from typing import Any, Callable, Dict, List, Literal, Optional, Sequence, Tuple
 
 import gin
 
+from adl_tf.data.identity import identify_again
 from adl_tf.evaluation.table import pooled_deviation, read_trainings
-from adl_tf.files import exclusive, make_directory, write_text
+from adl_tf.files import exclusive, make_directory, read_json, write_json, write_text
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     LOG_FILE,
@@ -23,6 +24,7 @@ from adl_tf.model_directory import (
     METRICS_FILE,
     RANKING_FILE,
     REPORT_FILE,
+    RUN_FILE,
     STUDY_FILE,
     append_json_line,
     claim_model_dir,
@@ -30,13 +32,15 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, build_network, read_network_description
+from adl_tf.models.trained_on import kept_data, read_run
 from adl_tf.progress import say
 from adl_tf.runs.processes import MemberFailure, Processes, Runner, run_side_by_side
 from adl_tf.runs.ray_tasks import RayTasks
+from adl_tf.runs.run import check_same_data
 from adl_tf.runs.study_members import Member
 from adl_tf.settings import Count, Name, Number, Sides, configurable
 from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import Genotype, load_genotype, save_genotype
+from adl_tf.space.genotype import load_genotype
 from adl_tf.visualization.study_page import study_page
 
 
@@ -72,8 +76,8 @@ def run_study(
       page of the study).
 
     Raises:
-      ValueError: two members of one name, a study of other settings in the directory, or Ray is
-        not installed or does not answer.
+      ValueError: two members of one name, a study of other settings or other data in the directory,
+        or Ray is not installed or does not answer.
     """
     listed = [member for list_members in members for member in list_members()]
     names = [member.name for member in listed]
@@ -92,6 +96,7 @@ def run_study(
             for name in ("checkpoint", RANKING_FILE)
         )
         claim_model_dir(study_dir, STUDY_FILE, {"training": list(training)}, begun)
+        _check_data(study_dir)
         trainings = [(member, seed) for seed in seeds for member in listed]
         done = read_trainings(path)
         left = [(m, seed) for m, seed in trainings if training_name(m, seed) not in done]
@@ -101,8 +106,25 @@ def run_study(
                 for member, seed in left
             ]
             failed = _run_tasks(tasks, runner, path, len(trainings))
+        _check_data(study_dir)
         report = _write_report(study_dir, list(read_trainings(path).values()))
     return {"trainings": len(trainings), "failed": failed, "members": path, "report": report}
+
+
+def _check_data(study_dir: str) -> None:
+    """Compares the data of all trainings with each other, and with what is there now.
+
+    Raises:
+      ValueError: the data of one of them have changed, or two were on different data.
+    """
+    found = None
+    for path in sorted(glob.glob(os.path.join(glob.escape(study_dir), "*", "*", RUN_FILE))):
+        model_dir = os.path.dirname(path)
+        kept, dataset_dir = kept_data(model_dir), read_run(model_dir).get("dataset_dir", "")
+        if kept and not found:  # Data that are gone are what they were.
+            found = identify_again(dataset_dir, kept) if os.path.isdir(dataset_dir) else kept
+        if found:
+            check_same_data(model_dir, found, "give another --study_dir")
 
 
 def _run_tasks(
@@ -176,13 +198,17 @@ def run_member(
     if member.filter_multiplier is not None:
         arguments.append(f"--gin_param=RunNetwork.filter_multiplier = {member.filter_multiplier}")
     with _searching[member.name]:
-        genotype, search = _find_genotype(os.path.join(study_dir, member.name), member, runner)
-    if genotype is not None:
+        found, search = _find_genotype(os.path.join(study_dir, member.name), member, runner)
+    if found:
         make_directory(model_dir)
         file = os.path.join(model_dir, GENOTYPE_FILE)
-        save_genotype(genotype, file)
+        write_json(found, file)
         arguments.append(f"--genotype={file}")
+    if "sizes" in found:
+        arguments.append("--gin_param=RunNetwork.filter_multiplier = None")
     result = _run("train", arguments, model_dir, runner)
+    if result["val_miou"] is None:
+        raise ValueError(f"{model_dir}: nothing was scored; a study needs data with a split val.")
     metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
     line = {
         "training": training_name(member, seed),
@@ -195,8 +221,8 @@ def run_member(
         "seconds": result["seconds"],
         "command": result["command"],
     }
-    if genotype is not None:
-        line["genotype"] = genotype.to_dict()
+    if found:
+        line["genotype"] = load_genotype(found).to_dict()
     if search is not None:
         line["search"] = search
     return line
@@ -204,20 +230,15 @@ def run_member(
 
 def _find_genotype(
     directory: str, member: Member, runner: Runner
-) -> Tuple[Optional[Genotype], Optional[Dict[str, Any]]]:
-    """A member's genotype, and what the search that found it printed."""
+) -> Tuple[Dict[str, Any], Optional[Dict[str, Any]]]:
+    """The fields of a member's genotype, none for a baseline, and what the search that found it
+    printed."""
     if not member.search:
-        return member.genotype, None
+        return member.genotype.to_dict() if member.genotype else {}, None
     search_dir = os.path.join(directory, "search")
     settings = _settings(member.search, member.search_seed)
     search = _run("search", settings, search_dir, runner)
-    file = os.path.join(search_dir, GENOTYPE_FILE)
-    if member.decode:
-        file = os.path.join(directory, GENOTYPE_FILE)
-        flags = [*settings, *member.decode, f"--output={file}"]
-        decoded = _run("decode", flags, search_dir, runner)
-        search = {**search, "decode": decoded}
-    return load_genotype(file), search
+    return read_json(os.path.join(search_dir, GENOTYPE_FILE)), search
 
 
 def _settings(settings: Sequence[str], seed: int) -> List[str]:

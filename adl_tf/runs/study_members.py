@@ -24,7 +24,6 @@ class Member(NamedTuple):
       width: factor of the filters of a baseline's backbone.
       search: gin files of the search that finds the genotype; empty for none.
       search_seed: of that search.
-      decode: flags of `adl_tf.decode`, for what is not decoded as the search does by itself.
     """
 
     name: str
@@ -34,7 +33,6 @@ class Member(NamedTuple):
     width: float = 1.0
     search: Sequence[str] = ()
     search_seed: int = 0
-    decode: Sequence[str] = ()
 
 
 @configurable
@@ -121,19 +119,12 @@ def baseline_members(widths: Dict[Name, Positive]) -> List[Member]:
 
 
 @configurable
-def search_members(
-    name: Name, gin_files: Sequence[Name], seeds: Sequence[Number], decode: Sequence[Name] = ()
-) -> List[Member]:
-    """Searches, each followed by the training of what it found.
+def search_members(name: Name, gin_files: Sequence[Name], seeds: Sequence[Number]) -> List[Member]:
+    """Searches, each followed by the training of what it found, at the F that it found.
 
     Args:
       name: start of the members' names; the seed follows.
       gin_files: gin files, and bindings such as "STEPS = 500", of the searches.
       seeds: of the searches.
-      decode: flags of `adl_tf.decode`, such as "--selection=perturbation", for what is not decoded
-        as the search does by itself.
     """
-    return [
-        Member(f"{name}_{seed}", search=tuple(gin_files), search_seed=seed, decode=tuple(decode))
-        for seed in seeds
-    ]
+    return [Member(f"{name}_{seed}", search=tuple(gin_files), search_seed=seed) for seed in seeds]

@@ -11,6 +11,7 @@ from adl_tf.files import exclusive
 from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.trained_on import write_run
+from adl_tf.progress import say
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.phases import plan_phases
@@ -22,6 +23,7 @@ from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.result_weights import ResultWeights
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
 from adl_tf.training.devices import (
+    FLOAT32,
     configure_runtime,
     deterministic_ops,
     precision_policy,
@@ -41,7 +43,7 @@ def run_training(
     validate_every: Optional[Count] = None,
     checkpoint_steps: Count = 200,
     class_balanced_loss: bool = False,
-    precision: str = "float32",
+    precision: str = FLOAT32,
     optimizer: Callable[..., Optimizer] = training_optimizer,
     loss: Callable[..., Any] = weighted_loss,
     jit_compile: bool = False,
@@ -56,13 +58,14 @@ def run_training(
       validate_every: steps between validations; None for a pass over the training split.
       checkpoint_steps: steps between checkpoints inside such an epoch.
       class_balanced_loss: weigh pixels by median frequency / frequency of their class.
-      precision: "float32", "mixed_bfloat16" or "mixed_float16".
+      precision: "float32", "mixed_bfloat16" or "mixed_float16"; scores are of float32.
       optimizer: makes the optimizer, given `total_steps`.
       loss: see `TrainingModel.compile`.
       jit_compile: compile the steps with XLA.
 
     Returns:
-      val_miou (of the last epoch), best_val_miou, steps, seconds (of this run), model_dir.
+      val_miou (of the last epoch), best_val_miou (both None for a data set without val, of which
+      nothing is scored), steps, seconds (of this run), model_dir.
 
     Raises:
       ValueError, FileNotFoundError: bad configuration, data set or checkpoint.
@@ -74,13 +77,17 @@ def run_training(
     workers = Workers(strategy)
     deterministic = deterministic_ops(data.deterministic)
     own, seed, policy = workers.running(model_dir), seeded(data.seed), precision_policy(precision)
-    with own as own_dir, seed, policy, deterministic, data.open():
+    with own as own_dir, seed, policy, deterministic, data.open(must_score=False):
         epoch_steps = _steps_per_epoch(data, steps, validate_every)
         description = network.describe(data.num_classes)
         class_weights = data.class_weights() if class_balanced_loss else None
         with strategy.scope():
             built = network.build(description, resumed=bool(list_checkpoints(model_dir)))
-            model = TrainingModel(built, class_weights)
+            scored = None
+            if precision != FLOAT32:  # What is kept is evaluated in float32, and so scored.
+                with precision_policy(FLOAT32):
+                    scored = network.build(description, resumed=True)
+            model = TrainingModel(built, class_weights, scored=scored)
             check_devices(strategy, data.batch_size, model.accumulation_steps, jit_compile)
             model.compile(optimizer(total_steps=steps), loss, jit_compile=jit_compile)
             model.build((None, *data.crop_size, 3))
@@ -105,6 +112,8 @@ def run_training(
             start_or_resume(
                 model_dir, checkpointing, lambda: _place(checkpointing, steps, epoch_steps)
             )
+            if not data.is_scored:
+                say(f"{data.directory} has no split val: nothing is scored, and best is the last.")
             write_run(own_dir, data.directory, data.train_reader.description)
             _fit(
                 own_dir,
@@ -148,14 +157,13 @@ def _fit(
     watchers = [
         DropPathSchedule(model.network, model.optimizer, steps),
         HeadDropout(model.network, model.optimizer),
-        bar,
     ]
     log = MetricsLog(
         model_dir,
         model.network,
         model.optimizer,
-        data.val_reader.description,
-        data.validation_stream().take(2),
+        data.train_reader.description,
+        data.validation_stream().take(2) if data.is_scored else (),
     )
     strategy = model.distribute_strategy
 
@@ -170,9 +178,9 @@ def _fit(
             model,
             phases,
             training_data,
-            data.validation(strategy),
+            data.validation(strategy) if data.is_scored else None,
             watchers,
-            [stop, log, best, checkpointing],
+            [stop, log, best, bar, checkpointing],  # The bar's line has the best score so far.
         )
 
 
@@ -182,7 +190,7 @@ def _report(
     """The results, see `run_training`."""
     return {
         "val_miou": last_val_miou(model_dir),
-        "best_val_miou": float(best.best),
+        "best_val_miou": float(best.best) if best.best >= 0 else None,
         "steps": int(model.optimizer.iterations.numpy()),
         "seconds": round(time.time() - started, 1),
         "model_dir": model_dir,

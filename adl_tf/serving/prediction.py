@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from adl_tf.data.description import DatasetDescription, Size
-from adl_tf.evaluation.prediction_writer import PredictionWriter, stem_of
+from adl_tf.evaluation.prediction_writer import PredictionWriter
 from adl_tf.files import make_directory, replacing
 from adl_tf.models.classes import Classes, read_classes
 from adl_tf.models.presets import preset_dir
@@ -67,7 +67,7 @@ def predict_images(
     Args:
       source: an export, or a directory with versions of it; or `load_preset(name)`.
       output_dir: of the results: `labels`, see `PredictionWriter`, `overlays` and `probabilities`.
-      paths: image files and folders.
+      paths: image files and folders, see `find_images`.
       scale: factor by which the network sees the images larger, or `TRAINING` for their training's
         size; what is written has their own. Of no effect on an export of one size.
       save_probabilities: whether to write them, float16 [H, W, classes] as .npy files.
@@ -85,11 +85,11 @@ def predict_images(
         raise ValueError(
             f"--scale={TRAINING}: the size of the training's images is not known; give a number."
         )
-    images = find_images(paths)
+    images = find_images(paths, output_dir)
     writer = _Writer(output_dir, segmenter.classes, save_probabilities)
     failed, start, said = [], time.monotonic(), False
-    bar = tqdm(images, unit="image", file=sys.stderr)
-    for path in bar:
+    bar = tqdm(images.items(), unit="image", file=sys.stderr)
+    for name, path in bar:
         try:
             with _large_images():
                 photo = read_pixels(path)
@@ -101,7 +101,7 @@ def predict_images(
             parts = segmenter.network.parts(
                 np.asarray(shrunk), photo.shape[:2], report=bar.set_postfix_str
             )
-            writer.write(path, photo, parts)
+            writer.write(name, photo, parts)
         except (BadExample, OSError, tf.errors.OpError, MemoryError) as error:
             failed.append(path)
             bar.write(f"{path}: skipped, {_cause(error)}", file=sys.stderr)
@@ -171,26 +171,26 @@ class _Writer:
         if save_probabilities:
             make_directory(self._probabilities)
 
-    def write(self, path: str, photo: np.ndarray, parts: Iterable[Part]) -> None:
+    def write(self, name: str, photo: np.ndarray, parts: Iterable[Part]) -> None:
         """Writes the results of an image, each file whole or not at all."""
         size = photo.shape[:2]
         labels = np.zeros(size, np.uint8)
-        with self._probabilities_of(path, (*size, self._description.num_classes)) as probabilities:
+        with self._probabilities_of(name, (*size, self._description.num_classes)) as probabilities:
             for part in parts:
                 place = slice(*part.rows), slice(*part.columns)
                 labels[place] = part.logits.argmax(-1)
                 if probabilities is not None:
                     probabilities[place] = tf.nn.softmax(part.logits).numpy()
-        self._labels.write(path, labels)
-        self._write_overlay(path, photo, labels)
+        self._labels.write(f"{name}.png", labels)
+        self._write_overlay(name, photo, labels)
 
     @contextlib.contextmanager
-    def _probabilities_of(self, path: str, shape) -> Iterator[Optional[np.ndarray]]:
+    def _probabilities_of(self, name: str, shape) -> Iterator[Optional[np.ndarray]]:
         """An array on disk to be filled; None if it is not wanted."""
         if not self._save_probabilities:
             yield None
             return
-        file = os.path.join(self._probabilities, f"{stem_of(path)}.npy")
+        file = os.path.join(self._probabilities, f"{name}.npy")
         with replacing(file) as temporary:
             array = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
             if hasattr(os, "posix_fallocate"):  # Otherwise a full disk would kill the process.
@@ -199,13 +199,13 @@ class _Writer:
             yield array
             array.flush()
 
-    def _write_overlay(self, path: str, photo: np.ndarray, labels: np.ndarray) -> None:
+    def _write_overlay(self, name: str, photo: np.ndarray, labels: np.ndarray) -> None:
         painted = np.empty_like(photo)
         for top in range(0, len(photo), _ROWS):
             rows = slice(top, top + _ROWS)
             painted[rows] = overlay(photo[rows], colorize(labels[rows], self._description.colors))
         picture = Image.fromarray(add_legend(painted, labels, self._description))
-        with replacing(os.path.join(self._overlays, f"{stem_of(path)}.png")) as temporary:
+        with replacing(os.path.join(self._overlays, f"{name}.png")) as temporary:
             picture.save(temporary, format="PNG", compress_level=3)
 
 

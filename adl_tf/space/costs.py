@@ -5,20 +5,29 @@ multiplication and its addition are one Multi-Add; convolutions and matrix produ
 norm, activations, pooling and resizing do not; an atrous convolution of rate r counts in whole
 phases, its sides rounded up to multiples of r.
 
-The costs of the parts are kept, since genotypes of one space are made of the same ones: after the
-first, counting a genotype takes tens of microseconds.
+The costs of the kernels are kept, since genotypes of one space are made of the same ones: after the
+first, counting a genotype takes a fifth of a millisecond.
 """
 
 import functools
-from collections import Counter
-from typing import Any, Dict, Iterable, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterable, NamedTuple
 
 from adl_tf.space.genotype import Genotype
+from adl_tf.space.layout import (
+    ARGMAX,
+    CONCATENATION,
+    CONVOLUTION,
+    DEPTHWISE,
+    ELEMENTWISE,
+    RESIZE,
+    Primitive,
+    Size,
+    network_layout,
+)
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
-from adl_tf.space.ops import ATROUS, ATROUS_RATE, SEPARABLE, SKIP, get_op
-from adl_tf.space.search_space import CELL_INPUTS, aspp_rates, halve
+from adl_tf.space.ops import POOLS
 
-Size = Tuple[int, int]
+_FREE = (*POOLS, RESIZE, ELEMENTWISE, CONCATENATION, ARGMAX)
 
 
 class Cost(NamedTuple):
@@ -70,76 +79,32 @@ class NetworkCost(NamedTuple):
         }
 
 
-def convolution_cost(
-    size: Size, channels: int, filters: int, kernel: int = 1, rate: int = 1
-) -> Cost:
-    """A full convolution and its batch norm.
-
-    Args:
-      size: (H, W) of the output.
-      channels: of the input.
-      filters: channels of the output.
-      kernel: side of the kernel.
-      rate: atrous rate.
-    """
-    weights = kernel * kernel * channels * filters
-    return Cost(
-        weights + 2 * filters,
-        _area(size, rate) * weights,
-        size[0] * size[1] * filters,
-    )
-
-
-def separable_cost(
-    size: Size, channels: int, filters: int, kernel: int, rate: int = 1, inner_norm: bool = False
-) -> Cost:
-    """A depthwise convolution, a 1x1 convolution and its batch norm, see `convolution_cost`.
-
-    Args:
-      inner_norm: whether the depthwise convolution has a batch norm, too.
-    """
-    weights = kernel * kernel * channels
-    depthwise = Cost(
-        weights + 2 * channels * inner_norm,
-        _area(size, rate) * weights,
-        size[0] * size[1] * channels,
-    )
-    return depthwise + convolution_cost(size, channels, filters)
-
-
-def _area(size: Size, rate: int) -> int:
-    height, width = (side + -side % rate for side in size)
-    return height * width
-
-
-def sizes_of_levels(image_size: Size, levels: int) -> List[Size]:
-    """(H, W) of the features of each level, stride 4 first."""
-    found = [halve(halve(tuple(image_size)))]
-    while len(found) < levels:
-        found.append(halve(found[-1]))
-    return found
-
-
 @functools.cache
-def op_cost(op: str, filters: int, size: Size, stride: int = 1) -> Cost:
-    """One op of a decoded cell.
+def primitive_cost(primitive: Primitive) -> Cost:
+    """The cost of one kernel; pools, resizing and elementwise ones cost nothing.
 
-    Args:
-      op: name in the table of ops.
-      filters: channels of input and output.
-      size: (H, W) of the output.
-      stride: 1, or 2 on a cell input on a move down.
+    Raises:
+      ValueError: a primitive of an unknown kind.
     """
-    entry = get_op(op)
-    if entry.kind == SEPARABLE:  # Applied twice.
-        once = separable_cost(size, filters, filters, entry.kernel)
-        return once + once
-    if entry.kind == ATROUS:
-        rate = ATROUS_RATE if stride == 1 else 1
-        return convolution_cost(size, filters, filters, entry.kernel, rate)
-    if entry.kind == SKIP and stride == 2:
-        return convolution_cost(size, filters, filters)
-    return Cost()
+    if primitive.kind in _FREE:
+        return Cost()
+    if primitive.kind not in (CONVOLUTION, DEPTHWISE):
+        raise ValueError(f"nothing says what a primitive of the kind {primitive.kind!r} costs.")
+    weights = primitive.kernel**2 * primitive.channels
+    if primitive.kind == CONVOLUTION:
+        weights *= primitive.filters
+    height, width = primitive.size
+    padded = [side + -side % primitive.rate for side in primitive.size]
+    return Cost(
+        weights + primitive.affine * primitive.filters,
+        padded[0] * padded[1] * weights,
+        height * width * primitive.filters,
+    )
+
+
+def total_cost(primitives: Iterable[Primitive]) -> Cost:
+    """The cost of several kernels."""
+    return add_costs((Cost(), *map(primitive_cost, primitives)))
 
 
 def network_cost(
@@ -163,77 +128,5 @@ def network_cost(
       image_size: (H, W) in pixels.
       sizes: of stem, ASPP and decoder.
     """
-    path = tuple(genotype.path)
-    level_sizes = sizes_of_levels(image_size, max(path) + 1)
-    blocks = len(genotype.cell)
-    # How often each op is on an input of the cell, and inside of it.
-    edges = Counter((op, source < CELL_INPUTS) for block in genotype.cell for source, op in block)
-
-    costs = []
-    before_previous, previous = sizes.stem[1:]  # Channels.
-    for level, last in zip(path, (0, *path)):
-        filters = filter_multiplier * 2**level
-        size = level_sizes[level]
-        # A move up resizes the inputs before they are projected, a move down halves in the ops.
-        read = level_sizes[min(level, last)]
-        costs.append(_inputs_cost(read, previous, before_previous, filters))
-        for (op, from_input), count in edges.items():
-            stride = 2 if from_input and level > last else 1
-            costs.append(_ops_cost(op, filters, size, stride, count))
-        before_previous, previous = previous, blocks * filters
-
-    return NetworkCost(
-        _stem_cost(tuple(image_size), sizes),
-        add_costs(costs),
-        _aspp_cost(level_sizes[path[-1]], path[-1], previous, sizes)
-        + _decoder_cost(level_sizes[0], blocks * filter_multiplier, num_classes, sizes),
-    )
-
-
-@functools.cache
-def _stem_cost(image_size: Size, sizes: NetworkSizes) -> Cost:
-    half = halve(image_size)
-    first, second, third = sizes.stem
-    return (
-        convolution_cost(half, 3, first, 3)
-        + convolution_cost(half, first, second, 3)
-        + convolution_cost(halve(half), second, third, 3)
-    )
-
-
-@functools.cache
-def _inputs_cost(size: Size, previous: int, before_previous: int, filters: int) -> Cost:
-    """The projections of a cell's two inputs."""
-    return convolution_cost(size, previous, filters) + convolution_cost(
-        size, before_previous, filters
-    )
-
-
-@functools.cache
-def _ops_cost(op: str, filters: int, size: Size, stride: int, count: int) -> Cost:
-    return Cost(*(count * number for number in op_cost(op, filters, size, stride)))
-
-
-def _head_convolution(size, channels, filters, sizes, rate=1) -> Cost:
-    if sizes.separable_head:
-        return separable_cost(size, channels, filters, 3, rate, inner_norm=True)
-    return convolution_cost(size, channels, filters, 3, rate)
-
-
-@functools.cache
-def _aspp_cost(size: Size, level: int, channels: int, sizes: NetworkSizes) -> Cost:
-    cost = convolution_cost((1, 1), channels, sizes.aspp)
-    cost += convolution_cost(size, channels, sizes.aspp)
-    for rate in aspp_rates(level):
-        cost += _head_convolution(size, channels, sizes.aspp, sizes, rate)
-    return cost + convolution_cost(size, 5 * sizes.aspp, sizes.aspp)
-
-
-@functools.cache
-def _decoder_cost(size: Size, channels: int, num_classes: int, sizes: NetworkSizes) -> Cost:
-    cost = convolution_cost(size, channels, sizes.low_level)
-    cost += _head_convolution(size, sizes.aspp + sizes.low_level, sizes.decoder, sizes)
-    cost += _head_convolution(size, sizes.decoder, sizes.decoder, sizes)
-    classifier = convolution_cost(size, sizes.decoder, num_classes)
-    # A bias instead of a batch norm.
-    return cost + classifier._replace(parameters=(sizes.decoder + 1) * num_classes)
+    layout = network_layout(genotype, filter_multiplier, num_classes, image_size, sizes)
+    return NetworkCost(*map(total_cost, layout))

@@ -38,9 +38,8 @@ class Decision(NamedTuple):
       path_probability: product of its moves.
       untrained_path: what beta = 0 decodes to by the same rule.
       untrained_probability: product of its moves at beta = 0.
-      runner_up_ratio: probability of the decoded path over that of the best other one by the rule
-        of the space, below 1 where a budget or the rule passed over a more probable one; infinite
-        in a space of one path.
+      runner_up_ratio: probability of the path over that of the most probable other one, below 1
+        where a less probable one was found; infinite in a space of one path.
       alpha_entropy: mean over the edges of the entropy of their ops, over that of uniform ones:
         1 is undecided, 0 decided.
       beta_entropy: the same of the moves, each node weighted with the probability that a path
@@ -107,11 +106,10 @@ class Decision(NamedTuple):
             return (
                 f"warning: the {' and the '.join(undecided)} of this search "
                 f"{'is' if len(undecided) == 1 else 'are'} hardly decided: an untrained search "
-                "decodes to about the same, or another path is as probable. Search longer, or "
-                "raise architecture_optimizer.reach."
+                "decodes to about the same, or another path is as probable. Search longer (EPOCHS)."
             )
         return weightless_warning(
-            self.weightless_ops, "start alpha and beta later (run_search.arch_start_epoch)"
+            self.weightless_ops, "start alpha and beta later (ARCH_START_EPOCH)"
         )
 
 
@@ -170,8 +168,7 @@ def measure_decision(
       space: the search space.
       alpha: [edges, ops], logits.
       beta: [layers - 1, levels, moves], logits.
-      genotype: what was decoded, where a budget or another rule chose; None for the best path and
-        the strongest cell.
+      genotype: what was found; None for the best path and the strongest cell.
     """
     best = best_paths(space, beta, 2)
     path = genotype.path if genotype else best[0][0]

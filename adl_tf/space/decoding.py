@@ -6,7 +6,7 @@ import numpy as np
 
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import NONE
-from adl_tf.space.search_space import MOVE_OFFSETS, RELATIVE, SearchSpace
+from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
 
 
 def op_probabilities(alpha: np.ndarray) -> np.ndarray:
@@ -35,58 +35,24 @@ def move_probabilities(space: SearchSpace, beta: np.ndarray) -> np.ndarray:
 def best_paths(
     space: SearchSpace, beta: np.ndarray, count: int = 1
 ) -> List[Tuple[Tuple[int, ...], float]]:
-    """The paths of the highest scores, by dynamic programming over layers (Viterbi).
+    """The most probable paths, by dynamic programming over layers (Viterbi).
 
-    By the rule "probability" (paper, section 3.3, https://arxiv.org/abs/1901.02985) a path's score
-    is the product of its moves. That prefers nodes with fewer moves to choose from: with beta all
-    zero it stays at stride 4, where a move has probability 1/2 instead of 1/3. By the rule
-    "relative" it is the product of each move's probability over that of the same move with beta
-    zero, so that undecided paths score alike.
+    A path's probability is the product of those of its moves (paper, section 3.3,
+    https://arxiv.org/abs/1901.02985). That prefers nodes with fewer moves to choose from: with beta
+    all zero it stays at stride 4, where a move has probability 1/2 instead of 1/3.
 
     Args:
-      space: the search space; its `path_rule` says how paths are scored.
+      space: the search space.
       beta: [layers - 1, levels, moves], logits.
       count: how many paths.
 
     Returns:
-      (path, probability) each, best first; fewer if the space has fewer. Among equal scores,
-      the path that stays finest comes first.
-    """
-    scores = move_scores(space, beta)
-    return [(p, path_probability(space, beta, p)) for p in highest_paths(space, scores, count)]
-
-
-def move_scores(space: SearchSpace, beta: np.ndarray) -> np.ndarray:
-    """What each move adds to the logarithm of a path's score, by the rule of the space.
-
-    See `best_paths`. [layers - 1, levels, moves] -> float64, the same shape; -inf where illegal.
+      (path, probability) each, best first; fewer if the space has fewer. Among equal ones, the
+      path that stays finest comes first.
     """
     with np.errstate(divide="ignore"):
         scores = np.log(move_probabilities(space, beta))
-    if space.path_rule == RELATIVE:
-        scores = scores + np.log(space.legal_moves().sum(axis=-1))[:, None]
-    return scores
-
-
-def path_score(path: Tuple[int, ...], scores: np.ndarray) -> float:
-    """Sum of the scores of a path's moves, [layers - 1, levels, moves]."""
-    moves = zip(path, path[1:])
-    return float(sum(scores[i, a, MOVE_OFFSETS.index(b - a)] for i, (a, b) in enumerate(moves)))
-
-
-def highest_paths(space: SearchSpace, scores: np.ndarray, count: int = 1) -> List[Tuple[int, ...]]:
-    """The paths whose moves have the highest sums of scores, by dynamic programming over layers.
-
-    Args:
-      space: the search space.
-      scores: [layers - 1, levels, moves].
-      count: how many paths.
-
-    Returns:
-      the paths, best first; fewer if the space has fewer. Among equal ones, the path that stays
-      finest comes first.
-    """
-    best = {0: [(0.0, (0,))]}  # Level -> (score, path), best first.
+    best = {0: [(0.0, (0,))]}  # Level -> (logarithm of the probability, path), best first.
     for layer in range(1, space.num_layers):
         reached = {}
         for level in space.levels(layer):
@@ -98,7 +64,8 @@ def highest_paths(space: SearchSpace, scores: np.ndarray, count: int = 1) -> Lis
             reached[level] = sorted(candidates, key=lambda candidate: -candidate[0])[:count]
         best = reached
     last = [candidate for level in sorted(best) for candidate in best[level]]
-    return [path for _, path in sorted(last, key=lambda candidate: -candidate[0])[:count]]
+    last = sorted(last, key=lambda candidate: -candidate[0])[:count]
+    return [(path, path_probability(space, beta, path)) for _, path in last]
 
 
 def best_path(space: SearchSpace, beta: np.ndarray) -> Tuple[Tuple[int, ...], float]:
@@ -132,8 +99,9 @@ def path_probability(space: SearchSpace, beta: np.ndarray, path) -> float:
       ValueError: not a path of the space.
     """
     space.check_path(path)
-    with np.errstate(divide="ignore"):
-        return float(np.exp(path_score(path, np.log(move_probabilities(space, beta)))))
+    moves = move_probabilities(space, beta)
+    steps = enumerate(zip(path, path[1:]))
+    return float(np.prod([moves[i, a, MOVE_OFFSETS.index(b - a)] for i, (a, b) in steps]))
 
 
 def strongest_cell(space: SearchSpace, alpha: np.ndarray):
@@ -143,23 +111,13 @@ def strongest_cell(space: SearchSpace, alpha: np.ndarray):
       The `cell` of a genotype, strongest branch first; ties go to the earlier
       edge and to the earlier op.
     """
-    return strongest_edges(space, op_probabilities(alpha))
-
-
-def strongest_edges(space: SearchSpace, strength: np.ndarray):
-    """`strongest_cell` by any strength of the ops, [edges, ops], comparable between edges."""
-    candidates = [index for index, op in enumerate(space.ops) if op != NONE]
-    strength = strength[:, candidates]
+    ops = [op for op in space.ops if op != NONE]
+    strength = op_probabilities(alpha)[:, [space.ops.index(op) for op in ops]]
     cell = []
     for block in range(space.num_blocks):
         rows = [row for row, (_, target) in enumerate(space.edges) if target == block]
         top = sorted(rows, key=lambda row: -strength[row].max())[:2]
-        cell.append(
-            tuple(
-                (space.edges[row][0], space.ops[candidates[int(strength[row].argmax())]])
-                for row in top
-            )
-        )
+        cell.append(tuple((space.edges[row][0], ops[int(strength[row].argmax())]) for row in top))
     return tuple(cell)
 
 

@@ -1,45 +1,26 @@
-"""Who goes on in a random search with early stopping, and how much is trained in all."""
+"""Early stopping of many trainings: which go on, and how much is trained in all."""
 
-from typing import Sequence
-
-import numpy as np
-
-_DRAWS = 200  # Searches over which an expectation is taken.
+import math
+from typing import Dict, List
 
 
-def goes_on(score: float, others: Sequence[float], share: float) -> bool:
-    """Whether a genotype is in the best share of all that reached a rung.
-
-    The rule looks back only, so that genotypes can come one at a time: that of asynchronous
-    successive halving (https://arxiv.org/abs/1810.05934, section 3).
+def survivors(losses: Dict[int, float], share: float) -> List[int]:
+    """The candidates that go on after a rung: the best share of them, at least one.
 
     Args:
-      score: its own, large if it is good.
-      others: of those that were there before.
-      share: of them, the new one included, that go on.
+      losses: of each candidate; those that are not finite never go on.
+      share: of all, rounded up.
+
+    Returns:
+      their keys, ascending.
     """
-    return score >= np.quantile([*others, score], 1 - share)
+    finite = sorted((key for key in losses if math.isfinite(losses[key])), key=losses.get)
+    return sorted(finite[: max(1, math.ceil(share * len(losses)))])
 
 
-def expected_trainings(candidates: int, rungs: int, share: float) -> float:
-    """How many whole trainings a search takes, in expectation.
-
-    Args:
-      candidates: genotypes.
-      rungs: parts of a training.
-      share: that goes on after each, see `goes_on`. The order of the genotypes is taken to be
-        another one in each rung.
-    """
-    random = np.random.default_rng(0)
-    parts = 0
-    for _ in range(_DRAWS):
-        seen = [[] for _ in range(rungs)]
-        for _ in range(candidates):
-            for scores in seen:
-                score = random.random()
-                parts += 1
-                stays = goes_on(score, scores, share)
-                scores.append(score)
-                if not stays:
-                    break
-    return parts / rungs / _DRAWS
+def rounds(candidates: int, rungs: int, share: float) -> List[int]:
+    """How many candidates are trained in each rung, if all losses are finite."""
+    counts = [candidates]
+    while len(counts) < rungs:
+        counts.append(max(1, math.ceil(share * counts[-1])))
+    return counts

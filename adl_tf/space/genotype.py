@@ -10,6 +10,7 @@ import os
 from typing import Any, Dict, List, Tuple, Union
 
 from adl_tf.files import read_json, write_json
+from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.ops import OPS
 from adl_tf.space.search_space import CELL_INPUTS, SearchSpace, level_stride
 
@@ -130,7 +131,7 @@ def load_genotype(source: Union[Genotype, Dict[str, Any], str, os.PathLike]) -> 
 
     Args:
       source: name of a preset; path of a JSON file with the fields path and cell, such as
-        `genotype.json`; a dict with them, such as `run_search` and `decode_search` return;
+        `genotype.json`; a dict with them, such as `run_gradient_search` and `decode_search` return;
         or a `Genotype`, which is returned. Further fields are ignored.
 
     Raises:
@@ -149,6 +150,30 @@ def load_genotype(source: Union[Genotype, Dict[str, Any], str, os.PathLike]) -> 
             f"genotype {source!r} is neither a file nor a preset ({', '.join(PRESETS)})."
         )
     return _from_fields(read_json(path), f"genotype {source!r}")
+
+
+def load_network_size(
+    source: Union[Genotype, Dict[str, Any], str, os.PathLike, None],
+) -> Tuple[int, NetworkSizes]:
+    """F and the sizes of stem, ASPP and decoder that stand beside a genotype.
+
+    Args:
+      source: what `load_genotype` takes.
+
+    Raises:
+      ValueError: nothing stands there, as beside a preset, or it is damaged.
+    """
+    fields = source
+    if isinstance(source, (str, os.PathLike)) and os.fspath(source) not in PRESETS:
+        load_genotype(source)  # Says what is wrong with the file.
+        fields = read_json(os.path.expanduser(os.fspath(source)))
+    try:
+        return int(fields["filter_multiplier"]), NetworkSizes(**fields["sizes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"genotype {source!r} has no filter_multiplier and sizes beside it, as what a search "
+            "found has: give an F (FILTER_MULTIPLIER)."
+        ) from error
 
 
 def _from_fields(fields: Dict[str, Any], name: str) -> Genotype:

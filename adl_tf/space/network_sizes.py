@@ -57,5 +57,19 @@ class NetworkSizes:
         """The fields as JSON holds them."""
         return {**dataclasses.asdict(self), "stem": list(self.stem)}
 
+    def scaled(self, factor: float) -> "NetworkSizes":
+        """All filters times a factor, rounded, at least one."""
+
+        def times(count: int) -> int:
+            return max(1, round(factor * count))
+
+        return NetworkSizes(
+            stem=tuple(map(times, self.stem)),
+            aspp=times(self.aspp),
+            low_level=times(self.low_level),
+            decoder=times(self.decoder),
+            separable_head=self.separable_head,
+        )
+
 
 PAPER_SIZES = NetworkSizes()

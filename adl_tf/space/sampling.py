@@ -4,6 +4,7 @@ from typing import Callable, Iterator, Tuple
 
 import numpy as np
 
+from adl_tf.space.decoding import move_probabilities, op_probabilities
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import NONE
 from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace
@@ -43,6 +44,45 @@ def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype
         ]
         for block in range(space.num_blocks)
     ]
+    return Genotype(path=path, cell=cell)
+
+
+def draw_genotype(
+    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, random: np.random.Generator
+) -> Genotype:
+    """Draws from what alpha and beta say, where decoding takes the strongest.
+
+    The path is drawn move by move, by the softmax of beta. A block reads two different inputs,
+    drawn in proportion to the probability that their edge's op is not none, and on each of them an
+    op other than none, by the softmax of alpha.
+
+    Args:
+      space: the search space.
+      alpha: [edges, ops], logits.
+      beta: [layers - 1, levels, moves], logits.
+      random: numpy's generator.
+    """
+    moves = move_probabilities(space, beta)
+    path = [0]
+    for layer in range(space.num_layers - 1):
+        move = random.choice(len(MOVE_OFFSETS), p=moves[layer, path[-1]])
+        path.append(path[-1] + MOVE_OFFSETS[move])
+    ops = [op for op in space.ops if op != NONE]
+    strength = op_probabilities(alpha)[:, [space.ops.index(op) for op in ops]]
+    cell = []
+    for block in range(space.num_blocks):
+        rows = [row for row, (_, target) in enumerate(space.edges) if target == block]
+        kept = strength[rows].sum(axis=1)
+        chosen = random.choice(rows, 2, replace=False, p=kept / kept.sum())
+        cell.append(
+            [
+                (
+                    space.edges[row][0],
+                    str(random.choice(ops, p=strength[row] / strength[row].sum())),
+                )
+                for row in chosen
+            ]
+        )
     return Genotype(path=path, cell=cell)
 
 

@@ -11,7 +11,6 @@ from typing import List, Sequence, Tuple
 import numpy as np
 
 from adl_tf.settings import Count, Name
-from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 from adl_tf.space.ops import NONE, OPS
 
 # A move leads from a node of one layer to a node of the next; its index is its
@@ -23,10 +22,6 @@ STEM_STRIDE = 4
 # An atrous rate of 96 / s at stride s covers the same field of the image at every stride.
 ASPP_FIELD = 96
 CELL_INPUTS = 2
-
-# How decoding scores paths.
-PROBABILITY, RELATIVE = "probability", "relative"
-PATH_RULES = (PROBABILITY, RELATIVE)
 
 
 def level_stride(level: int) -> int:
@@ -94,11 +89,6 @@ class SearchSpace:
       filter_multiplier: F; a block at stride s has F * s / 4 filters, a node B times that.
       num_levels: number of strides; level i has stride 4 * 2**i.
       ops: candidate operations of every edge, a subset of `OPS` in any order.
-      separable_atrous: False for full atrous convolutions (the paper), True for
-        depthwise-separable ones (DARTS).
-      stem: filters of the stem's three convolutions.
-      path_rule: how decoding scores paths, "probability" (the paper) or "relative", see
-        `decoding.best_paths`.
 
     Raises:
       ValueError: a size is below 1, or an op is unknown or given twice.
@@ -109,13 +99,9 @@ class SearchSpace:
     filter_multiplier: Count = 8
     num_levels: Count = 4
     ops: Sequence[Name] = OPS
-    separable_atrous: bool = False
-    stem: Sequence[Count] = PAPER_SIZES.stem
-    path_rule: str = PROBABILITY
 
     def __post_init__(self):
         object.__setattr__(self, "ops", tuple(self.ops))
-        object.__setattr__(self, "stem", NetworkSizes(stem=self.stem).stem)
         for name in ("num_layers", "num_blocks", "filter_multiplier", "num_levels"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -125,10 +111,6 @@ class SearchSpace:
             raise ValueError(f"SearchSpace: unknown ops {unknown}; choose from {list(OPS)}.")
         if len(set(self.ops)) != len(self.ops):
             raise ValueError(f"SearchSpace: an op is given twice in {list(self.ops)}.")
-        if self.path_rule not in PATH_RULES:
-            raise ValueError(
-                f"SearchSpace: path_rule is {self.path_rule!r}; choose from {list(PATH_RULES)}."
-            )
         if not any(op != NONE for op in self.ops):
             raise ValueError("SearchSpace: ops needs at least one op other than 'none'.")
 

@@ -1,13 +1,12 @@
 """Bilevel search as alternating gradient steps (paper, section 4.1; first order)."""
 
-from typing import Callable, List, Optional
+from typing import Callable, List
 
 import tensorflow as tf
 
 from adl_tf.layers.shared_function import Wanted
 from adl_tf.models.supernet import Supernet
 from adl_tf.settings import NotNegative, configurable
-from adl_tf.training.cost_penalty import CostPenalty
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import (
     Optimizer,
@@ -54,7 +53,6 @@ class AlternatingModel(SegmentationModel):
       batch_norm_training: normalise with batch statistics while training; False trains
         with the moving ones.
       ignore_label: label without loss and score.
-      penalty: of the cost, for alpha and beta; None for none (the paper).
     """
 
     def __init__(
@@ -64,7 +62,6 @@ class AlternatingModel(SegmentationModel):
         architecture_decay: NotNegative = 0.001,
         batch_norm_training: bool = True,
         ignore_label: int = 255,
-        penalty: Optional[CostPenalty] = None,
         **kwargs,
     ):
         super().__init__(supernet, streams=2, ignore_label=ignore_label, **kwargs)
@@ -72,7 +69,6 @@ class AlternatingModel(SegmentationModel):
         self.weight_decay = weight_decay
         self.architecture_decay = architecture_decay
         self.batch_norm_training = batch_norm_training
-        self.penalty = penalty
         self.arch_loss_mean = tf.keras.metrics.Mean("arch_loss")
 
     def compile(
@@ -110,8 +106,8 @@ class AlternatingModel(SegmentationModel):
         ):
             create_variables(inner_optimizer(optimizer), variables)
 
-    def _step(self, batch, variables, optimizer, decay, wanted, penalty=None):
-        """One gradient step on a batch. Returns (global loss without penalty, logits)."""
+    def _step(self, batch, variables, optimizer, decay, wanted):
+        """One gradient step on a batch. Returns (global loss, logits)."""
         context = tf.distribute.get_replica_context()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
@@ -121,11 +117,6 @@ class AlternatingModel(SegmentationModel):
         gradients = unscaled_gradients(optimizer, tape.gradient(scaled, variables))
         loss, gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, (loss, gradients))
         gradients = [g + decay * v for g, v in zip(gradients, variables)]
-        if penalty is not None:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(variables)
-                cost = penalty(self.supernet)
-            gradients = [g + p for g, p in zip(gradients, tape.gradient(cost, variables))]
         optimizer.apply_gradients(zip(gradients, variables), experimental_aggregate_gradients=False)
         return loss, logits
 
@@ -151,7 +142,6 @@ class AlternatingModel(SegmentationModel):
                 self.architecture_optimizer,
                 self.architecture_decay,
                 Wanted.ARCHITECTURE,
-                self.penalty,
             )
             self.arch_loss_mean.update_state(loss)
             self.advance(1, batches[1])

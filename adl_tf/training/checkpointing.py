@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import threading
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -26,6 +26,11 @@ from adl_tf.models.checkpoint_files import (
 # A checkpoint that was written so few steps before a loss that is not finite was too late.
 TOO_LATE = 20
 _NAME = "ckpt"
+_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"  # TensorFlow's ending of the names of variables.
+
+
+class Diverged(ValueError):
+    """The state or the loss of a run is no longer finite."""
 
 
 class Checkpointing(tf.keras.callbacks.Callback):
@@ -105,10 +110,15 @@ class Checkpointing(tf.keras.callbacks.Callback):
         newest = self._newest()
         if newest is None:
             return False
-        checkpoint = self._checkpoint
-        names = tf.train.load_checkpoint(newest).get_variable_to_shape_map()
-        if not any(name.startswith("metrics/") for name in names):  # Of an earlier version.
-            checkpoint = tf.train.Checkpoint(**self._tracked, **self._counters)
+        reader = tf.train.load_checkpoint(newest)
+        tracked = {**self._tracked, "metrics": self._metrics}
+        # Earlier versions had no metrics, and a best score of other precision.
+        if not any(name.startswith("metrics/") for name in reader.get_variable_to_shape_map()):
+            del tracked["metrics"]
+        for name in _of_other_precision(reader, tracked):
+            variable = tracked.pop(name)
+            variable.assign(tf.cast(reader.get_tensor(name + _VALUE), variable.dtype))
+        checkpoint = tf.train.Checkpoint(**tracked, **self._counters)
         try:
             checkpoint.read(newest).assert_existing_objects_matched()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
@@ -135,7 +145,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
         """Writes a checkpoint of the current state, and removes those that are no longer needed.
 
         Raises:
-          ValueError: the state has values that are not finite; nothing is written.
+          Diverged: the state has values that are not finite; nothing is written.
           OSError: no room on the device.
         """
         self.check_finite()
@@ -159,12 +169,12 @@ class Checkpointing(tf.keras.callbacks.Callback):
         return [p for p in list_checkpoints(self._model_dir) if p not in self._damaged]
 
     def check_finite(self) -> None:
-        """Raises ValueError if the state has values that are not finite, see `diverged`."""
+        """Raises `Diverged` if the state has values that are not finite, see `diverged`."""
         for variable in self._float_variables():
             if not np.isfinite(variable.read_value().numpy()).all():
                 raise self.diverged(variable.name)
 
-    def diverged(self, what: str) -> ValueError:
+    def diverged(self, what: str) -> Diverged:
         """The error that ends a run when something is not finite.
 
         Removes checkpoints that were written so few steps before that they lead there again, even
@@ -178,7 +188,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
             remove_checkpoint(os.path.join(self._model_dir, f"{_NAME}-{number}"))
         kept = [number for number in numbers if number not in late]
         place = f"resumes from step {kept[0]}" if kept else "starts again"
-        return ValueError(
+        return Diverged(
             f"{what} is not finite after step {self._done}; nothing of it is saved. Lower "
             f"{self._rates}, or look for broken images: the same command {place}."
         )
@@ -264,6 +274,16 @@ class StopWhenNotFinite(tf.keras.callbacks.Callback):
         self._checkpointing.check_finite()
         if self._validation and not math.isfinite((logs or {}).get("val_loss", 0.0)):
             raise self._checkpointing.diverged("the loss of the validation images")
+
+
+def _of_other_precision(reader, tracked: Dict[str, Any]) -> List[str]:
+    """Names of the variables that a checkpoint holds as another type."""
+    types = reader.get_variable_to_dtype_map()
+    return [
+        name
+        for name, item in tracked.items()
+        if isinstance(item, tf.Variable) and types.get(name + _VALUE, item.dtype) != item.dtype
+    ]
 
 
 def superfluous(numbers: Sequence[int]) -> List[int]:

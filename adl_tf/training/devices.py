@@ -1,7 +1,6 @@
 """How TensorFlow uses the machine: threads, seeds, determinism, precision."""
 
 import contextlib
-import os
 import random
 from typing import Iterator, Optional
 
@@ -11,7 +10,7 @@ import tensorflow as tf
 # Private in TensorFlow 2.15: the public API sets determinism but does not read it.
 from tensorflow.python.framework import config as tf_config
 
-from adl_tf.configuration import CORES
+from adl_tf.configuration import available_cores
 from adl_tf.progress import say
 from adl_tf.settings import Count, configurable
 
@@ -51,13 +50,6 @@ def configure_runtime(
                 "TensorFlow is already running, so its threads are unchanged (inside a kernel "
                 f"{found[0]} instead of {intra}, kernels at a time {found[1]} instead of {inter})."
             )
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    if CORES in os.environ:
-        return int(os.environ[CORES])
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 @contextlib.contextmanager

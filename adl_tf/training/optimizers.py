@@ -31,20 +31,21 @@ def weight_optimizer(
 
 @configurable
 def architecture_optimizer(
-    total_steps: Number, rate: Optional[Positive] = None, reach: Positive = 10.0
+    total_steps: Number, rate: Optional[Positive] = None, wander: Positive = 0.3
 ) -> Optimizer:
     """Adam for alpha and beta.
 
-    A step of Adam moves a logit by about its rate and no more, so the rate times the number of
-    steps bounds how far a search can decide: at the paper's rate of 0.003 its 15 000 steps can
-    move a logit by 45, but 300 steps only by 1.
+    A step of Adam moves a logit by up to its rate, whatever the size of the gradient: on gradients
+    that are all noise a logit walks at random and ends about rate * sqrt(steps) from its start. So
+    the rate that keeps noise from deciding falls with the square root of the steps; for the 15 000
+    steps of the paper it is about the paper's, 0.003.
 
     Args:
       total_steps: architecture steps of the run.
-      rate: learning rate; None for reach / total_steps.
-      reach: how far a logit can go in the whole run.
+      rate: learning rate; None for wander / sqrt(total_steps).
+      wander: how far noise alone may move a logit in the whole run.
     """
-    return _Adam(reach / max(1, total_steps) if rate is None else rate)
+    return _Adam(wander / max(1, total_steps) ** 0.5 if rate is None else rate)
 
 
 @configurable

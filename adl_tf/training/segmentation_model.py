@@ -5,7 +5,7 @@ from typing import Any, Dict, List
 import tensorflow as tf
 
 from adl_tf.data.normalization import require_normalized
-from adl_tf.evaluation.metrics import ConfusionMatrix
+from adl_tf.evaluation.metrics import ConfusionMatrix, mean_iou
 from adl_tf.models.image_network import ImageNetwork
 from adl_tf.training.losses import segmentation_loss
 
@@ -85,6 +85,20 @@ class SegmentationModel(tf.keras.Model):
             self._prepare((x, y))
         return super().fit(x, y, *args, **kwargs)
 
+    def evaluate(self, *args, return_dict: bool = False, **kwargs):
+        """Scores images, also for `fit`; see `tf.keras.Model.evaluate`.
+
+        The mIoU has all digits of that of `evaluate_network`. Nothing is compiled with XLA, which
+        rounds in another way, and would compile each image size anew.
+        """
+        compiled, self._jit_compile = self._jit_compile, False
+        try:
+            results = super().evaluate(*args, return_dict=True, **kwargs)
+        finally:
+            self._jit_compile = compiled
+        results["miou"] = mean_iou(self.confusion.counts.numpy())
+        return results if return_dict else [results[name] for name in self.metrics_names]
+
     def _prepare(self, data) -> None:
         images = self._check_batches(data)[0]["image"]
         if isinstance(self.network, ImageNetwork):
@@ -158,12 +172,17 @@ class SegmentationModel(tf.keras.Model):
         """Loss and mIoU so far."""
         return {"loss": self.loss_mean.result(), "miou": self.confusion.result()}
 
+    def scored_network(self):
+        """The network that `evaluate` scores."""
+        return self.network
+
     def test_step(self, data):
-        """Scores a batch."""
+        """Scores a batch as `Predictor` labels it."""
         (batch,) = self.read_batches(data)
-        logits = self.network(batch["image"], training=False)
+        logits = self.scored_network()(batch["image"], training=False)
         loss = segmentation_loss(batch["label"], logits, self.ignore_label)
         context = tf.distribute.get_replica_context()
         self.loss_mean.update_state(context.all_reduce(tf.distribute.ReduceOp.SUM, loss))
-        self.score(batch, logits)
+        # Where rounding makes two probabilities equal, the first one counts there.
+        self.score(batch, tf.nn.softmax(logits))
         return self.results()

@@ -24,7 +24,7 @@ from adl_tf.training.optimizers import (
 from adl_tf.training.segmentation_model import SegmentationModel
 
 
-@configurable(unbound=["ignore_label"])
+@configurable(unbound=["ignore_label", "scored"])
 class TrainingModel(SegmentationModel):
     """Trains a network with `fit`, on batches `(image, label)` or dicts with these names.
 
@@ -56,6 +56,8 @@ class TrainingModel(SegmentationModel):
         which takes the memory of one part; a divisor of its size. Batch norm sees parts.
       hard_fraction: see `weighted_loss`.
       ignore_label: label without loss and score.
+      scored: the same network in float32, which gets the weights and is scored in place of one in
+        another precision, as an evaluation would; None for the network itself.
     """
 
     def __init__(
@@ -66,9 +68,11 @@ class TrainingModel(SegmentationModel):
         accumulation_steps: Count = 1,
         hard_fraction: SomeShare = 1.0,
         ignore_label: int = 255,
+        scored=None,
         **kwargs,
     ):
         super().__init__(network, ignore_label=ignore_label, **kwargs)
+        self._scored = scored
         self.class_weights = class_weights
         self.weight_decay = weight_decay
         self.accumulation_steps = accumulation_steps
@@ -99,8 +103,9 @@ class TrainingModel(SegmentationModel):
                 "RunNetwork.synchronized_batch_norm is not supported with "
                 "TrainingModel.accumulation_steps above 1, whose parts come one after the other."
             )
-        if not self.network.built:
-            self.network.build(input_shape)
+        for network in filter(None, (self.network, self._scored)):
+            if not network.built:
+                network.build(input_shape)
         tf.keras.layers.Layer.build(self, input_shape)
         create_variables(inner_optimizer(self.optimizer), self.network.trainable_variables)
 
@@ -123,7 +128,14 @@ class TrainingModel(SegmentationModel):
     def evaluate(self, *args, **kwargs):
         """Scores the averaged weights, if there are any; see `tf.keras.Model.evaluate`."""
         with self.averaged_weights():
+            if self._scored:
+                for copy, variable in zip(self._scored.variables, self.network.variables):
+                    copy.assign(variable)
             return super().evaluate(*args, **kwargs)
+
+    def scored_network(self):
+        """The network that `evaluate` scores."""
+        return self._scored or self.network
 
     def train_step(self, data):
         """One step on a batch; a non-finite loss or gradient gives a nan loss."""

@@ -38,7 +38,7 @@ def test_bad_examples_are_counted(tmp_path):
     from data_prep import beam
 
     folder = make_folder(tmp_path / "in")
-    (tmp_path / "in/masks/4.png").unlink()
+    (tmp_path / "in/masks/4.png").write_text("damaged")
 
     def convert(max_errors):
         return run_conversion(
@@ -49,7 +49,7 @@ def test_bad_examples_are_counted(tmp_path):
             max_errors=max_errors,
         )
 
-    with pytest.raises(ConversionError, match=r"masks/4\.png: the label is missing"):
+    with pytest.raises(ConversionError, match=r"masks/4\.png: not an image file"):
         convert(max_errors=0)
     assert not (tmp_path / "out/dataset.json").exists()
     assert convert(max_errors=1)["skipped"] == 1

@@ -145,10 +145,10 @@ def test_outlines_are_drawn_to_their_pixel_centers(root, tmp_path):
 @pytest.mark.parametrize(
     "annotation, message",
     [
-        (annotate(9, 999, box(0, 0, 4, 4)), "unknown category id"),
+        (annotate(9, 999, box(0, 0, 4, 4)), "category_id 999 of annotation 1 is no category"),
         (annotate(9, 1, [["a", "b"]]), "cannot be drawn"),
         (annotate(9, 1, None), "cannot be drawn"),
-        (annotate(9, 1, {"counts": [5], "size": [1, 5]}), "runs of size"),
+        (annotate(9, 1, {"counts": [5], "size": [1, 5]}), "runs are of another size"),
     ],
 )
 def test_bad_annotation_names_its_image(root, tmp_path, capsys, annotation, message):

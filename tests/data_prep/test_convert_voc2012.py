@@ -105,10 +105,10 @@ def test_bad_examples_are_named(archive, tmp_path, capsys):
     # The last one is both in train and in trainaug.
     assert convert(archive, tmp_path / "out", max_errors=5)["skipped"] == 5
     errors = capsys.readouterr().err
-    for name in (3, 4):
-        assert f"2007_{name:06d}.mat: not a label map of SBD (" in errors
+    assert "2007_000003.mat: not a label map of SBD (" in errors
+    assert "And 1 more of this kind, such as" in errors and "cls/2007_000004.mat" in errors
     assert "2007_000002.jpg: the image is missing" in errors
-    assert errors.count("2007_000000.png: unknown label id 21 in 1200 pixels") == 2
+    assert "2007_000000.png: unknown label id 21 in 1200 pixels" in errors
 
 
 def test_missing_archive_is_named(tmp_path):

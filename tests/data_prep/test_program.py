@@ -113,7 +113,7 @@ def test_command_line_names_what_is_wrong(folder, tmp_path):
     (folder / "masks/train/3.png").unlink()
     arguments = [f"--input_dir={folder}", f"--output_dir={tmp_path / 'out'}"]
     message = error("convert_folder", *arguments)
-    assert "masks/train/3.png: the label is missing" in message
+    assert "images/train/3.jpg: no mask fits its name; add it to" in message
     assert "no such data set directory" in error("verify", str(tmp_path / "nowhere"))
     outcome = forked.run("data_prep.convert_folder", [])
     assert outcome.status != 0 and "input_dir" in outcome.stderr

@@ -72,7 +72,7 @@ def test_processes_write_the_same_bytes(folder, tmp_path):
 
 def break_label_missing(folder):
     (folder / "masks/train/3.png").unlink()
-    return "masks/train/3.png: the label is missing; add it or remove its pair."
+    return f"images/train/3.jpg: no mask fits its name; add it to {folder}/masks/train, or remove"
 
 
 def break_label_size(folder):
@@ -101,11 +101,6 @@ def break_image_content(folder):
     return "images/train/3.jpg: not an image file; download it again."
 
 
-def break_name(folder):
-    Image.open(folder / "images/train/3.jpg").save(folder / "images/train/3.png")
-    return "images/train/3.png: the name '3' appears twice in split 'train'; rename one or remove"
-
-
 BREAKS = [value for name, value in sorted(globals().items()) if name.startswith("break_")]
 
 
@@ -114,7 +109,7 @@ def test_bad_example_is_named_and_the_rest_converted(folder, tmp_path, capsys, d
     message = damage(folder)
     summary = convert(folder, tmp_path / "out", max_errors=1)
     assert summary["skipped"] == 1
-    assert sum(summary["examples"].values()) == (8 if damage is break_name else 7)
+    assert sum(summary["examples"].values()) == 7
     assert f"skipped: {folder}/{message}" in capsys.readouterr().err
     assert verify.verify(str(tmp_path / "out"))["bad"] == 0
 
@@ -149,15 +144,60 @@ def test_finished_conversion_is_left_alone(folder, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.tfrecord")} == before
 
 
-def test_other_inputs_are_not_mixed_in(folder, tmp_path):
+def test_changed_inputs_and_options_are_converted_again(folder, tmp_path, capsys):
+    """The result is that of a conversion into an empty directory; only what changed is written."""
+    out = tmp_path / "out"
+
+    def again(name, changed, **options):
+        capsys.readouterr()
+        convert(folder, out, **options)
+        assert (f"changed since: {changed} of 8 shards" in capsys.readouterr().err) == bool(changed)
+        convert(folder, tmp_path / name, **options)
+        assert contents(out) == contents(tmp_path / name)
+        assert verify.verify(str(out))["bad"] == 0
+
+    again("first", 0, num_shards=6)
+    mask = np.array(Image.open(folder / "masks/train/3.png"))
+    Image.fromarray(np.where(mask == 1, 2, mask)).save(folder / "masks/train/3.png")
+    again("mask", 1, num_shards=6)
+    (folder / "classes.txt").write_text("sky\nroad\nbus\n")
+    again("classes", 8, num_shards=6)
+    again("shards", 0, num_shards=2)
+    (folder / "images/val/1.jpg").unlink()
+    (folder / "masks/val/1.png").unlink()
+    again("image", 0, num_shards=2)
+
+
+def test_another_folder_is_not_mixed_in(folder, tmp_path):
     convert(folder, tmp_path / "out")
     before = contents(tmp_path / "out")
-    with pytest.raises(ConversionError, match="holds shards of other inputs or options"):
-        convert(folder, tmp_path / "out", num_shards=2)
-    (folder / "classes.txt").write_text("sky\nroad\nbus\n")
-    with pytest.raises(ConversionError, match="holds shards of other inputs or options"):
-        convert(folder, tmp_path / "out")
+    folder.rename(tmp_path / "other")
+    with pytest.raises(ConversionError, match="out: holds shards of .*folder; delete"):
+        convert(tmp_path / "other", tmp_path / "out")
     assert contents(tmp_path / "out") == before
+
+
+def test_all_faults_are_listed_at_once_by_kind(folder, tmp_path, capsys):
+    """With counts and three examples; once they are mended, the same command goes on."""
+    good = {path: path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
+    for index in range(4):
+        Image.new("L", (30 + index, 20), 7 + index).save(folder / f"masks/train/{index}.png")
+    (folder / "images/train/4.jpg").write_text("<html>404</html>")
+    (folder / "masks/train/5.png").unlink()
+    with pytest.raises(ConversionError) as error:
+        convert(folder, tmp_path / "out", max_errors=5)
+    assert "6 bad examples of 3 kinds, 5 allowed" in str(error.value)
+    assert "\n" not in str(error.value)
+    lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("skipped: ")]
+    assert len(lines) == 3
+    masks = [str(folder / f"masks/train/{index}.png") for index in range(4)]
+    assert lines[0].startswith(f"skipped: {masks[0]}: unknown label id 7 in 600 pixels")
+    assert f"And 3 more of this kind, such as {masks[1]}, {masks[2]}." in lines[0]
+    for path, content in good.items():
+        path.write_bytes(content)
+    assert convert(folder, tmp_path / "out")["skipped"] == 0
+    convert(folder, tmp_path / "fresh")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
 def test_output_that_is_not_a_directory(folder, tmp_path):

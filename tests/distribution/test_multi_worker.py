@@ -2,6 +2,9 @@
 
 import json
 import os
+import pathlib
+import re
+import shlex
 import signal
 
 import numpy as np
@@ -25,7 +28,7 @@ SPACE = (
     "FILTER_MULTIPLIER = 2",
     "SearchSpace.num_levels = 2",
     "SearchSpace.ops = ('none', 'skip_connect', 'max_pool_3x3')",
-    "SearchSpace.stem = (4, 4, 4)",
+    "NetworkSizes.stem = (4, 4, 4)",
 )
 STEPS = 12  # Of an epoch; the second epoch's alternate.
 # One process with two devices, for comparison.
@@ -48,8 +51,8 @@ def search(streets, model_dir, *bindings):
         "EPOCHS = 3",
         "ARCH_START_EPOCH = 1",
         "RunData.deterministic = True",
-        f"run_search.steps_per_epoch = {STEPS}",
-        "run_search.checkpoint_steps = 1",
+        f"run_gradient_search.steps_per_epoch = {STEPS}",
+        "run_gradient_search.checkpoint_steps = 1",
         "distribution_strategy.kind = 'multi_worker'",
         *SPACE,
         *bindings,
@@ -130,7 +133,7 @@ def test_workers_save_the_same_step_when_they_are_stopped(
     streets, tmp_path, whole, start_workers, stopped
 ):
     model_dir = str(tmp_path / "stopped")
-    seldom = "run_search.checkpoint_steps = 5"
+    seldom = "run_gradient_search.checkpoint_steps = 5"
     workers = start_workers(search_workers(streets, model_dir, seldom))
     wait_for(lambda: _saved(model_dir) >= STEPS + 5, workers)
     for index in stopped:
@@ -149,6 +152,49 @@ def test_a_worker_that_does_not_come_is_named(streets, tmp_path, start_workers):
     while "Waiting for worker 1 (127.0.0.1:" not in line:
         line = worker.read_error()
         assert line, "it ended"
+
+
+def documented(kind):
+    """The flags of the search that docs/distribution.md starts on several devices of this kind."""
+    page = pathlib.Path(__file__).parents[2] / "docs" / "distribution.md"
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"python -m adl_tf\.search (--gin_file=[^\n&;]*)", text)
+    flags = [[f for f in shlex.split(c) if "--model_dir" not in f] for c in commands]
+    return next(f for f in flags if any(kind in flag for flag in f) == (kind == "multi_worker"))
+
+
+@pytest.mark.whole
+def test_the_documented_commands_search_and_try_what_they_propose(streets, tmp_path, start_workers):
+    """To its end with two workers as with two devices: both arms, the same losses and winner."""
+    tiny = (
+        f"DATASET_DIR = {streets!r}",
+        "CROP_SIZE = 33",
+        "EPOCHS = 2",
+        "ARCH_START_EPOCH = 1",
+        *SPACE,
+        "run_gradient_search.steps_per_epoch = 2",
+        "run_gradient_search.budget = None",
+        "PROPOSALS = 2",
+        "STEPS = 4",
+        "Trials.rungs = 2",
+        "RunData.deterministic = True",
+    )
+    # This machine has no GPUs, which the command for one machine takes by itself.
+    devices = ("distribution_strategy.devices = ['CPU:0', 'CPU:1']",)
+    results = {}
+    for kind, indices, own in (("mirrored", (0,), devices), ("multi_worker", (0, 1), ())):
+        flags = [*documented(kind), *(f"--gin_param={b}" for b in (*tiny, *own))]
+        arguments = [*flags, f"--model_dir={tmp_path / kind}"]
+        program = ["-c", TWO_DEVICES] if kind == "mirrored" else ["-m", "adl_tf.search"]
+        ends = [worker.end() for worker in start_workers([*program, *arguments], indices)]
+        for status, _, errors in ends:
+            assert status == 0, errors[-3000:]
+        results[kind] = json.loads(ends[0][1].splitlines()[-1])
+        assert not os.path.exists(tmp_path / kind / "candidates")
+    one, other = results["mirrored"], results["multi_worker"]
+    for arm in ("searched", "random"):
+        np.testing.assert_allclose(one["proposals"][arm], other["proposals"][arm], rtol=1e-4)
+    assert (one["path"], one["cell"], one["arm"]) == (other["path"], other["cell"], other["arm"])
 
 
 def test_evaluation_over_two_workers_equals_one(streets, tmp_path, start_workers):

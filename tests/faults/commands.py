@@ -11,6 +11,15 @@ _SPACE = (
 )
 
 
+# Of all trials: two rungs of two steps, of networks without a budget.
+_TRIALS = (
+    "STEPS = 4",
+    "Trials.rungs = 2",
+    "run_gradient_search.budget = None",
+    "run_random_search.budget = None",
+)
+
+
 def _flags(bindings) -> List[str]:
     return [f"--gin_param={binding}" for binding in bindings]
 
@@ -44,45 +53,30 @@ def cached_train(streets: str, model_dir: str, *bindings: str) -> List[str]:
 
 
 def search(streets: str, model_dir: str, *bindings: str) -> List[str]:
-    """Arguments of a search in a tiny supernet: 2 epochs of 2 steps."""
+    """Arguments of a search in a tiny supernet: 2 epochs of 2 steps, then trials of 2 networks."""
     own = (
         "EPOCHS = 2",
         "ARCH_START_EPOCH = 1",
+        "PROPOSALS = 1",
+        *_TRIALS,
         *_SPACE,
         "SearchSpace.ops = ('none', 'skip_connect', 'max_pool_3x3')",
-        "SearchSpace.stem = (4, 4, 4)",
-        "run_search.steps_per_epoch = 2",
-        "run_search.checkpoint_steps = 1",
+        "NetworkSizes.stem = (4, 4, 4)",
+        "run_gradient_search.steps_per_epoch = 2",
+        "run_gradient_search.checkpoint_steps = 1",
     )
-    return _run("camvid_search.gin", streets, model_dir, (*own, *bindings))
-
-
-def sampled_search(streets: str, model_dir: str, *bindings: str) -> List[str]:
-    """Arguments of a search by sampled paths: 4 steps, 4 candidates."""
-    own = (
-        "STEPS = 4",
-        "CANDIDATES = 4",
-        *_SPACE,
-        "SearchSpace.ops = ('skip_connect', 'max_pool_3x3')",
-        "run_sampled_search.budget = None",
-        "run_sampled_search.checkpoint_steps = 2",
-        "Ranker.batches = 2",
-        "Ranker.calibration_batches = 1",
-    )
-    return _run("study_sampled_search.gin", streets, model_dir, (*own, *bindings))
+    return _run("search.gin", streets, model_dir, (*own, *bindings))
 
 
 def random_search(streets: str, model_dir: str, *bindings: str) -> List[str]:
     """Arguments of a random search: 2 networks, 2 rungs of 2 steps."""
     own = (
-        "STEPS = 4",
-        "CANDIDATES = 2",
+        *_TRIALS,
+        "run_random_search.candidates = 2",
         *_SPACE,
         "SearchSpace.ops = ('skip_connect', 'max_pool_3x3')",
-        "run_random_search.budget = None",
-        "run_random_search.rungs = 2",
     )
-    return _run("study_random_search.gin", streets, model_dir, (*own, *bindings))
+    return _run("random_search.gin", streets, model_dir, (*own, *bindings))
 
 
 def evaluate(model_dir: str, *bindings: str) -> List[str]:

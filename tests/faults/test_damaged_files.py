@@ -12,7 +12,7 @@ import forked
 import pytest
 from damage import damages, spoil
 
-KINDS = ("records", "train", "search", "sampled", "random", "export")
+KINDS = ("records", "train", "search", "random", "export")
 # Half of the damages of a file are drawn, one in so many of single values, the same each time; of
 # all these the short suite runs one in so many.
 VALUES, SHORT = 40, 12
@@ -27,7 +27,6 @@ def whole(streets, tmp_path_factory):
     programs = {
         "train": ("adl_tf.train", commands.train(data, paths["train"])),
         "search": ("adl_tf.search", commands.search(data, paths["search"])),
-        "sampled": ("adl_tf.search", commands.sampled_search(data, paths["sampled"])),
         "random": ("adl_tf.search", commands.random_search(data, paths["random"])),
         "export": (
             "adl_tf.export",
@@ -66,7 +65,6 @@ def readers(kind, root):
             ("adl_tf.search", commands.search(data, paths["search"], "EPOCHS = 3")),
             ("adl_tf.decode", [f"--model_dir={paths['search']}"]),
         ],
-        "sampled": [("adl_tf.search", commands.sampled_search(data, paths["sampled"]))],
         "random": [("adl_tf.search", commands.random_search(data, paths["random"]))],
         "export": [
             ("adl_tf.predict", [f"--export_dir={paths['export']}", f"--output_dir={out}", image])
@@ -97,7 +95,6 @@ def all_cases(directory, file):
         "records",
         "train",
         pytest.param("search", marks=pytest.mark.whole),
-        pytest.param("sampled", marks=pytest.mark.whole),
         pytest.param("random", marks=pytest.mark.whole),
         "export",
     ],

@@ -33,7 +33,6 @@ def assert_finite(model_dir):
     [
         ("train", "training_optimizer.initial_rate"),
         pytest.param("search", "weight_optimizer.initial_rate", marks=pytest.mark.whole),
-        pytest.param("sampled_search", "weight_optimizer.initial_rate", marks=pytest.mark.whole),
     ],
 )
 def test_a_lower_rate_goes_on(program, rate, streets, tmp_path, count):

@@ -29,7 +29,6 @@ def programs(streets, trained, exported, photos):
         "cached_train": ("adl_tf.train", lambda out: commands.cached_train(streets, out)),
         "search": ("adl_tf.search", lambda out: commands.search(streets, out)),
         "random_search": ("adl_tf.search", lambda out: commands.random_search(streets, out)),
-        "sampled_search": ("adl_tf.search", lambda out: commands.sampled_search(streets, out)),
         "evaluate": (
             "adl_tf.evaluate",
             lambda out: [*commands.evaluate(trained), f"--output_dir={out}"],
@@ -63,7 +62,6 @@ def assert_one_line(outcome, out, place):
         pytest.param("cached_train", marks=pytest.mark.whole),
         pytest.param("search", marks=pytest.mark.whole),
         pytest.param("random_search", marks=pytest.mark.whole),
-        pytest.param("sampled_search", marks=pytest.mark.whole),
         "evaluate",
         "export",
         pytest.param("predict", marks=pytest.mark.whole),

@@ -16,7 +16,8 @@ from adl_tf.visualization.confusion import draw_confusion
 from adl_tf.visualization.figure import figure_to_image
 from data_prep import convert_folder
 from data_prep.errors import BadExample, ConversionError
-from data_prep.images import decodable, read_image, read_label, read_pixels
+from data_prep.images import decodable, read_image, read_pixels
+from data_prep.masks import read_label
 from data_prep.run import run_conversion
 
 RANDOM = np.random.default_rng(0)
@@ -160,9 +161,10 @@ def test_bad_files_are_listed_and_mended_inputs_go_on(tmp_path, capsys, count):
     good = broken[0].read_bytes()
     for path in broken:
         path.write_bytes(b"broken")
-    with pytest.raises(ConversionError, match="10 or more bad examples, 0 allowed"):
+    with pytest.raises(ConversionError, match="14 bad examples, 0 allowed"):
         convert(folder, tmp_path / "out")
-    assert capsys.readouterr().err.count("not an image file") == 10
+    errors = capsys.readouterr().err
+    assert errors.count("not an image file") == 1 and "And 13 more of this kind" in errors
     for path in broken[1:]:
         path.write_bytes(good)
     with pytest.raises(ConversionError, match=r"0.jpg: .* 1 bad examples, 0 allowed"):
@@ -170,8 +172,7 @@ def test_bad_files_are_listed_and_mended_inputs_go_on(tmp_path, capsys, count):
     broken[0].unlink()  # The list of inputs is another one now.
     (tmp_path / "in" / "masks" / "0.png").unlink()
     assert sum(convert(folder, tmp_path / "out")["examples"].values()) == 29
-    with pytest.raises(ConversionError, match="holds shards of other inputs"):
-        convert(folder, tmp_path / "out", mask_values=[0, 1])
+    assert sum(convert(folder, tmp_path / "out", mask_values=[0, 1])["examples"].values()) == 29
     count("photos and inputs", 14)
 
 
@@ -202,3 +203,39 @@ def test_names_are_no_formulas_in_an_evaluation(tmp_path, count):
     page = (tmp_path / "network" / "evaluation" / "index.html").read_text()
     assert "$a$b" in page and "_{c}^$" in page
     count("photos and inputs", 1)
+
+
+@pytest.mark.parametrize("images, options", [(1, {}), (3, {"val_fraction": 0.0})])
+def test_without_val_a_training_runs_and_says_that_nothing_is_scored(
+    tmp_path, capsys, images, options, count
+):
+    """One image, or no share for val; a split that is asked for by name must be there."""
+    folder = make_folder(tmp_path / "in", [[[0, 1] * 20] * 40] * images)
+    records, network = str(tmp_path / "records"), str(tmp_path / "network")
+    assert convert(folder, records, **options)["examples"] == {"train": images}
+    assert f"no val: all {images} images are train, and nothing will be" in capsys.readouterr().err
+    outcome = forked.run("adl_tf.train", commands.train(records, network, "BATCH_SIZE = 1"))
+    assert outcome.status == 0, outcome.stderr[-3000:]
+    assert f"{records} has no split val: nothing is scored" in outcome.stderr
+    assert outcome.result["val_miou"] is outcome.result["best_val_miou"] is None
+    assert os.listdir(os.path.join(network, "best")) and os.path.exists(f"{network}/metrics.jsonl")
+    wrong = commands.train(records, network + "2", "RunData.val_split = 'vall'")
+    assert "no split 'vall'; choose from train" in forked.run("adl_tf.train", wrong).error
+    count("silent", 3)
+
+
+def test_two_images_are_one_to_train_on_and_one_to_score(tmp_path, count):
+    folder = make_folder(tmp_path / "in", [[[0, 1]]] * 2)
+    assert convert(folder, tmp_path / "out")["examples"] == {"train": 1, "val": 1}
+    count("silent", 1)
+
+
+def test_auto_takes_the_flags_of_converters(streets, tmp_path, count):
+    out = f"--output_dir={tmp_path / 'out'}"
+    outcome = forked.run("adl_tf.auto", [f"--input={streets}", out, "--mask_values=0,255"])
+    assert "records already: leave out --mask_values=0,255" in outcome.error
+    (tmp_path / "in").mkdir()
+    flags = [f"--input={tmp_path / 'in'}", out, "--short_side=8"]
+    outcome = forked.run("adl_tf.auto", flags)
+    assert "--short_side: the folder is read by convert_folder" in outcome.error
+    count("silent", 2)

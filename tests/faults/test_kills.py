@@ -107,7 +107,6 @@ def contents(directory):
         ("adl_tf.train", commands.train),
         pytest.param("adl_tf.train", commands.cached_train, marks=pytest.mark.whole),
         pytest.param("adl_tf.search", commands.search, marks=pytest.mark.whole),
-        pytest.param("adl_tf.search", commands.sampled_search, marks=pytest.mark.whole),
         pytest.param("adl_tf.search", commands.random_search, marks=pytest.mark.whole),
     ],
 )

@@ -16,9 +16,9 @@ import pytest
 
 import adl_tf.evaluation.network_evaluation  # noqa: F401  Whose settings are tested.
 import adl_tf.planning.auto  # noqa: F401
-import adl_tf.runs.search_method  # noqa: F401
 import adl_tf.runs.study  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
+import adl_tf.searches.method  # noqa: F401
 from adl_tf.settings import types
 
 VALUES = ("x", 5, -1, 0, 2.5, 1e9, None, (1, 2, 3), "", float("nan"))
@@ -79,7 +79,6 @@ def test_every_parameter_refuses_wrong_values(name, count):
     [
         "train",
         "search",
-        pytest.param("sampled_search", marks=pytest.mark.whole),
         pytest.param("random_search", marks=pytest.mark.whole),
         "evaluate",
     ],
@@ -128,13 +127,12 @@ def test_wrong_settings(program, streets, trained, tmp_path, request, count):
 @pytest.mark.parametrize(
     "program, binding, message",
     [
-        ("search", "ARCH_START_EPOCH = 'x'", "run_search.arch_start_epoch = 'x'"),
+        ("search", "ARCH_START_EPOCH = 'x'", "run_gradient_search.arch_start_epoch = 'x'"),
         ("search", "FILTER_MULTIPLIER = 0", "SearchSpace.filter_multiplier = 0"),
         ("search", "NUM_LAYERS = 1", "SearchSpace.num_layers = 1"),
         ("search", "SearchSpace.ops = 5", "SearchSpace.ops = 5"),
         ("search", "weight_optimizer.initial_rate = 'x'", "weight_optimizer.initial_rate = 'x'"),
         ("search", "EPOCHES = 1", "EPOCHS"),
-        ("sampled_search", "CANDIDATES = -2", "run_sampled_search.candidates = -2"),
         ("search", "architecture_optimizer.rate = 1e39", "architecture_optimizer.rate = 1e+39"),
         ("train", "DATASET_DIR = 5", "RunData.dataset_dir = 5"),
         ("train", "RunData.cache_dir = 5", "RunData.cache_dir = 5"),

@@ -98,8 +98,8 @@ def _server() -> subprocess.Popen:
 
 def _serve() -> None:
     """Answers requests until there are no more."""
-    import adl_tf.runs.search_method  # noqa: F401  What the programs need.
     import adl_tf.runs.training_run  # noqa: F401
+    import adl_tf.searches.method  # noqa: F401  What the programs need.
 
     # isort: split
     import adl_tf.evaluation.network_evaluation

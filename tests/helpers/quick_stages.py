@@ -39,9 +39,12 @@ def make_folder(root, count=30):
 
 
 def convert_here(module, flags):
-    """Converts in this process."""
-    conversion = importlib.import_module(module).plan(flags["input_dir"])
-    return run_conversion(conversion, flags["output_dir"])
+    """Converts in this process, with the flags of a folder that tests give."""
+    options = {"val_fraction": float(flags.get("val_fraction", 0.2))}
+    options["mask_values"] = list(filter(None, flags.get("mask_values", "").split(",")))
+    conversion = importlib.import_module(module).plan(flags["input_dir"], **options)
+    errors = int(flags.get("max_errors", 0))
+    return run_conversion(conversion, flags["output_dir"], max_errors=errors)
 
 
 def replace_stages(setattr, ran, failing, convert=None):

@@ -258,18 +258,27 @@ def network(model, images, batch_norm):
         stride = 4 * 2**level
         sizes.append((math.ceil(height / stride), math.ceil(width / stride)))
     probabilities = tf.nn.softmax(model.alpha)
+    if "skip_connect" in space.ops:
+        column = tf.one_hot(space.ops.index("skip_connect"), len(space.ops))
+        probabilities += model.auxiliary_skip * column
     chances = gates(model.beta, space.num_levels)
+    # Probability of a path to visit each node of the layer before; the paper has no such thing.
+    visits = {0: 1.0}
 
     _, stem = model.stem(images, training=training)
     feature_maps = [{0: stem}]
     for layer in range(space.num_layers):
-        new = {}
+        new, reached = {}, {}
         for level in range(min(layer + 1, space.num_levels)):
             if layer == 0:
                 sources, weights = [0], [1.0]
             else:
                 sources = [s for s in (level - 1, level, level + 1) if s in feature_maps[-1]]
                 weights = [chances[layer - 1, source, level] for source in sources]
+                if model.gates == "normalized":
+                    flow = [visits[source] * w for source, w in zip(sources, weights)]
+                    reached[level] = sum(flow)
+                    weights = [share / reached[level] for share in flow]
             # H^(l-2) has the node's own stride; the finest levels exist first.
             before_previous = feature_maps[-2].get(level) if layer else None
             new[level] = node(
@@ -281,10 +290,12 @@ def network(model, images, batch_norm):
                 batch_norm,
             )
         feature_maps.append(new)
+        visits = reached or visits
     logits = 0.0
     for level, x in feature_maps[-1].items():
         head, classifier = model.heads[level], model.classifiers[level]
-        logits += resize(classifier(head(tf.nn.relu(x), training=training)), sizes[0])
+        outcome = resize(classifier(head(tf.nn.relu(x), training=training)), sizes[0])
+        logits += visits[level] * outcome if model.gates == "normalized" else outcome
     return resize(logits, (height, width))
 
 
@@ -314,8 +325,8 @@ def randomize_moving_statistics(layer, seed=0):
     """Means around 0 and variances around 1 for every batch norm of a layer or model."""
     rng = np.random.default_rng(seed)
     for variable in layer.non_trainable_variables:
-        if variable.name.endswith(("gamma:0", "beta:0", "temperature:0")):
-            continue  # Of the pooling branches' batch norms; the temperature stays 1.
+        if variable.name.endswith(("gamma:0", "beta:0")):
+            continue  # Of the pooling branches' batch norms.
         shape = variable.shape
         mean, variance = rng.normal(0, 0.3, shape), rng.uniform(0.5, 2.0, shape)
         if "_statistics" in variable.name:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from reference import assert_close
 from tensorflow.python.eager import context
 
-from adl_tf.layers.shared_function import SharedFunction
+from adl_tf.layers.shared_function import SharedFunction, Wanted
 
 LAYERS = 4
 
@@ -18,9 +18,11 @@ class Counted:
     def __init__(self):
         self.traces = 0
 
-    def __call__(self, x, w, b):
+    def __call__(self, features, weights, architecture, statistics):
+        assert statistics is None
         self.traces += 1
-        return [x * w + tf.sin(b)], [tf.reduce_mean(x), tf.reduce_max(w)]
+        y = features * weights + tf.sin(architecture)
+        return [y], [tf.reduce_mean(features), tf.reduce_max(weights)]
 
 
 def arguments(shape=(3,)):
@@ -32,22 +34,35 @@ def test_value_and_gradients():
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
         tape.watch([x, w, b])
-        (y,), (mean, largest) = shared(("x", "w", "b"), x=x, w=w, b=b)
+        (y,), (mean, largest) = shared(Wanted.ALL, x, w, b, None)
         loss = tf.reduce_sum(y**2)
     assert_close([y, mean, largest], [x * w + tf.sin(b), tf.reduce_mean(x), tf.reduce_max(w)])
     assert_close(tape.gradient(loss, [x, w, b]), [2 * y * w, 2 * y * x, 2 * y * tf.cos(b)])
 
 
-def test_gradients_go_only_where_they_are_wanted():
+@pytest.mark.parametrize(
+    "wanted, groups", [("ALL", "xwb"), ("WEIGHTS", "xw"), ("ARCHITECTURE", "xb")]
+)
+def test_gradients_go_only_where_they_are_wanted(wanted, groups):
     x, w, b = arguments()
     shared = SharedFunction(Counted())
-    for wanted in [("x",), ("b", "w"), ()]:
-        with tf.GradientTape() as tape:
-            tape.watch([x, w, b])
-            (y,), _ = shared(wanted, x=x, w=w, b=b)
-        gradients = tape.gradient(y, [x, w, b])
-        expected = {"x": w, "w": x, "b": tf.cos(b)}
-        assert_close(gradients, [g if name in wanted else None for name, g in expected.items()])
+    with tf.GradientTape() as tape:
+        tape.watch([x, w, b])
+        (y,), _ = shared(Wanted[wanted], x, w, b, None)
+    gradients = tape.gradient(y, [x, w, b])
+    expected = {"x": w, "w": x, "b": tf.cos(b)}
+    assert_close(gradients, [g if name in groups else None for name, g in expected.items()])
+
+
+def test_an_argument_of_another_name_is_refused():
+    """What a call names differently cannot lose its gradient in silence."""
+    x, w, b = arguments()
+    shared = SharedFunction(Counted())
+    with pytest.raises(TypeError, match="kernels"):
+        shared(Wanted.ALL, features=x, kernels=w, architecture=b, statistics=None)
+    renamed = SharedFunction(lambda x, kernels, mixing, statistics: ([x], []))
+    with pytest.raises(TypeError):
+        renamed(Wanted.ALL, x, w, b, None)
 
 
 def test_no_gradient_passes_through_statistics():
@@ -55,17 +70,20 @@ def test_no_gradient_passes_through_statistics():
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
         tape.watch([x, w])
-        (y,), (mean, largest) = shared(("x", "w"), x=x, w=w, b=b)
+        (y,), (mean, largest) = shared(Wanted.WEIGHTS, x, w, b, None)
         loss = tf.reduce_sum(y) + mean + largest
     assert_close(tape.gradient(loss, [x, w]), [w, x])
 
 
 def test_an_argument_without_influence_gets_zeros():
-    shared = SharedFunction(lambda x, unused: ([2 * x], []))
+    def double(features, weights, architecture, statistics):
+        return [2 * features], []
+
+    shared = SharedFunction(double)
     x, unused, _ = arguments()
     with tf.GradientTape() as tape:
         tape.watch([x, unused])
-        (y,), _ = shared(("x", "unused"), x=x, unused=unused)
+        (y,), _ = shared(Wanted.WEIGHTS, x, unused, None, None)
     assert_close(tape.gradient(y, [x, unused]), [2 * tf.ones(3), tf.zeros(3)])
 
 
@@ -74,7 +92,7 @@ def test_gradients_of_variables():
     x, _, b = arguments()
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
-        (y,), _ = shared(("x", "w"), x=x, w=w, b=b)
+        (y,), _ = shared(Wanted.WEIGHTS, x, w, b, None)
     assert_close([tape.gradient(y, w)], [x])
 
 
@@ -84,7 +102,7 @@ def chain(shared, x, w, b):
         tape.watch([x, w, b])
         y = x
         for _ in range(LAYERS):
-            (y,), _ = shared(("x", "w", "b"), x=y, w=w, b=b)
+            (y,), _ = shared(Wanted.ALL, y, w, b, None)
     return [y, *tape.gradient(y, [x, w, b])]
 
 
@@ -147,43 +165,46 @@ def test_only_arguments_are_kept_between_the_passes():
 
 def test_numbers_of_outputs():
     """Several outputs, none of which needs to be used."""
-    shared = SharedFunction(lambda x, y: ([x * y, x + y, x], [y]))
+
+    def function(features, weights, architecture, statistics):
+        return [features * weights, features + weights, features], [weights]
+
+    shared = SharedFunction(function)
     x, y, _ = arguments()
     with tf.GradientTape() as tape:
         tape.watch([x, y])
-        outputs, statistics = shared(("x", "y"), x=x, y=y)
+        outputs, statistics = shared(Wanted.WEIGHTS, x, y, None, None)
         loss = tf.reduce_sum(3 * outputs[1])
     assert (len(outputs), len(statistics)) == (3, 1)
     assert_close(tape.gradient(loss, [x, y]), [3 * tf.ones(3), 3 * tf.ones(3)])
 
 
-@pytest.mark.parametrize("wanted", [("x", "w"), ("w",)])
-def test_backward_of_each_set_of_wanted_is_traced_once(wanted):
+def test_backward_of_each_set_of_wanted_is_traced_once():
     function = Counted()
     shared = SharedFunction(function)
     for _ in range(2):
-        for choice in [wanted, ("x",)]:
+        for choice in (Wanted.WEIGHTS, Wanted.ARCHITECTURE):
             x, w, b = arguments()
             with tf.GradientTape() as tape:
                 tape.watch(x)
-                (y,), _ = shared(choice, x=x, w=w, b=b)
+                (y,), _ = shared(choice, x, w, b, None)
             tape.gradient(y, x)
-    # One forward graph, and one backward graph for each of the two sets.
+    # One forward graph, and one backward graph for each of the two.
     assert function.traces == 3
 
 
 def test_arguments_and_results_are_structures():
-    """Gradients go to every tensor of an argument; None stays None."""
+    """Gradients go to every tensor of a group; None stays None."""
 
-    def function(x, pair, statistics):
-        first, missing, last = pair
-        assert missing is None
-        return {"y": x * first["a"] + last}, statistics
+    def function(features, weights, architecture, statistics):
+        first, missing, last = weights
+        assert missing is None and architecture is None
+        return {"y": features * first["a"] + last}, statistics
 
     shared = SharedFunction(function)
     x, a, b = arguments()
     with tf.GradientTape() as tape:
         tape.watch([x, a, b])
-        outputs, statistics = shared(("pair",), x=x, pair=({"a": a}, None, b), statistics=x)
+        outputs, statistics = shared(Wanted.WEIGHTS, x, ({"a": a}, None, b), None, x)
     assert_close([outputs["y"], statistics], [x * a + b, x])
-    assert_close(tape.gradient(outputs["y"], [x, a, b]), [None, x, tf.ones(3)])
+    assert_close(tape.gradient(outputs["y"], [x, a, b]), [a, x, tf.ones(3)])

@@ -1,7 +1,7 @@
 """The whole supernet against the plain per-edge reference network."""
 
 import collections
-import json
+import itertools
 
 import numpy as np
 import pytest
@@ -17,10 +17,10 @@ from reference import (
 
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM
 from adl_tf.layers.shared_function import Wanted
-from adl_tf.models.supernet import Supernet, node_name
+from adl_tf.models.supernet import GATES, Supernet, node_name
 from adl_tf.space import ops as candidate_ops
 from adl_tf.space import search_space
-from adl_tf.space.decoding import best_path, decode, move_probabilities
+from adl_tf.space.decoding import decode, move_probabilities, visit_probabilities
 from adl_tf.space.ops import ATROUS, AVERAGE_POOL, MAX_POOL, SEPARABLE, Op
 from adl_tf.space.search_space import SearchSpace
 
@@ -35,6 +35,10 @@ TINY = dict(
 )
 
 
+# Arguments of the supernet; the others are the space's.
+OWN = ("separable_atrous", "gates", "auxiliary_skip")
+
+
 def images_of(size, batch=2):
     return tf.random.stateless_normal([batch, *size, 3], [0, 1])
 
@@ -42,7 +46,8 @@ def images_of(size, batch=2):
 def make_model(size=(33, 33), batch=2, **fields):
     """A model with an architecture far from uniform and statistics far from initial."""
     tf.keras.utils.set_random_seed(0)
-    model = Supernet(SearchSpace(**fields), CLASSES)
+    own = {name: fields.pop(name) for name in OWN if name in fields}
+    model = Supernet(SearchSpace(**fields), CLASSES, **own)
     model.build((batch, *size, 3))
     for seed, variable in enumerate(model.architecture_variables):
         variable.assign(tf.random.stateless_normal(variable.shape, [1, seed]))
@@ -92,13 +97,17 @@ def check(model, images, training):
             marks=pytest.mark.whole,
         ),
         ((37, 50), dict(SMALL, num_layers=2, separable_atrous=True)),
+        (
+            (37, 50),
+            dict(SMALL, ops=TINY["ops"], gates="paper", auxiliary_skip=0.0),
+        ),
         pytest.param(
             (35, 34),
             dict(SMALL, num_layers=2, num_blocks=3, num_levels=4, separable_atrous=False),
             marks=pytest.mark.whole,
         ),
     ],
-    ids=["odd-separable", "even-full", "mixed-separable", "mixed-full"],
+    ids=["odd-separable", "even-full", "mixed-separable", "papers-gates", "mixed-full"],
 )
 def test_matches_the_reference(size, fields):
     model = make_model(size, **fields)
@@ -158,20 +167,71 @@ def test_images_of_a_few_pixels_at_the_coarsest_stride(size):
     assert_close([model(images, training=False)], [expected])
 
 
-def test_every_architecture_logit_that_can_matter_gets_a_gradient():
-    """Of beta those of reachable nodes and legal moves, of alpha all."""
+def test_beta_of_every_move_learns_only_with_normalized_gates():
+    """Of the paper's gates only the ratio of those into a node acts, since what reads the node
+    normalizes it: the first moves, each the only one into its node, have no gradient."""
     # Without separable convolutions, so that it is quick.
     ops = ("none", "skip_connect", "max_pool_3x3", "avg_pool_3x3")
-    model = make_model(**dict(SMALL, num_layers=4, ops=ops))
-    with tf.GradientTape() as tape:
-        loss = tf.reduce_mean(model(images_of((33, 33)), training=True) ** 2)
-    alpha, beta = (g.numpy() for g in tape.gradient(loss, model.architecture_variables))
-    assert (alpha != 0).all()
-    legal = model.space.legal_moves()
-    for layer in range(3):
-        for level in range(3):
-            reachable = level in model.space.levels(layer)
-            assert ((beta[layer, level] != 0) == (legal[level] & reachable)).all()
+    images = images_of((65, 65), batch=4)
+    sizes = {}
+    for kind in GATES:
+        model = make_model((65, 65), 4, **dict(SMALL, num_layers=4, ops=ops, gates=kind))
+        model.beta.assign(0.1 * model.beta)
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            loss = tf.reduce_mean(logits * tf.random.stateless_normal(logits.shape, [2, 3]))
+        alpha, beta = (g.numpy() for g in tape.gradient(loss, model.architecture_variables))
+        assert (alpha != 0).all() and np.isfinite(beta).all()
+        legal = model.space.legal_moves()
+        for layer in range(3):
+            for level in range(3):
+                reachable = level in model.space.levels(layer)
+                assert ((beta[layer, level] != 0) == (legal[level] & reachable)).all()
+        sizes[kind] = np.abs(beta).max(axis=(1, 2))
+    assert sizes["paper"][0] < 0.01 * sizes["paper"].max()
+    assert sizes["normalized"][0] > 0.2 * sizes["normalized"].max()
+
+
+def test_normalized_gates_are_shares_of_the_paths():
+    """Against all paths, one by one."""
+    model = make_model(**dict(TINY, num_layers=4, num_levels=3))
+    space, moves = model.space, move_probabilities(model.space, model.beta.numpy())
+    chances = collections.Counter()
+    for path in itertools.product(range(3), repeat=4):
+        steps = list(zip(path, path[1:]))
+        if path[0] == 0 and all(abs(a - b) <= 1 for a, b in steps):
+            chance = np.prod([moves[i, a, b - a + 1] for i, (a, b) in enumerate(steps)])
+            for layer, level in enumerate(path):
+                chances[layer, level] += chance
+            for layer, (a, b) in enumerate(steps):
+                chances[layer, a, b] += chance
+    found, visits = model.gates_and_visits()
+    np.testing.assert_allclose(visits, [chances[3, level] for level in range(3)], rtol=1e-5)
+    np.testing.assert_allclose(visits, visit_probabilities(space, moves)[-1], rtol=1e-5)
+    for layer in range(1, 4):
+        for level in space.levels(layer):
+            for source, move in space.predecessors(layer, level):
+                gate = found[layer - 1][3 * source + move]
+                share = chances[layer - 1, source, level] / chances[layer, level]
+                np.testing.assert_allclose(gate, share, rtol=1e-5)
+
+
+def test_the_auxiliary_skip_is_a_skip_connection_on_every_edge():
+    """Where alpha takes none of the ops, what is left is what it alone would compute."""
+    fields = dict(TINY, ops=("none", "skip_connect"))
+    images = images_of((33, 33))
+    added = make_model(auxiliary_skip=1.0, **fields)
+    added.alpha.assign([[30.0, -30.0]] * 2)  # none
+    alone = make_model(auxiliary_skip=0.0, **fields)
+    alone.alpha.assign([[-30.0, 30.0]] * 2)  # skip_connect
+    assert_close([added(images, training=False)], [alone(images, training=False)])
+    alone.alpha.assign([[30.0, -30.0]] * 2)
+    assert relative_error(added(images, training=False), alone(images, training=False)) > 0.01
+
+
+def test_unknown_gates_are_named():
+    with pytest.raises(ValueError, match="Supernet.gates = 'sharp': choose from"):
+        Supernet(SearchSpace(**TINY), CLASSES, gates="sharp")
 
 
 @pytest.mark.parametrize("levels", [1, 2, 4])
@@ -294,12 +354,11 @@ def test_training_moves_all_statistics_and_inference_none(tiny):
     assert_close(tiny.non_trainable_variables, before, tolerance=0)
     tiny(images_of((33, 33)), training=True)
     frozen = pooling_variables(tiny)
-    still = frozen | {id(tiny.temperature)}
     assert len(frozen) == 2 * 4
     for variable, old in zip(tiny.non_trainable_variables, before):
         # One pixel per image has no statistics worth following.
         moved = relative_error(variable, old) > 1e-3
-        assert moved == (id(variable) not in still), variable.name
+        assert moved == (id(variable) not in frozen), variable.name
 
 
 def test_batch_norms_behind_image_pooling_do_nothing():
@@ -324,171 +383,3 @@ def test_decode(tiny):
     genotype, probability = model.decode()
     assert genotype.path == (0, 1) and probability == pytest.approx(1.0)
     assert set(genotype.cell[0]) == {(0, "skip_connect"), (1, "sep_conv_3x3")}
-
-
-def test_temperature_sharpens_both_softmaxes():
-    model = Supernet(SearchSpace(**TINY), CLASSES)
-    model.build((1, 33, 33, 3))
-    model.alpha.assign(tf.random.stateless_normal(model.alpha.shape, [1, 2]))
-    model.beta.assign(tf.random.stateless_normal(model.beta.shape, [3, 4]))
-    model.temperature.assign(0.25)
-    np.testing.assert_allclose(model.op_probabilities(), tf.nn.softmax(4 * model.alpha), rtol=1e-5)
-    moves = move_probabilities(model.space, 4 * model.beta.numpy())
-    np.testing.assert_allclose(model.move_probabilities(), moves, rtol=1e-5)
-    alpha, beta = model.architecture()
-    np.testing.assert_allclose(alpha, 4 * model.alpha.numpy(), rtol=1e-6)
-    assert model.decode()[1] == pytest.approx(best_path(model.space, beta)[1])
-    assert all(model.temperature is not variable for variable in model.weight_variables)
-
-
-def test_gumbel_draws_one_op_as_often_as_its_probability():
-    model = Supernet(SearchSpace(**TINY), CLASSES, relaxation="gumbel")
-    model.build((1, 33, 33, 3))
-    model.alpha.assign(tf.random.stateless_normal(model.alpha.shape, [1, 2]))
-    tf.random.set_seed(0)
-    draws = np.stack([model.op_probabilities(draw=True) for _ in range(3000)])
-    np.testing.assert_allclose(np.sort(draws)[..., :-1], 0, atol=1e-6)  # One-hot.
-    np.testing.assert_allclose(draws.sum(-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(draws.mean(0), tf.nn.softmax(model.alpha), atol=0.04)
-    moves = np.stack([model.move_probabilities(draw=True) for _ in range(50)])
-    assert (moves[:, :, ~model.space.legal_moves()] == 0).all()
-    with tf.GradientTape() as tape:
-        weights = tf.random.stateless_normal(model.alpha.shape, [5, 6])
-        total = tf.reduce_sum(weights * model.op_probabilities(draw=True))
-    assert np.abs(tape.gradient(total, model.alpha)).max() > 0.01
-    # Validation mixes, so it is no draw.
-    images = tf.random.stateless_normal([1, 33, 33, 3], [7, 8])
-    np.testing.assert_array_equal(model(images), model(images))
-    trained = [model(images, training=True).numpy() for _ in range(10)]
-    assert max(np.abs(logits - trained[0]).max() for logits in trained) > 1e-4
-    with pytest.raises(ValueError, match="relaxation 'argmax' is unknown; choose from"):
-        Supernet(SearchSpace(**TINY), CLASSES, relaxation="argmax")
-
-
-@pytest.mark.parametrize("sides", [(None, None), (33, None)])
-def test_height_and_width_must_be_static(sides):
-    message = r"Supernet: images of shape \(None, .*None, 3\).* static: crop or pad all images"
-    model = Supernet(SearchSpace(**TINY), CLASSES)
-    with pytest.raises(ValueError, match=message):
-        model(tf.keras.Input((*sides, 3)))
-
-    @tf.function(input_signature=[tf.TensorSpec([None, *sides, 3])])
-    def logits(images):
-        return model(images)
-
-    with pytest.raises(ValueError, match=message):
-        logits.get_concrete_function()
-
-
-def test_keras_inputs_of_a_static_size(tiny):
-    inputs = tf.keras.Input((33, 33, 3))
-    model = tf.keras.Model(inputs, tiny(inputs))
-    images = images_of((33, 33))
-    assert_close([model(images)], [tiny(images)], tolerance=1e-6)
-
-
-def test_weight_variables_exclude_the_architecture(tiny):
-    ids = {id(variable) for variable in tiny.architecture_variables}
-    assert not ids & {id(variable) for variable in tiny.weight_variables}
-    everything = tiny.weight_variables + tiny.architecture_variables
-    assert {id(v) for v in everything} == {id(v) for v in tiny.trainable_variables}
-
-
-def test_a_batch_of_any_size_in_a_graph(tiny):
-    """Logits of an image do not depend on its batch, and the batch need not be static."""
-    images = images_of((33, 33), batch=3)
-
-    @tf.function(input_signature=[tf.TensorSpec([None, 33, 33, 3])])
-    def logits_and_gradient(images):
-        logits = tiny(images, training=False)
-        return logits, tf.gradients(logits, tiny.alpha)[0]
-
-    logits, gradient = logits_and_gradient(images)
-    alone = [logits_and_gradient(images[i : i + 1]) for i in range(3)]
-    assert_close([logits], [tf.concat([y for y, _ in alone], axis=0)], tolerance=1e-5)
-    assert_close([gradient], [tf.add_n([g for _, g in alone])])
-
-
-def test_other_image_sizes_after_building(tiny):
-    """Evaluation sees other sizes than training."""
-    images = images_of((40, 29))
-    expected = network(tiny, images, BatchNorm(training=False))
-    assert_close([tiny(images, training=False)], [expected])
-
-
-def test_cells_are_calls_of_few_functions():
-    """The step's graph has a call for each incoming move and one graph for each stride."""
-    model = make_model(**dict(TINY, num_layers=5))
-
-    @tf.function
-    def step(images):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(model(images, training=True) ** 2)
-        return tape.gradient(loss, model.trainable_variables)
-
-    graph = step.get_concrete_function(images_of((33, 33))).graph.as_graph_def()
-    calls = collections.Counter(
-        node.attr["f"].func.name for node in graph.node if "PartitionedCall" in node.op
-    )
-    cells = [count for name, count in calls.items() if "_cell_" in name]
-    # Incoming moves by layer: 1, then 1 + 1, then 2 + 2 for each of three layers.
-    assert sum(cells) == 1 + 2 + 3 * 4
-    assert len(cells) == 2
-    # H^(l-2) is evaluated once for a node, not once for a move: at layer 2 for stride 4
-    # alone, whose H^(l-2) is the stem, at layer 3 for stride 4 too, then for both.
-    assert sum(count for name, count in calls.items() if "_edges_" in name) == 1 + 1 + 2 + 2
-    assert all(function.attr["_noinline"].b for function in graph.library.function)
-
-
-def test_config_round_trip(tiny):
-    config = json.loads(json.dumps(tiny.get_config()))
-    copy = Supernet.from_config(config)
-    assert copy.space == tiny.space and copy.num_classes == CLASSES
-    assert copy.get_config() == tiny.get_config()
-    copy.build((2, 33, 33, 3))
-    copy.set_weights(tiny.get_weights())
-    images = images_of((33, 33))
-    assert_close([copy(images)], [tiny(images)], tolerance=0)
-
-
-def test_the_name_survives_the_config():
-    model = Supernet(SearchSpace(**TINY), CLASSES, name="relaxed")
-    assert Supernet.from_config(model.get_config()).name == "relaxed"
-
-
-def save_as_checkpoint(model, fresh, folder):
-    path = tf.train.Checkpoint(model=model).save(str(folder / "checkpoint"))
-    tf.train.Checkpoint(model=fresh).restore(path).assert_consumed()
-
-
-def save_as_weights(model, fresh, folder):
-    model.save_weights(str(folder / "weights"))
-    fresh.load_weights(str(folder / "weights")).assert_consumed()
-
-
-def save_as_weights_h5(model, fresh, folder):
-    model.save_weights(str(folder / "model.weights.h5"))
-    fresh.load_weights(str(folder / "model.weights.h5"))
-
-
-@pytest.mark.parametrize("save", [save_as_checkpoint, save_as_weights, save_as_weights_h5])
-def test_saved_and_restored(tiny, tmp_path, save):
-    tf.keras.utils.set_random_seed(123)
-    fresh = Supernet(tiny.space, CLASSES)
-    fresh.build((2, 33, 33, 3))
-    images = images_of((33, 33))
-    assert relative_error(fresh(images), tiny(images)) > 0.1
-    save(tiny, fresh, tmp_path)
-    assert_close(fresh.get_weights(), tiny.get_weights(), tolerance=0)
-    assert_close([fresh(images)], [tiny(images)], tolerance=0)
-
-
-def test_restored_before_it_is_built(tiny, tmp_path):
-    """As a resumed program does it: variables take their values as they are created."""
-    path = tf.train.Checkpoint(model=tiny).save(str(tmp_path / "checkpoint"))
-    fresh = Supernet(tiny.space, CLASSES)
-    status = tf.train.Checkpoint(model=fresh).restore(path)
-    images = images_of((33, 33))
-    logits = fresh(images)
-    status.assert_consumed()
-    assert_close([logits], [tiny(images)], tolerance=0)

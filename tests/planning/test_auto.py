@@ -6,6 +6,7 @@ replaced, since other tests run them.
 
 import json
 
+import numpy as np
 import pytest
 from damage import damages, spoil
 from PIL import Image
@@ -160,6 +161,40 @@ def test_a_folder_that_changes_is_refused(programs, tmp_path):
         auto.run_auto(str(tmp_path / "nowhere"), str(out))
 
 
+def test_a_folder_of_as_many_bytes_but_other_contents_is_refused(programs, tmp_path):
+    """Classes in another order, and a mask that is mended."""
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), hours=1.0, plan_only=True)
+    for path in (folder / "classes.txt", folder / "masks" / "3.png"):
+        content = path.read_bytes()
+        path.write_bytes(content[::-1])
+        with pytest.raises(ValueError, match="has changed since it was converted"):
+            auto.run_auto(str(folder), str(out), hours=1.0)
+        path.write_bytes(content)
+    (folder / "classes.txt").touch()
+    auto.run_auto(str(folder), str(out), hours=1.0, plan_only=True)
+
+
+@pytest.mark.parametrize("given", ["records", "folder"])
+def test_records_that_change_are_refused(given, programs, tmp_path):
+    ran, _ = programs
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    if given == "records":
+        flags = {"input_dir": str(folder), "output_dir": str(tmp_path / "records")}
+        convert_here("data_prep.convert_folder", flags)
+        folder = tmp_path / "records"
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    path = (folder if given == "records" else out / "records") / "dataset.json"
+    content = json.loads(path.read_text())
+    content["class_names"].reverse()
+    path.write_text(json.dumps(content))
+    report = (out / "report.html").read_bytes()
+    for hours in (1.0, 2.0):
+        with pytest.raises(ValueError, match="have changed .*class 0 'back' -> '<b>object</b>'"):
+            auto.run_auto(str(folder), str(out), hours=hours)
+    assert len(ran) == 4 and (out / "report.html").read_bytes() == report
+
+
 def test_no_room_is_said_before_anything_is_converted(programs, tmp_path, monkeypatch):
     folder = make_folder(tmp_path / "in")
     usage = type("Usage", (), {"free": 10})
@@ -189,3 +224,41 @@ def test_a_stage_that_fails_is_one_error_line(tmp_path):
         stages.run_program(stage, "", log=str(log))
     with pytest.raises(stages.StageFailure, match="Stopped in 'trial of search'; the same command"):
         stages.run_program(stage, "")
+
+
+def test_flags_of_the_converter_are_handed_on(programs, tmp_path, capsys):
+    """Masks of 7 and 9 with one that is damaged, half of the images to score."""
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    for path in folder.glob("masks/*"):
+        values = np.where(np.asarray(Image.open(path)) == 1, 9, 7).astype(np.uint8)
+        Image.fromarray(values).save(path)
+    (folder / "masks" / "3.png").write_bytes(b"damaged")
+    options = {"mask_values": ["7", "9"], "val_fraction": 0.5, "max_errors": 1}
+    result = auto.run_auto(str(folder), str(out), 1.0, plan_only=True, conversion=options)
+    assert result == {"plan": str(out / "plan")}
+    command = json.loads((out / "auto.json").read_text())["stages"]["convert"]["command"]
+    assert "--mask_values=7,9 --val_fraction=0.5 --max_errors=1" in command
+    with open(out / "records" / "dataset.json") as file:
+        splits = json.load(file)["splits"]
+    counts = {name: sum(s["examples"] for s in split["shards"]) for name, split in splits.items()}
+    assert sum(counts.values()) == 29 and counts["val"] in (14, 15)
+    assert splits["train"]["class_pixels"][0] == splits["train"]["class_pixels"][1] > 0
+    with pytest.raises(ValueError, match="converted with --mask_values=7,9 .*; give the same"):
+        auto.run_auto(str(folder), str(out), 1.0, plan_only=True)
+    with pytest.raises(ValueError, match="--half_resolution: the folder is read by convert_folder"):
+        auto.run_auto(str(folder), str(tmp_path / "2"), 1.0, conversion={"half_resolution": True})
+    with pytest.raises(ValueError, match="records already: leave out --mask_values=0,1"):
+        records = {"mask_values": [0, 1]}
+        auto.run_auto(str(out / "records"), str(tmp_path / "3"), 1.0, conversion=records)
+
+
+def test_masks_of_0_and_255_are_recognized(programs, tmp_path, capsys):
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    for path in folder.glob("masks/*"):
+        values = np.asarray(Image.open(path)) * np.uint8(255)
+        Image.fromarray(values).save(path)
+    auto.run_auto(str(folder), str(out), 1.0, plan_only=True)
+    assert "they are read with --mask_values=0,255" in capsys.readouterr().err
+    with open(out / "records" / "dataset.json") as file:
+        split = json.load(file)["splits"]["train"]
+    assert split["class_pixels"] == [24 * 1200, 24 * 1200] and split["ignored_pixels"] == 0

@@ -4,8 +4,8 @@ import gin
 import numpy as np
 import pytest
 
-import adl_tf.runs.search_method  # noqa: F401  What the gin files of a plan bind.
 import adl_tf.runs.training_run  # noqa: F401
+import adl_tf.searches.method  # noqa: F401  What the gin files of a plan bind.
 from adl_tf.configuration import configured_sizes, configured_space, parse_gin
 from adl_tf.planning.fingerprint import Fingerprint
 from adl_tf.planning.plan import (

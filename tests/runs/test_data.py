@@ -16,11 +16,12 @@ from data_prep.run import run_conversion
 def test_replicas_get_equally_many_images(tmp_path, described):
     """Ignored ones fill up what is missing, of one known size or of any."""
     convert_synthetic.build(tmp_path, num_train=1, num_val=5, height=32, width=48)
-    reader = RecordReader(tmp_path, "val")
+    num_classes = read_dataset_description(tmp_path).num_classes
     if not described:
-        reader.largest_size = None
+        (tmp_path / DESCRIPTION_FILE).unlink()
+    reader = RecordReader(tmp_path, "val", num_classes)
     shards = [Shard(index, 2, 2) for index in range(2)]
-    for limit, real in ((3, [2, 2]), (None, [3, 2])):
+    for limit, real in ((3, [2, 1]), (None, [3, 2])):
         streams = [list(validation_stream(reader, limit, shard)) for shard in shards]
         assert {len(stream) for stream in streams} == {2 if limit else 4}
         for stream, count in zip(streams, real):
@@ -29,11 +30,11 @@ def test_replicas_get_equally_many_images(tmp_path, described):
     assert len(list(validation_stream(reader, 3))) == 3
 
 
-def test_foreign_records_are_scored_at_one_size(tmp_path):
+def test_foreign_records_are_padded_to_one_size(tmp_path):
     convert_synthetic.build(tmp_path, num_train=1, num_val=2, height=32, width=48)
     classes = read_dataset_description(tmp_path).num_classes
     (tmp_path / DESCRIPTION_FILE).unlink()
-    stream = validation_stream(RecordReader(tmp_path, "val", classes))
+    stream = validation_stream(RecordReader(tmp_path, "val", classes), padded=True)
     assert stream.element_spec["image"].shape == (1, 32, 48, 3)
     assert len(list(stream)) == 2
 

@@ -14,8 +14,8 @@ from adl_tf.evaluation.network_evaluation import evaluate_network
 from adl_tf.models.registry import load_network
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
-from adl_tf.runs.search_run import run_search
 from adl_tf.runs.training_run import run_training
+from adl_tf.searches.gradient_search import run_gradient_search
 from adl_tf.serving.export import export_network
 from data_prep import convert_synthetic
 
@@ -98,12 +98,12 @@ RunNetwork.filter_multiplier = 2
 SEARCH = """
 import my_search_parts
 
-run_search.epochs = 2
-run_search.arch_start_epoch = 1
-run_search.steps_per_epoch = 1
-run_search.weight_optimizer = @my_search_parts.my_optimizer
-run_search.architecture_optimizer = @my_search_parts.my_architecture_optimizer
-run_search.loss = @my_search_parts.my_loss
+run_gradient_search.epochs = 2
+run_gradient_search.arch_start_epoch = 1
+run_gradient_search.steps_per_epoch = 1
+run_gradient_search.weight_optimizer = @my_search_parts.my_optimizer
+run_gradient_search.architecture_optimizer = @my_search_parts.my_architecture_optimizer
+run_gradient_search.loss = @my_search_parts.my_loss
 my_search_parts.my_optimizer.rate = 0.01
 SearchSpace.num_layers = 2
 SearchSpace.num_blocks = 1
@@ -154,7 +154,7 @@ def test_a_training_in_a_thread_with_user_parts(folder, precision):
 
 def test_a_search_with_user_parts(folder):
     configure(folder, SEARCH)
-    summary = run_search(str(folder / "run"))
+    summary = run_gradient_search(str(folder / "run"))
     assert (summary["weight_steps"], summary["arch_steps"]) == (2, 1)
     import my_search_parts
 

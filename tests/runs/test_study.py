@@ -2,12 +2,18 @@
 
 import json
 import os
+import shutil
 import time
 
 import pytest
 from damage import damages, spoil
 
+from adl_tf.data.description import read_dataset_description
+from adl_tf.data.identity import identify
+from adl_tf.data.reader import RecordReader
+from adl_tf.model_directory import write_versioned
 from adl_tf.models.registry import NetworkDescription, write_network_description
+from adl_tf.models.trained_on import write_run
 from adl_tf.runs import study
 from adl_tf.runs.processes import Processes, run_side_by_side
 from adl_tf.runs.study_members import (
@@ -19,8 +25,10 @@ from adl_tf.runs.study_members import (
     search_members,
 )
 from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import PRESETS, Genotype, load_genotype
+from adl_tf.space.genotype import PRESETS, Genotype, load_genotype, load_network_size
+from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace
+from data_prep import convert_synthetic
 
 SPACE = SearchSpace(num_layers=4, num_blocks=2)
 GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "skip_connect")]])
@@ -164,16 +172,16 @@ def test_a_search_comes_before_the_training_of_what_it_finds(programs, tmp_path)
     assert lines(tmp_path)[0]["search"]["val_miou"] == 0.25
 
 
-def test_a_search_that_is_decoded_in_another_way(programs, tmp_path):
+def test_what_a_search_found_is_trained_at_its_f(programs, tmp_path, monkeypatch):
     calls, _ = programs
-    (member,) = search_members("other", ["camvid_search.gin"], [3], ["--selection=perturbation"])
-    run(tmp_path, member)
-    (_, name, searching), (decode, decoded, arguments), (_, _, training) = calls
-    assert (decode, decoded) == ("decode", name) and arguments[: len(searching)] == searching
-    *_, selection, output = arguments
-    assert output.startswith("--output=")
-    assert selection == "--selection=perturbation"
-    assert lines(tmp_path)[0]["search"]["decode"]["val_miou"] == 0.25
+    sizes = NetworkSizes(aspp=8).to_dict()
+    found = {**GENOTYPE.to_dict(), "filter_multiplier": 7, "sizes": sizes}
+    monkeypatch.setattr(study, "read_json", lambda path: found)
+    run(tmp_path, *search_members("search", ["search.gin"], [3]))
+    _, (_, _, training) = calls
+    assert "--gin_param=RunNetwork.filter_multiplier = None" in training
+    (file,) = [a[len("--genotype=") :] for a in training if a.startswith("--genotype=")]
+    assert load_network_size(file) == (7, NetworkSizes(aspp=8))
 
 
 def test_what_cannot_be_one_study(programs, tmp_path):
@@ -203,6 +211,40 @@ def test_named_members():
         known_path_members({"deeplabv9": 5})
     (baseline,) = baseline_members({"deeplab_v3_plus_resnet50": 0.25})
     assert (baseline.network, baseline.width) == ("deeplab_v3_plus_resnet50", 0.25)
+
+
+def test_other_data_are_refused(programs, tmp_path):
+    """Trainings that are done count, and two of one study belong to one data set."""
+    calls, _ = programs
+    members = [Member("a", GENOTYPE), Member("b", GENOTYPE)]
+    run(tmp_path, *members)
+    records = tmp_path / "records"
+
+    def convert(num_train):
+        convert_synthetic.build(str(records), num_train=num_train, num_val=1, height=32, width=48)
+        return identify([RecordReader(records, split) for split in ("train", "val")], 1)
+
+    def note(member, identity):
+        model_dir = tmp_path / "study" / member / "seed_0"
+        write_versioned({"data": identity.to_dict()}, str(model_dir / "schedule.json"))
+        write_run(str(model_dir), str(records), read_dataset_description(records))
+
+    first = convert(2)
+    note("a", first)
+    run(tmp_path, *members)  # Of b an earlier version kept nothing.
+    shutil.rmtree(records)
+    second = convert(3)
+    with pytest.raises(ValueError, match="study/a/.*train 2 -> 3 examples.*another --study_dir"):
+        run(tmp_path, *members)
+    note("b", second)
+    shutil.rmtree(records)
+    with pytest.raises(ValueError, match="study/b/.*train 3 -> 2 examples"):
+        run(tmp_path, *members)
+    note_of_a = convert(2)
+    note("b", note_of_a)
+    shutil.rmtree(records)  # Then what is done stays readable.
+    assert run(tmp_path, *members)["trainings"] == 2
+    assert len(calls) == 2
 
 
 def test_damaged_notes_are_named_or_done_without(programs, tmp_path):

@@ -1,15 +1,16 @@
-"""Budgets: what meets them, and the best genotype within one, against trying all."""
+"""Budgets, and the F that fills them."""
 
 import dataclasses
-import itertools
+import json
 
+import gin
 import numpy as np
 import pytest
+from made_up_latency import made_up
 
-from adl_tf.space.budget import Budget, decode_within
-from adl_tf.space.costs import network_cost
-from adl_tf.space.decoding import best_paths, decode, op_probabilities, path_probability
-from adl_tf.space.genotype import Genotype
+from adl_tf.configuration import configured_budget
+from adl_tf.space.budget import Budget
+from adl_tf.space.latency import Coefficients
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.sampling import sample_genotype
 from adl_tf.space.search_space import SearchSpace
@@ -26,84 +27,74 @@ def budget(**wanted):
     return Budget((65, 97), 5, 3, sizes=SIZES, **wanted)
 
 
-def logits(seed, scale=2.0):
-    random = np.random.default_rng(seed)
-    return random.normal(0, scale, SPACE.alpha_shape), random.normal(0, scale, SPACE.beta_shape)
+def test_one_thing_is_limited():
+    for given in (
+        {},
+        {"multi_adds": 1.0, "milliseconds": 5.0},
+        {"multi_adds": 1.0, "part": "stem"},
+    ):
+        with pytest.raises(ValueError, match="give one of multi_adds, parameters, milliseconds"):
+            budget(**given)
 
 
-def all_cells():
-    ops = SPACE.ops[1:]
-    for sources in itertools.combinations(range(3), 2):
-        for first in itertools.product(ops, repeat=2):
-            for second in itertools.product(ops, repeat=2):
-                yield [list(zip((0, 1), first)), list(zip(sources, second))]
+WANTED = [{"multi_adds": 0.02}, {"parameters": 0.05}, {"milliseconds": 9.0}]
 
 
-def probability(genotype, alpha, beta):
-    ops = op_probabilities(alpha)
-    total = path_probability(SPACE, beta, genotype.path)
-    for block, branches in enumerate(genotype.cell):
-        for source, op in branches:
-            total *= ops[SPACE.edges.index((source, block)), SPACE.ops.index(op)]
-    return total
+@pytest.mark.parametrize("part", ["total", "cells"])
+@pytest.mark.parametrize("wanted", WANTED, ids=lambda wanted: next(iter(wanted)))
+def test_filling_comes_nearest(wanted, part):
+    """Nearer than any other F, tried one by one; stem and head are in proportion."""
+    random = np.random.default_rng(1)
+    limit = budget(part=part, latency=made_up(coefficients=Coefficients(constant=0.2)), **wanted)
+    for _ in range(5):
+        genotype = sample_genotype(SPACE, random)
+        filters, sizes = limit.fill(genotype)
+        distances = [
+            abs(limit.with_filters(count).cost(genotype) - limit.wanted) for count in range(1, 80)
+        ]
+        assert filters == 1 + int(np.argmin(distances)) < 80
+        assert sizes == SIZES.scaled(filters / 3)
+        filled = dataclasses.replace(limit, filter_multiplier=filters, sizes=sizes)
+        assert abs(filled.cost(genotype) - limit.wanted) == min(distances)
 
 
-@pytest.mark.parametrize("wanted", [{"multi_adds": 0.004}, {"parameters": 0.0075}])
-@pytest.mark.parametrize("seed", range(3))
-def test_best_of_all_that_meet_it(seed, wanted):
-    alpha, beta = logits(seed)
-    limit = budget(tolerance=0.05, **wanted)
-    found = decode_within(SPACE, alpha, beta, limit, paths=3)
-    assert limit.met_by(found)
-    rivals = (Genotype(p, cell) for p, _ in best_paths(SPACE, beta, 3) for cell in all_cells())
-    best = max(probability(g, alpha, beta) for g in rivals if limit.met_by(g))
-    # Costs are rounded while ops are chosen, so that a near rival may win.
-    assert probability(found, alpha, beta) >= 0.8 * best
+def test_filling_keeps_an_f_that_fits():
+    genotype = sample_genotype(SPACE, np.random.default_rng(0))
+    limit = budget(multi_adds=1.0)
+    limit = dataclasses.replace(limit, multi_adds=limit.cost(genotype) / 1e9)
+    assert limit.fill(genotype) == (3, SIZES)
 
 
-def test_without_need_it_decodes_as_usual():
-    alpha, beta = logits(5, scale=4.0)
-    usual, _ = decode(SPACE, alpha, beta)
-    limit = budget(multi_adds=budget(multi_adds=1.0).cost(usual) / 1e9)
-    found = decode_within(SPACE, alpha, beta, limit)
-    assert found.path == usual.path
-    assert [set(block) for block in found.cell] == [set(block) for block in usual.cell]
+def test_budgets_that_no_f_fills():
+    genotype = sample_genotype(SPACE, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="Budget.multi_adds: with F = 1 a network costs"):
+        budget(multi_adds=1e-6).fill(genotype)
 
 
-def test_paths_score_by_the_rule_of_the_space():
-    """Where two paths differ by the rule alone, each rule finds its own."""
-    alpha, _ = logits(5, scale=4.0)
-    beta = np.zeros(SPACE.beta_shape)
-    level_1, up = 1, 0
-    beta[:, level_1] = -0.2
-    beta[:, level_1, up] = 0.2  # A little above a third, yet less than the half of the fine node.
-    limit = budget(multi_adds=1.0, tolerance=1e6)
-    relative = dataclasses.replace(SPACE, path_rule="relative")
-    for space in (SPACE, relative):
-        usual, _ = decode(space, alpha, beta)
-        assert decode_within(space, alpha, beta, limit).path == usual.path
-    assert decode(relative, alpha, beta)[0].path != decode(SPACE, alpha, beta)[0].path
+def test_sizes_in_proportion():
+    scaled = NetworkSizes((16, 16, 32), 64, 24, 60, separable_head=True).scaled(0.4)
+    assert scaled == NetworkSizes((6, 6, 13), 26, 10, 24, separable_head=True)
+    assert SIZES.scaled(0.01) == NetworkSizes((1, 1, 1), 1, 1, 1)
 
 
-def test_costs_add_up():
-    """What `op_costs` adds to a cell of pools is the cost of the whole network."""
-    random = np.random.default_rng(0)
-    for part in ("total", "cells"):
-        for kind in ("multi_adds", "parameters"):
-            limit = budget(part=part, **{kind: 1.0})
-            for _ in range(10):
-                genotype = sample_genotype(SPACE, random)
-                costs = limit.op_costs(genotype.path, SPACE.ops[1:])
-                pools = [[(source, "max_pool_3x3") for source, _ in b] for b in genotype.cell]
-                total = limit.cost(Genotype(genotype.path, pools)) + sum(
-                    costs[op, source < 2] for block in genotype.cell for source, op in block
-                )
-                cost = getattr(network_cost(genotype, 3, 5, (65, 97), SIZES), part)
-                assert total == limit.cost(genotype) == getattr(cost, kind)
+def test_what_is_kept_of_a_budget():
+    """JSON, and no table of latencies."""
+    limit = budget(milliseconds=5.0, latency=made_up())
+    fields = json.loads(json.dumps(limit.to_dict()))
+    assert fields["milliseconds"] == 5.0 and "latency" not in fields
+    assert limit == dataclasses.replace(limit, latency=None)
 
 
-def test_impossible_budgets():
-    with pytest.raises(ValueError, match="none of the 100 best paths"):
-        decode_within(SPACE, *logits(0), budget(multi_adds=5.0))
-    with pytest.raises(ValueError, match="either multi_adds or parameters"):
-        budget()
+def test_bound_by_gin():
+    with gin.unlock_config():
+        gin.parse_config(
+            ["Budget.image_size = (65, 97)", "Budget.filter_multiplier = 3"]
+            + ["Budget.milliseconds = 12.5"]
+        )
+    limit = configured_budget(num_classes=5)
+    assert (limit.kind, limit.wanted) == ("milliseconds", 12.5)
+    with gin.unlock_config():
+        gin.parse_config("Budget.milliseconds = -1.0")
+    with pytest.raises(ValueError, match="Budget.milliseconds = -1.0"):
+        configured_budget(num_classes=5)
+    gin.clear_config()

@@ -7,7 +7,7 @@ from adl_tf.space.decision import measure_decision
 from adl_tf.space.decoding import path_probability
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import OPS
-from adl_tf.space.search_space import RELATIVE, SearchSpace
+from adl_tf.space.search_space import SearchSpace
 
 SPACE = SearchSpace(num_layers=6, num_blocks=2)
 
@@ -102,13 +102,3 @@ def test_a_space_of_one_path_and_one_op():
     assert decision.path == (0, 0, 0) and decision.path_probability == 1
     assert decision.alpha_entropy == decision.beta_entropy == 0
     assert "runner_up_ratio" not in decision.numbers()
-
-
-def test_the_untrained_path_is_that_of_the_same_rule():
-    beta = np.zeros(SPACE.beta_shape)
-    beta[:, :3, 2] = 3
-    beta[:, 3, 1] = 3
-    space = SearchSpace(num_layers=6, num_blocks=2, path_rule=RELATIVE)
-    decision = measure_decision(space, np.zeros(SPACE.alpha_shape), beta)
-    assert decision.path == (0, 1, 2, 3, 3, 3)
-    assert decision.path_is_decided

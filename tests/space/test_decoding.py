@@ -16,7 +16,7 @@ from adl_tf.space.decoding import (
     visit_probabilities,
 )
 from adl_tf.space.ops import NONE, OPS
-from adl_tf.space.search_space import MOVE_OFFSETS, PATH_RULES, RELATIVE, SearchSpace
+from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
 
 
 def softmax(logits):
@@ -192,35 +192,21 @@ def test_decode_is_both():
     assert genotype.cell == strongest_cell(space, alpha)
 
 
-@pytest.mark.parametrize("rule", PATH_RULES)
 @pytest.mark.parametrize("layers, levels", [(1, 4), (4, 2), (5, 3)])
-def test_best_paths_are_those_of_brute_force(rule, layers, levels):
-    space = SearchSpace(num_layers=layers, num_levels=levels, path_rule=rule)
+def test_best_paths_are_those_of_brute_force(layers, levels):
+    space = SearchSpace(num_layers=layers, num_levels=levels)
     beta = np.random.default_rng(layers).normal(size=space.beta_shape)
     paths = enumerate_paths(space, beta)
-    untrained = enumerate_paths(space, np.zeros(space.beta_shape))
-
-    def score(path):
-        return paths[path] / (untrained[path] if rule == RELATIVE else 1.0)
-
-    expected = sorted(paths, key=score, reverse=True)[:7]
+    expected = sorted(paths, key=paths.get, reverse=True)[:7]
     found = best_paths(space, beta, 7)
     assert [path for path, _ in found] == expected
     np.testing.assert_allclose([p for _, p in found], [paths[path] for path in expected])
 
 
-def test_undecided_paths_score_alike_by_the_relative_rule_only():
+def test_untrained_the_path_stays_at_stride_4():
+    """Half of the moves there, a third of those elsewhere."""
     space = SearchSpace(num_layers=8)
-    zero = np.zeros(space.beta_shape)
-    # The paper's rule: half of the moves at stride 4, a third of those elsewhere.
-    assert best_path(space, zero) == ((0,) * 8, pytest.approx(0.5**7))
-    # A nudge that means nothing decides the paper's rule nowhere, the relative one everywhere.
-    nudged = zero.copy()
-    nudged[:, :3, 2] += 1e-3  # Down, and at stride 32 stay.
-    nudged[:, 3, 1] += 1e-3
-    assert best_path(space, nudged)[0] == (*[0] * 7, 1)
-    relative = SearchSpace(num_layers=8, path_rule=RELATIVE)
-    assert best_path(relative, nudged)[0] == (0, 1, 2, 3, 3, 3, 3, 3)
+    assert best_path(space, np.zeros(space.beta_shape)) == ((0,) * 8, pytest.approx(0.5**7))
 
 
 def test_visits_sum_the_probabilities_of_paths():

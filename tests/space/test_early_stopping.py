@@ -1,24 +1,24 @@
 """Early stopping: who goes on, and how much is trained."""
 
-import numpy as np
-import pytest
+import math
 
-from adl_tf.space.early_stopping import expected_trainings, goes_on
+from adl_tf.space.early_stopping import rounds, survivors
 
 
 def test_the_best_share_goes_on():
-    assert goes_on(0.1, [], 0.5)  # The first one has nothing to compare with.
-    assert goes_on(0.3, [0.1, 0.2], 0.5) and goes_on(0.2, [0.1, 0.3], 0.5)
-    assert not goes_on(0.1, [0.2, 0.3], 0.5)
-    random = np.random.default_rng(0).random(1000)
-    went_on = [goes_on(value, random[:index], 0.33) for index, value in enumerate(random)]
-    assert 0.25 < np.mean(went_on) < 0.4
+    losses = {0: 0.5, 1: 0.2, 4: 0.9, 7: 0.3}
+    assert survivors(losses, 0.5) == [1, 7]
+    assert survivors(losses, 0.51) == [0, 1, 7]  # Rounded up.
+    assert survivors(losses, 0.01) == [1]  # At least one.
+    assert survivors(losses, 1.0) == [0, 1, 4, 7]
+
+
+def test_what_diverged_never_goes_on():
+    assert survivors({0: math.inf, 1: 2.0, 2: math.nan}, 1.0) == [1]
 
 
 def test_trainings_are_counted():
-    assert expected_trainings(7, 1, 0.33) == 7  # Nothing to stop at.
-    assert expected_trainings(7, 4, 1.0) == 7  # All go on.
-    assert expected_trainings(1, 4, 0.1) == 1
-    many = expected_trainings(300, 4, 0.33)
-    assert many == pytest.approx(300 * (1 + 0.33 + 0.33**2 + 0.33**3) / 4, rel=0.1)
-    assert 7.5 < expected_trainings(20, 4, 0.33) < 9.5
+    assert rounds(12, 3, 0.33) == [12, 4, 2]
+    assert rounds(7, 1, 0.33) == [7]
+    assert rounds(5, 3, 1.0) == [5, 5, 5]
+    assert rounds(1, 3, 0.1) == [1, 1, 1]

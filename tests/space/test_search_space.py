@@ -37,7 +37,6 @@ def test_the_papers_numbers():
     assert 0.5e19 < space.num_cells * space.num_paths < 2e19
     assert space.alpha_shape == (20, 8)
     assert space.beta_shape == (11, 4, 3)
-    assert not space.separable_atrous
     assert space.filter_multiplier == 8
 
 

@@ -237,3 +237,17 @@ def test_metrics_of_an_interrupted_epoch_are_those_of_all_its_steps(tmp_path):
     other.reset_state()
     again.on_epoch_begin(1)
     assert float(other.result()) == 0
+
+
+def test_a_best_score_of_an_earlier_version_goes_on_in_double_precision(tmp_path):
+    score = 0.9606123
+    make_checkpointing(tmp_path, value=tf.Variable(2.0), best=tf.Variable(score)).save()
+    value, best = tf.Variable(0.0), tf.Variable(-1.0, dtype=tf.float64)
+    again = make_checkpointing(tmp_path, value=value, best=best)
+    assert again.restore() and float(value) == 2.0
+    assert float(best) == pytest.approx(score, abs=1e-7)
+    best.assign(1 / 3)
+    again.on_epoch_end(0)
+    other = tf.Variable(-1.0, dtype=tf.float64)
+    assert make_checkpointing(tmp_path, value=value, best=other).restore()
+    assert float(other) == 1 / 3

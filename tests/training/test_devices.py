@@ -8,9 +8,8 @@ import pytest
 import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
-from adl_tf.configuration import CORES
+from adl_tf.configuration import CORES, available_cores
 from adl_tf.training.devices import (
-    available_cores,
     configure_runtime,
     deterministic_ops,
     precision_policy,

@@ -10,21 +10,22 @@ from adl_tf.training.training_model import TrainingModel
 
 
 class ResultWeights(tf.keras.callbacks.Callback):
-    """Keeps the network's weights after each validation, and those that scored best.
+    """Keeps the network's weights after each validation, and those that scored best: the last ones
+    where nothing is scored.
 
     Args:
       model_dir: gets the checkpoints "last" and "best".
       training_model: the model that `fit` trains.
 
     Attributes:
-      best: float32 variable, the best val_miou so far; -1 before the first.
+      best: float64 variable, the best val_miou so far; -1 before the first.
     """
 
     def __init__(self, model_dir: str, training_model: TrainingModel):
         super().__init__()
         self._model_dir = model_dir
         self._training_model = training_model
-        self.best = tf.Variable(-1.0, trainable=False)
+        self.best = tf.Variable(-1.0, trainable=False, dtype=tf.float64)
 
     def describe(self) -> str:
         """The best score in words, empty before there is one."""
@@ -35,6 +36,9 @@ class ResultWeights(tf.keras.callbacks.Callback):
             network = self._training_model.network
             save_weights(network, self._model_dir, LAST)
             finite = math.isfinite(logs.get("val_loss", 0.0))
-            if finite and logs["val_miou"] > float(self.best):
-                self.best.assign(logs["val_miou"])
+            score = logs.get("val_miou")
+            if score is None:
+                save_weights(network, self._model_dir, BEST)
+            elif finite and score > float(self.best):
+                self.best.assign(score)
                 save_weights(network, self._model_dir, BEST)

@@ -1,0 +1,153 @@
+"""Whether lines need fine strides and mosaics coarse ones, at equal Multi-Adds.
+
+python benchmarks/scenes.py [--scenes=lines,mosaic] [--seeds=3] [--steps=300]
+
+Trains a network on each of five paths by train.gin, on images of 129x129 that are drawn here. Each
+is as wide as the budget allows, which is what the path that stays at stride 4 costs at F = 8.
+Appends a line for each training to OUTPUT_DIR/SCENE.jsonl and leaves out those that are there.
+Prints a table of val mIoU, and one JSON line last: means and deviations by scene and path, and how
+far the mean of the coarse paths is above the path at stride 4.
+"""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+
+import numpy as np
+from absl import app, flags
+
+from adl_tf.configuration import configured_sizes, parse_gin
+from adl_tf.model_directory import METRICS_FILE, append_json_line, read_json_lines
+from adl_tf.runs.data import RunData
+from adl_tf.runs.network import RunNetwork
+from adl_tf.runs.training_run import run_training
+from adl_tf.space.costs import network_cost
+from adl_tf.space.genotype import Genotype
+from data_prep import convert_synthetic
+from data_prep.scenes import SCENES
+
+CELL = [[(0, "sep_conv_3x3"), (1, "sep_conv_3x3")]]
+FINE, COARSE = "4 4 4 4 4 4", ("4 8 16 16 16 16", "4 8 16 32 32 32")
+PATHS = {
+    FINE: (0, 0, 0, 0, 0, 0),
+    "4 8 8 8 8 8": (0, 1, 1, 1, 1, 1),
+    "4 8 16 16 8 4": (0, 1, 2, 2, 1, 0),
+    COARSE[0]: (0, 1, 2, 2, 2, 2),
+    COARSE[1]: (0, 1, 2, 3, 3, 3),
+}
+SIDE, NUM_CLASSES = 129, 4
+FINE_F = 8  # What the path at stride 4 then costs is the budget.
+BINDINGS = (
+    f"CROP_SIZE = {SIDE}",
+    "DATASET_DIR = ''",
+    # One pixel wide is one pixel wide in every crop.
+    "train_stream.min_scale = 1.0",
+    "train_stream.max_scale = 1.0",
+    # So small a decoder leaves the work to the cells.
+    "NetworkSizes.low_level = 4",
+    "NetworkSizes.decoder = 16",
+    "training_optimizer.initial_rate = 0.05",
+)
+
+
+def cost(genotype, filter_multiplier):
+    """Multi-Adds of the whole network."""
+    size = NUM_CLASSES, (SIDE, SIDE), configured_sizes()
+    return network_cost(genotype, filter_multiplier, *size).total.multi_adds
+
+
+def widest(genotype, budget):
+    """The largest F whose network costs at most the budget."""
+    filter_multiplier = 1
+    while cost(genotype, filter_multiplier + 1) <= budget:
+        filter_multiplier += 1
+    return filter_multiplier
+
+
+def train(dataset_dir, genotype, filter_multiplier, seed):
+    """Val mIoU, mean training loss over all steps, and seconds of a training."""
+    steps = flags.FLAGS.steps
+    model_dir = tempfile.mkdtemp()
+    try:
+        result = run_training(
+            model_dir,
+            RunData(dataset_dir, seed=seed),
+            RunNetwork(genotype, filter_multiplier=filter_multiplier),
+            steps=steps,
+            validate_every=steps,
+        )
+        metrics = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
+    finally:
+        shutil.rmtree(model_dir)
+    loss = metrics[max(metrics)]["loss"]
+    return {"val_miou": result["val_miou"], "loss": loss, "seconds": result["seconds"]}
+
+
+def measure(scene, strides, seed):
+    """Trains on one path unless there is a line of it."""
+    options = flags.FLAGS
+    path = os.path.join(options.output_dir, f"{scene}.jsonl")
+    key = f"{strides}, seed {seed}, {options.steps} steps"
+    if key in read_json_lines(path, key="training"):
+        return
+    dataset_dir = os.path.join(options.data_dir, f"scene_{scene}")
+    convert_synthetic.build(dataset_dir, scene=scene, num_train=120, num_val=40)
+    genotype = Genotype(PATHS[strides], CELL)
+    width = widest(genotype, cost(Genotype(PATHS[FINE], CELL), FINE_F))
+    line = {"training": key, "strides": strides, "seed": seed, "steps": options.steps}
+    line.update(filter_multiplier=width, multi_adds=cost(genotype, width))
+    line.update(train(dataset_dir, genotype, width, seed))
+    append_json_line(path, line)
+    print(scene, json.dumps(line), file=sys.stderr)
+
+
+def summarize(scene):
+    """F, Multi-Adds, mIoU of each seed and their mean by path; coarse paths minus the fine one."""
+    options = flags.FLAGS
+    lines = read_json_lines(os.path.join(options.output_dir, f"{scene}.jsonl"), key="training")
+    rows = {}
+    for strides in PATHS:
+        keys = [f"{strides}, seed {s}, {options.steps} steps" for s in range(options.seeds)]
+        own = [lines[key] for key in keys]
+        mious = [100 * line["val_miou"] for line in own]
+        rows[strides] = {
+            **{key: own[0][key] for key in ("filter_multiplier", "multi_adds")},
+            "miou": float(np.mean(mious)),
+            "deviation": float(np.std(mious, ddof=1)) if len(mious) > 1 else None,
+            "mious": mious,
+            "loss": float(np.mean([line["loss"] for line in own])),
+        }
+    coarse = np.mean([rows[strides]["miou"] for strides in COARSE])
+    return {"paths": rows, "coarse_minus_fine": float(coarse - rows[FINE]["miou"])}
+
+
+def main(argv):
+    del argv
+    options = flags.FLAGS
+    parse_gin(["train.gin"], BINDINGS)
+    os.makedirs(options.output_dir, exist_ok=True)
+    for seed in range(options.seeds):
+        for scene in options.scenes:
+            for strides in PATHS:
+                measure(scene, strides, seed)
+    result = {scene: summarize(scene) for scene in options.scenes}
+    for scene, summary in result.items():
+        for strides, row in summary["paths"].items():
+            mious = ", ".join(f"{miou:.1f}" for miou in row["mious"])
+            print(
+                f"| {scene} | {strides} | {row['filter_multiplier']} | "
+                f"{row['multi_adds'] / 1e6:.1f} | **{row['miou']:.1f}** | {mious} | "
+                f"{row['loss']:.3f} |"
+            )
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    flags.DEFINE_list("scenes", [name for name in SCENES if name != "street"], "To train on.")
+    flags.DEFINE_integer("seeds", 3, "Trainings of each path.", lower_bound=1)
+    flags.DEFINE_integer("steps", 300, "Of each training.", lower_bound=1)
+    flags.DEFINE_string("data_dir", "data", "Where the records are, or are drawn.")
+    flags.DEFINE_string("output_dir", "benchmarks/scenes", "Of the lines.")
+    app.run(main)

@@ -1,0 +1,94 @@
+"""Proposals of a search: what is drawn, and how the two arms compare."""
+
+import collections
+
+import numpy as np
+import pytest
+
+from adl_tf.searches.proposals import compare, draw_random, make_candidates, propose
+from adl_tf.searches.trials import Candidate, Trial
+from adl_tf.space.decoding import decode, move_probabilities, op_probabilities
+from adl_tf.space.genotype import Genotype
+from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.space.sampling import draw_genotype
+from adl_tf.space.search_space import SearchSpace
+
+OPS = ("none", "skip_connect", "max_pool_3x3", "sep_conv_3x3")
+SPACE = SearchSpace(num_layers=3, num_blocks=2, num_levels=3, ops=OPS)
+
+
+def logits(seed=0):
+    random = np.random.default_rng(seed)
+    return random.normal(size=SPACE.alpha_shape), random.normal(size=SPACE.beta_shape)
+
+
+def test_draws_follow_the_softmaxes():
+    alpha, beta = logits()
+    random = np.random.default_rng(1)
+    drawn = [draw_genotype(SPACE, alpha, beta, random) for _ in range(4000)]
+    moves = move_probabilities(SPACE, beta)
+    first = collections.Counter(genotype.path[1] for genotype in drawn)
+    assert first[1] / len(drawn) == pytest.approx(moves[0, 0, 2], abs=0.03)
+    second = [genotype.path[2] for genotype in drawn if genotype.path[1] == 1]
+    assert np.mean(np.array(second) == 2) == pytest.approx(moves[1, 1, 2], abs=0.04)
+    # Both edges of the first block are always there; their ops follow alpha, none left out.
+    row = SPACE.edges.index((0, 0))
+    expected = op_probabilities(alpha)[row, 1:] / op_probabilities(alpha)[row, 1:].sum()
+    ops = collections.Counter(dict(genotype.cell[0])[0] for genotype in drawn)
+    for op, probability in zip(OPS[1:], expected):
+        assert ops[op] / len(drawn) == pytest.approx(probability, abs=0.03)
+
+
+def test_an_edge_that_is_probably_none_is_seldom_read():
+    alpha, beta = np.zeros(SPACE.alpha_shape), np.zeros(SPACE.beta_shape)
+    alpha[SPACE.edges.index((2, 1)), 0] = 8.0
+    random = np.random.default_rng(1)
+    drawn = [draw_genotype(SPACE, alpha, beta, random) for _ in range(300)]
+    assert sum(2 in dict(genotype.cell[1]) for genotype in drawn) < 10
+
+
+def test_the_decoded_network_comes_first_and_nothing_twice():
+    alpha, beta = logits()
+    proposed = propose(SPACE, alpha, beta, 12, seed=3)
+    assert proposed[0] == decode(SPACE, alpha, beta)[0]
+    assert len(set(proposed)) == 12
+    assert proposed == propose(SPACE, alpha, beta, 12, seed=3)
+    assert proposed[1:] != propose(SPACE, alpha, beta, 12, seed=4)[1:]
+    assert len(set(draw_random(SPACE, 12, seed=3))) == 12
+
+
+def test_a_space_of_one_genotype_is_drawn_all_the_same():
+    space = SearchSpace(num_layers=1, num_blocks=1, num_levels=1, ops=("skip_connect",))
+    zeros = np.zeros(space.alpha_shape), np.zeros(space.beta_shape)
+    assert len(propose(space, *zeros, 3, seed=0)) == 3
+
+
+def test_without_a_budget_networks_have_the_f_of_the_space():
+    genotypes, sizes = draw_random(SPACE, 2, seed=0), NetworkSizes(aspp=8)
+    for candidate in make_candidates("random", genotypes, SPACE, sizes, None):
+        assert (candidate.filter_multiplier, candidate.sizes) == (8, sizes)
+
+
+def trials(searched, random):
+    genotype = Genotype((0,), [[(0, "skip_connect"), (1, "skip_connect")]])
+    return [
+        Trial(Candidate(arm, genotype, 1, NetworkSizes()), (loss, 0.1), 0.0, 0.0)
+        for arm, losses in (("searched", searched), ("random", random))
+        for loss in losses
+    ]
+
+
+def test_the_arms_are_compared_by_their_ranks():
+    """Of the 10 ways to mix 3 and 2 losses, one has all searched ones in front."""
+    comparison = compare(trials([0.1, 0.2, 0.3], [0.4, 0.5]))
+    assert comparison.p_value == pytest.approx(1 / 10)
+    assert "no better than random ones" in comparison.sentence()
+    comparison = compare(trials([0.1, 0.2, 0.3, 0.35], [0.4, 0.5, 0.6, 0.7]))
+    assert comparison.p_value == pytest.approx(1 / 70)
+    assert "are better than random ones" in comparison.sentence()
+    assert comparison.numbers()["random"] == [0.4, 0.5, 0.6, 0.7]
+
+
+def test_what_diverged_counts_as_the_worst():
+    comparison = compare(trials([0.1, 0.2, 0.3, 0.35], [0.4, np.inf, np.inf, 0.7]))
+    assert comparison.p_value < 0.05 and comparison.numbers()["random"][1] is None
