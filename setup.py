@@ -48,6 +48,7 @@ setup(
     },
     entry_points={
         "console_scripts": [
+            "adl = adl_tf.console:main",
             *(f"adl-{program} = adl_tf.console:run_program" for program in PROGRAMS),
             "adl-convert = adl_tf.console:run_converter",
         ],
@@ -74,6 +75,8 @@ setup(
         "pycocotools>=2.0.8,<3",
         "pydantic>=2.5,<3",
         "scipy>=1.9,<2",
+        # Completion of the command adl: a script, made once, so that a tab starts no Python.
+        "shtab>=1.13,<2",
         "tqdm>=4.64,<5",
     ],
     extras_require={

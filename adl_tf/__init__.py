@@ -20,6 +20,8 @@ __version__ = "0.2.0"
 # of grouped and of atrous convolutions. TensorFlow reads the variable when it is imported, so this
 # package must be imported first.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# The start-up log of TensorFlow would bury what a program says.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # From 2.16 on TensorFlow has Keras 3, without legacy optimizers; Keras 2 is tf_keras.
 if "tensorflow" in sys.modules and "TF_USE_LEGACY_KERAS" not in os.environ:
     version = sys.modules["tensorflow"].__version__.split(".")
@@ -31,15 +33,11 @@ if "tensorflow" in sys.modules and "TF_USE_LEGACY_KERAS" not in os.environ:
 if importlib.util.find_spec("tf_keras"):
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-if sys.argv[:1] == ["-m"]:
-    # The start-up log of TensorFlow would bury what a program says.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if sys.argv[:1] == ["-m"]:  # Python is looking for a module to run, of this package perhaps.
     from adl_tf.interrupts import end_quietly, is_program
-    from adl_tf.startup import silence_libraries
 
     if is_program():
         end_quietly()
-        silence_libraries()
 
 _HOMES = {
     "SearchSpace": "space.search_space",

@@ -1,6 +1,6 @@
 """From a folder of images and masks to a served network, in one command.
 
-python -m adl_tf.auto --input=FOLDER --output_dir=DIR [--hours=2] [--multi_adds=5] [--plan_only]
+python -m adl_tf.auto FOLDER [--output_dir=DIR] [--hours=2] [--multi_adds=5] [--plan_only]
     [flags of the converter, such as --mask_values=0,255]
 
 The same command resumes where it stopped; with more --hours it trains on.
@@ -8,24 +8,43 @@ The same command resumes where it stopped; with more --hours it trains on.
 
 import os
 import sys
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
-from absl import flags
+from absl import app, flags
 
-from adl_tf.configuration import run_program, show_in_help  # isort: skip
-
-import tensorflow as tf
-
-from adl_tf.planning.auto import run_auto
-from adl_tf.planning.stages import StageFailure
+from adl_tf.programs import importing, run_program, show_in_help
 from data_prep.recognize import as_arguments, define_converter_flags, given_flags
 
 _converter_flags: List[str] = []
 
 
-def main() -> Dict[str, Any]:
-    """Runs the program on its flags."""
+def define_flags() -> None:
+    """Defines the flags of the program."""
+    flags.DEFINE_string("input", None, "FOLDER, of images and masks or of records, as a flag.")
+    flags.DEFINE_string("output_dir", None, "Directory of everything written [runs/FOLDER].")
+    flags.DEFINE_float("hours", 2.0, "Time for the whole run.", lower_bound=1e-3)
+    flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds that the network may cost.")
+    flags.DEFINE_bool("plan_only", False, "Stop once the plan is written.")
+    _converter_flags[:] = define_converter_flags()
+    show_in_help(*_converter_flags)
+
+
+def main(folders: Sequence[str]) -> Dict[str, Any]:
+    """Runs the program on its argument and flags."""
     options = flags.FLAGS
+    if len(folders) + (options.input is not None) != 1:
+        raise app.UsageError("give one FOLDER of images and masks, or of records")
+    options.input = folders[0] if folders else options.input
+    folder = os.path.abspath(os.path.expanduser(options.input))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"{folder}: no such folder.")
+    if options.output_dir is None:
+        options.output_dir = os.path.join("runs", os.path.basename(folder))
+    with importing():
+        import tensorflow as tf
+
+        from adl_tf.planning.auto import run_auto
+        from adl_tf.planning.stages import StageFailure
     # This process computes next to nothing, and would keep the memory that its stages need.
     tf.config.set_visible_devices([], "GPU")
     try:
@@ -41,24 +60,19 @@ def main() -> Dict[str, Any]:
         sys.exit(str(failure))  # Its own error line is above.
 
 
-def then(result: Dict[str, Any]) -> List[str]:
+def next_command(result: Dict[str, Any]) -> List[str]:
     """The command that uses the network; after --plan_only, the one that carries out the plan."""
     options = flags.FLAGS
     if options.plan_only:
-        given = {"input": options.input, "output_dir": options.output_dir, "hours": options.hours}
+        given = {"output_dir": options.output_dir, "hours": options.hours}
         if options.multi_adds is not None:
             given["multi_adds"] = options.multi_adds
-        return ["adl_tf.auto", *as_arguments({**given, **given_flags(_converter_flags)})]
+        chosen = as_arguments({**given, **given_flags(_converter_flags)})
+        return ["adl_tf.auto", options.input, *chosen]
     export = f"--export_dir={result['export']}"
     return ["adl_tf.predict", export, "--output_dir=predictions", "IMAGE-or-FOLDER"]
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("input", None, "Folder of images and masks, or of records.", required=True)
-    flags.DEFINE_string("output_dir", None, "Directory of everything written.", required=True)
-    flags.DEFINE_float("hours", 2.0, "Time for the whole run.", lower_bound=1e-3)
-    flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds that the network may cost.")
-    flags.DEFINE_bool("plan_only", False, "Stop once the plan is written.")
-    _converter_flags += define_converter_flags()
-    show_in_help(*_converter_flags)
-    run_program(main, then=then)
+    define_flags()
+    run_program(main, next_command, arguments=True)

@@ -10,8 +10,6 @@ import shutil
 import tempfile
 from typing import Any, Callable, Iterator, Optional
 
-import pydantic
-
 LOCK_FILE = ".lock"
 
 
@@ -261,6 +259,8 @@ def read_json(path: str) -> Any:
 
 def reason_of(error: ValueError) -> str:
     """Why a file's content is refused: of pydantic's errors the first field and what is wrong."""
+    import pydantic  # Here, since programs import this module before they check their flags.
+
     if not isinstance(error, pydantic.ValidationError):
         return str(error)
     first = error.errors()[0]

@@ -15,14 +15,21 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LIFELINE = "ADL_TF_LIFELINE"
 
 
-def end_quietly() -> None:
+class Interrupted(Exception):
+    """The user stopped the program; its progress is saved."""
+
+
+def end_quietly(stderr: int = 2) -> None:
     """From here on any of the signals ends the process with one line and status 130.
 
     For the seconds in which a program imports TensorFlow: a traceback would be of no use.
+
+    Args:
+      stderr: handle of the file that gets the line.
     """
 
     def end(number, frame):
-        os.write(sys.stderr.fileno(), b"interrupted. Nothing had begun.\n")
+        os.write(stderr, b"interrupted. Nothing had begun.\n")
         os._exit(130)
 
     _handle(end)

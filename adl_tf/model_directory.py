@@ -93,6 +93,21 @@ FORMAT = 2
 _FORMAT_KEY = "format"
 
 
+def find_network_file(model_dir: str) -> str:
+    """The path of `network.json`.
+
+    Raises:
+      FileNotFoundError: not the directory of a trained network.
+    """
+    path = os.path.join(os.path.expanduser(model_dir), NETWORK_FILE)
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"{model_dir}: no {NETWORK_FILE} there, so it holds no trained network; train one "
+            "with python -m adl_tf.train."
+        )
+    return path
+
+
 def read_object(path: str) -> Dict[str, Any]:
     """Reads a JSON file of a model directory.
 

@@ -4,13 +4,16 @@ import os
 import sys
 from typing import Mapping
 
-from tqdm import tqdm
-
 # Set by a program that runs others: which of its stages one is, and how many seconds those after it
 # take.
 STAGE, SECONDS_AFTER = "ADL_TF_STAGE", "ADL_TF_SECONDS_AFTER"
 # Seconds between two pictures of the bar; logs get few of them.
 _TERMINAL, _LOG = 0.5, 20.0
+
+
+def say(text: str) -> None:
+    """Prints a line for the user to stderr; stdout is for the result."""
+    print(text, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -22,6 +25,8 @@ class Progress:
     """
 
     def __init__(self, total: int, done: int = 0):
+        from tqdm import tqdm  # Here, since programs import this module before they check flags.
+
         stage = os.environ.get(STAGE)
         self._after = float(os.environ.get(SECONDS_AFTER, 0))
         self._bar = tqdm(
@@ -48,7 +53,7 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Prints a line that stays, above the bar."""
-        tqdm.write(text, file=sys.stderr)
+        self._bar.write(text, file=sys.stderr)
 
     def __enter__(self):
         return self
@@ -67,7 +72,7 @@ class Progress:
         if not self._after or not done:
             return ""
         left = elapsed / done * (bar.total - bar.n) + self._after
-        return f"{tqdm.format_interval(left)} in all, "
+        return f"{bar.format_interval(left)} in all, "
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:

@@ -6,33 +6,49 @@ python -m adl_tf.sample --seed=N --output=FILE [--multi_adds=B --tolerance=T]
 import os
 from typing import Any, Dict, List
 
-import numpy as np
 from absl import flags
 
-import adl_tf.runs.training_run  # noqa: F401
-
-# A search's and a training's gin files bind what these define.
-from adl_tf.configuration import (
-    configured_sizes,
-    configured_space,
+from adl_tf.model_directory import GENOTYPE_FILE
+from adl_tf.programs import (
+    check_gin_flags,
     define_gin_flags,
-    parse_gin,
+    importing,
+    parse_gin_flags,
     run_program,
     train_command,
 )
-from adl_tf.model_directory import GENOTYPE_FILE
 from adl_tf.sizes import parse_image_size
-from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import save_genotype
-from adl_tf.space.sampling import sample_genotype, sample_within
+
+
+def define_flags() -> None:
+    """Defines the flags of the program."""
+    define_gin_flags()
+    flags.DEFINE_integer("seed", 0, "Random seed.", lower_bound=0)
+    flags.DEFINE_string("output", GENOTYPE_FILE, "File to write.")
+    flags.DEFINE_float("multi_adds", None, "Target, in billions of Multi-Adds.", lower_bound=1e-6)
+    flags.DEFINE_float("tolerance", 0.05, "Allowed relative deviation.", lower_bound=0)
+    flags.DEFINE_integer("attempts", 1000, "Draws before giving up.", lower_bound=1)
+    flags.DEFINE_integer("filter_multiplier", 20, "F of the network.", lower_bound=1)
+    flags.DEFINE_integer("num_classes", 19, "Number of classes.", lower_bound=1)
+    flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")
 
 
 def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     options = flags.FLAGS
-    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
-    space, sizes = configured_space(), configured_sizes()
     image_size = parse_image_size(options.image_size)
+    check_gin_flags()
+    with importing():
+        import numpy as np
+
+        # A search's and a training's gin files bind what these define.
+        import adl_tf.runs.training_run  # noqa: F401
+        from adl_tf.configuration import configured_sizes, configured_space
+        from adl_tf.space.costs import network_cost
+        from adl_tf.space.genotype import save_genotype
+        from adl_tf.space.sampling import sample_genotype, sample_within
+    parse_gin_flags()
+    space, sizes = configured_space(), configured_sizes()
 
     def cost(genotype):
         return network_cost(
@@ -65,20 +81,12 @@ def main() -> Dict[str, Any]:
     }
 
 
-def then(result: Dict[str, Any]) -> List[str]:
+def next_command(result: Dict[str, Any]) -> List[str]:
     """The command that trains what was drawn."""
     directory = os.path.join("runs", "random")
     return train_command(result, directory)
 
 
 if __name__ == "__main__":
-    define_gin_flags()
-    flags.DEFINE_integer("seed", 0, "Random seed.", lower_bound=0)
-    flags.DEFINE_string("output", GENOTYPE_FILE, "File to write.")
-    flags.DEFINE_float("multi_adds", None, "Target, in billions of Multi-Adds.", lower_bound=1e-6)
-    flags.DEFINE_float("tolerance", 0.05, "Allowed relative deviation.", lower_bound=0)
-    flags.DEFINE_integer("attempts", 1000, "Draws before giving up.", lower_bound=1)
-    flags.DEFINE_integer("filter_multiplier", 20, "F of the network.", lower_bound=1)
-    flags.DEFINE_integer("num_classes", 19, "Number of classes.", lower_bound=1)
-    flags.DEFINE_list("image_size", ["1025", "2049"], "Height and width in pixels.")
-    run_program(main, then=then)
+    define_flags()
+    run_program(main, next_command)

@@ -10,23 +10,36 @@ from typing import Any, Dict, List
 
 from absl import flags
 
-from adl_tf.configuration import define_gin_flags, parse_gin, run_program, train_command
-from adl_tf.searches.method import search
+from adl_tf.programs import (
+    check_gin_flags,
+    define_gin_flags,
+    importing,
+    parse_gin_flags,
+    run_program,
+    train_command,
+)
+
+
+def define_flags() -> None:
+    """Defines the flags of the program."""
+    define_gin_flags()
+    flags.DEFINE_string("model_dir", os.path.join("runs", "search"), "Directory of the run.")
 
 
 def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
-    options = flags.FLAGS
-    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
-    return search(os.path.expanduser(options.model_dir))
+    check_gin_flags(dataset=True)
+    with importing():
+        from adl_tf.searches.method import search
+    parse_gin_flags()
+    return search(os.path.expanduser(flags.FLAGS.model_dir))
 
 
-def then(result: Dict[str, Any]) -> List[str]:
+def next_command(result: Dict[str, Any]) -> List[str]:
     """The command that trains what was found."""
     return train_command(result, f"{flags.FLAGS.model_dir}_trained")
 
 
 if __name__ == "__main__":
-    define_gin_flags()
-    flags.DEFINE_string("model_dir", os.path.join("runs", "search"), "Directory of the run.")
-    run_program(main, then=then)
+    define_flags()
+    run_program(main, next_command)

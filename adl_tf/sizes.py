@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Sequence, Tuple
 
-from adl_tf.data.description import Size
+Size = Tuple[int, int]
 
 
 def crop_sides(crop_size: Any) -> Size:

@@ -10,19 +10,31 @@ from typing import Any, Dict
 
 from absl import flags
 
-import adl_tf.runs.study_members  # noqa: F401  What a study's gin file refers to.
-from adl_tf.configuration import define_gin_flags, parse_gin, run_program
-from adl_tf.runs.study import run_study
+from adl_tf.programs import (
+    check_gin_flags,
+    define_gin_flags,
+    importing,
+    parse_gin_flags,
+    run_program,
+)
+
+
+def define_flags() -> None:
+    """Defines the flags of the program."""
+    define_gin_flags()
+    flags.DEFINE_string("study_dir", os.path.join("runs", "study"), "Directory of the study.")
 
 
 def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
-    options = flags.FLAGS
-    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
-    return run_study(os.path.expanduser(options.study_dir))
+    check_gin_flags()
+    with importing():
+        import adl_tf.runs.study_members  # noqa: F401  What a study's gin file refers to.
+        from adl_tf.runs.study import run_study
+    parse_gin_flags()
+    return run_study(os.path.expanduser(flags.FLAGS.study_dir))
 
 
 if __name__ == "__main__":
-    define_gin_flags()
-    flags.DEFINE_string("study_dir", os.path.join("runs", "study"), "Directory of the study.")
+    define_flags()
     run_program(main)

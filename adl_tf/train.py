@@ -11,26 +11,19 @@ from typing import Any, Dict, List
 
 from absl import flags
 
-from adl_tf.configuration import define_gin_flags, parse_gin, run_program
-from adl_tf.runs.network import RunNetwork
-from adl_tf.runs.training_run import run_training
+from adl_tf.model_directory import find_network_file
+from adl_tf.models.presets import find_model_dir
+from adl_tf.programs import (
+    check_gin_flags,
+    define_gin_flags,
+    importing,
+    parse_gin_flags,
+    run_program,
+)
 
 
-def main() -> Dict[str, Any]:
-    """Runs the program on its flags; those not given are left to gin."""
-    options = flags.FLAGS
-    parse_gin(options.gin_file, options.gin_param, options.gin_imports)
-    given = {"genotype": options.genotype, "init_from": options.init_from}
-    network = RunNetwork(**{name: value for name, value in given.items() if value is not None})
-    return run_training(os.path.expanduser(options.model_dir), network=network)
-
-
-def then(result: Dict[str, Any]) -> List[str]:
-    """The command that scores the network."""
-    return ["adl_tf.evaluate", f"--model_dir={result['model_dir']}"]
-
-
-if __name__ == "__main__":
+def define_flags() -> None:
+    """Defines the flags of the program."""
     define_gin_flags()
     flags.DEFINE_string("model_dir", os.path.join("runs", "train"), "Directory of the run.")
     flags.DEFINE_string(
@@ -39,4 +32,32 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "init_from", None, "Model directory, or preset, with the weights to start from."
     )
-    run_program(main, then=then)
+
+
+def main() -> Dict[str, Any]:
+    """Runs the program on its flags; those not given are left to gin."""
+    options = flags.FLAGS
+    check_gin_flags(dataset=True)
+    if options.genotype is not None:
+        from adl_tf.space.genotype import load_genotype  # Without TensorFlow.
+
+        load_genotype(options.genotype)
+    if options.init_from is not None:
+        find_network_file(find_model_dir(options.init_from))
+    with importing():
+        from adl_tf.runs.network import RunNetwork
+        from adl_tf.runs.training_run import run_training
+    parse_gin_flags()
+    given = {"genotype": options.genotype, "init_from": options.init_from}
+    network = RunNetwork(**{name: value for name, value in given.items() if value is not None})
+    return run_training(os.path.expanduser(options.model_dir), network=network)
+
+
+def next_command(result: Dict[str, Any]) -> List[str]:
+    """The command that scores the network."""
+    return ["adl_tf.evaluate", f"--model_dir={result['model_dir']}"]
+
+
+if __name__ == "__main__":
+    define_flags()
+    run_program(main, next_command)

@@ -1,18 +1,14 @@
 """The command line of a converter."""
 
 import functools
-import json
 import os
-import shlex
 import sys
-from typing import Callable, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
-from absl import app, flags
+from absl import flags
 
-from adl_tf.configuration import show_in_help
-from adl_tf.interrupts import raise_interrupts
-from adl_tf.progress import STAGE
-from adl_tf.startup import restore_stderr
+from adl_tf.interrupts import Interrupted
+from adl_tf.programs import run_program, show_in_help
 from data_prep import processes
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
@@ -31,12 +27,12 @@ def main(
       options: names of the converter's own flags, given to plan as keywords.
       input_dir: False for a converter that reads nothing.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    _define_flags(input_dir)
-    app.run(functools.partial(_convert, plan, options))
+    define_flags(input_dir)
+    run_program(functools.partial(_convert, plan, options), _next_command)
 
 
-def _define_flags(input_dir):
+def define_flags(input_dir: bool = True) -> None:
+    """Defines the flags that all converters have; `input_dir`: whether it is one."""
     if input_dir:
         flags.DEFINE_string("input_dir", None, "Directory of the unpacked archive.", required=True)
     flags.DEFINE_string("output_dir", None, "Directory of the TFRecords.", required=True)
@@ -64,36 +60,28 @@ def define_shared_flags() -> None:
     show_in_help(*SHARED)
 
 
-def _convert(plan, options, argv):
-    """Returns the exit status."""
-    raise_interrupts()
-    restore_stderr()
-    if len(argv) > 1:
-        raise app.UsageError(f"unexpected argument {argv[1]!r}")
+def _convert(plan, options) -> Dict[str, Any]:
     values = flags.FLAGS.flag_values_dict()
     inputs = [values["input_dir"]] if "input_dir" in values else []
     try:
         conversion = plan(*inputs, **{name: values[name] for name in options})
         if values["preview"]:
             _write_preview(conversion, values["output_dir"], values["preview"])
-        summary = run_conversion(
+        return run_conversion(
             conversion,
             values["output_dir"],
             write=_choose_writer(values["num_workers"], values["beam_options"]),
             num_shards=values["num_shards"],
             max_errors=values["max_errors"],
         )
-    except (ConversionError, OSError, ValueError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command resumes where it stopped.", file=sys.stderr)
-        return 130
-    print(json.dumps(summary))
-    if STAGE not in os.environ:
-        command = ["python", "-m", "data_prep.verify", values["output_dir"]]
-        print(f"next: {shlex.join(command)}", file=sys.stderr)
-    return 0
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted("The same command resumes where it stopped.") from interrupt
+
+
+def _next_command(result: Dict[str, Any]) -> List[str]:
+    """The command that checks the records."""
+    del result
+    return ["data_prep.verify", flags.FLAGS.output_dir]
 
 
 def _write_preview(conversion, output_dir, count):

@@ -1,18 +1,16 @@
 """Re-reads a data set of TFRecords and names each bad record: python -m data_prep.verify DIR."""
 
-import json
 import os
-import shlex
 import sys
-from typing import Dict, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from absl import app, flags
 from tqdm import tqdm
 
 from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
 from adl_tf.data.foreign_records import list_foreign_splits
-from adl_tf.interrupts import raise_interrupts
-from adl_tf.startup import import_quietly, restore_stderr
+from adl_tf.interrupts import Interrupted
+from adl_tf.programs import importing, run_program
 from data_prep.shards import checksum
 
 
@@ -30,7 +28,6 @@ def verify(dataset_dir: str, num_classes: Optional[int] = None) -> Dict[str, int
       FileNotFoundError: directory, description or a shard is missing.
       ValueError: the description does not fit the shards, or a split is empty.
     """
-    import_quietly("tensorflow")
     from adl_tf.data.reader import RecordReader  # Here, so that --help does not wait for it.
 
     examples, faults = 0, 0
@@ -59,29 +56,34 @@ def _splits(dataset_dir, num_classes):
     return list_foreign_splits(dataset_dir)
 
 
-def main(argv):
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    raise_interrupts()
-    restore_stderr()
-    if len(argv) != 2:
+def define_flags() -> None:
+    """Defines the flags of the program."""
+    flags.DEFINE_integer("num_classes", None, "Number of classes of records without dataset.json.")
+
+
+def main(directories: Sequence[str]) -> Dict[str, Any]:
+    """Runs the program on its argument and flags."""
+    if len(directories) != 1:
         raise app.UsageError("give one directory: python -m data_prep.verify DIR")
+    (dataset_dir,) = directories
+    num_classes = flags.FLAGS.num_classes
+    _splits(dataset_dir, num_classes)
+    with importing():
+        import adl_tf.data.reader  # noqa: F401
     try:
-        summary = verify(argv[1], flags.FLAGS.num_classes)
-    except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted. Nothing was changed.", file=sys.stderr)
-        return 130
-    print(json.dumps(summary))
-    if summary["bad"]:
-        return 1
-    data = f"--gin_param=DATASET_DIR = {argv[1]!r}"
-    command = ["python", "-m", "adl_tf.search", "--gin_file=recommended_search.gin", data]
-    print(f"next: {shlex.join(command)}", file=sys.stderr)
-    return 0
+        return verify(dataset_dir, num_classes)
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted("Nothing was changed.") from interrupt
+
+
+def next_command(result: Dict[str, Any]) -> List[str]:
+    """The command that searches on the records."""
+    del result
+    _, dataset_dir = flags.FLAGS(sys.argv)
+    data = f"--gin_param=DATASET_DIR = {dataset_dir!r}"
+    return ["adl_tf.search", "--gin_file=recommended_search.gin", data]
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("num_classes", None, "Number of classes of records without dataset.json.")
-    app.run(main)
+    define_flags()
+    run_program(main, next_command, arguments=True)

@@ -10,7 +10,8 @@ from processes import run
 import adl_tf.runs.study  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
 import adl_tf.searches.method  # noqa: F401  Its configurables are what the configs bind.
-from adl_tf.configuration import CONFIG_DIR, parse_gin
+from adl_tf.configuration import parse_gin
+from adl_tf.gin_files import CONFIG_DIR
 from adl_tf.runs.study_members import known_path_members, random_members
 
 SIZES = ("auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l")
@@ -60,7 +61,8 @@ def test_study():
 
 def test_studies_need_no_more_than_their_program_imports(tmp_path):
     program = (
-        "import adl_tf.study, gin; from adl_tf.configuration import parse_gin\n"
+        "import adl_tf.runs.study, adl_tf.runs.study_members, gin\n"
+        "from adl_tf.configuration import parse_gin\n"
         f"for study in {STUDIES}:\n"
         "    parse_gin([study], [])\n"
         "    assert gin.query_parameter('run_study.members')\n"
@@ -81,7 +83,8 @@ def test_sizes_win_over_the_config_before_them(size, filters):
 
 PROGRAM = """
 import gin
-from adl_tf.configuration import Interrupted, run_program
+from adl_tf.interrupts import Interrupted
+from adl_tf.programs import run_program
 @gin.configurable
 def program():
     raise {}

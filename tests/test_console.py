@@ -1,6 +1,9 @@
 """The console scripts: each does what python -m does, down to the status that it ends with."""
 
+import ast
 import os
+import re
+import subprocess
 import sys
 
 import forked
@@ -8,6 +11,9 @@ import pytest
 from processes import run
 
 from adl_tf import console
+from adl_tf.completion import print_completion
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 PROGRAM = "import sys; from adl_tf import console; sys.argv[0] = {!r}; console.{}()"
 
@@ -41,3 +47,42 @@ def test_unknown_converter_is_told_the_others(monkeypatch, arguments):
     monkeypatch.setattr(sys, "argv", ["adl-convert", *arguments])
     with pytest.raises(SystemExit, match="adl-convert NAME .*give one of ade20k, .*voc2012"):
         console.run_converter()
+
+
+def test_every_program_has_a_command(tmp_path, monkeypatch, capsys):
+    with open(os.path.join(ROOT, "setup.py"), encoding="utf-8") as file:
+        listed = re.search(r"^PROGRAMS = (\(.*?^\))", file.read(), re.MULTILINE | re.DOTALL)[1]
+    assert ast.literal_eval(listed) == console.PROGRAMS
+    monkeypatch.setattr(sys, "argv", ["adl"])
+    console.main()
+    overview = capsys.readouterr().out
+    for program in console.list_programs():
+        assert f"  {program.name:12}{program.text}" in overview
+    monkeypatch.setattr(sys, "argv", ["adl", "convert", "imagenet"])
+    with pytest.raises(SystemExit, match="adl-convert NAME"):
+        console.main()
+
+
+COMPLETE = """
+eval "$SCRIPT"
+for line in "adl pro" "adl search --gin_f" "adl search --gin_file recommended_s" \\
+    "adl export --dtype b" "adl convert cam" "adl auto --noplan"; do
+  COMP_WORDS=($line); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); COMPREPLY=()
+  _shtab_adl
+  echo "${COMPREPLY[*]}"
+done
+"""
+
+
+def test_completion_of_programs_flags_and_values(capsys):
+    print_completion(["bash"], console.list_programs())
+    environment = {**os.environ, "SCRIPT": capsys.readouterr().out}
+    result = subprocess.run(
+        ["bash", "-c", COMPLETE], env=environment, capture_output=True, text=True
+    )
+    assert result.stdout.splitlines() == [
+        *("profile", "--gin_file", "recommended_search.gin"),
+        *("bfloat16", "camvid", "--noplan_only"),
+    ], result.stderr
+    with pytest.raises(SystemExit, match="adl completion SHELL: give one of bash"):
+        print_completion(["dos"], console.list_programs())

@@ -6,7 +6,7 @@ import forked
 import gin
 import pytest
 
-from adl_tf.configuration import train_command
+from adl_tf.programs import train_command
 
 # Arguments of the programs, in the order in which they follow one another.
 TRAIN = [

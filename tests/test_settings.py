@@ -6,7 +6,8 @@ import gin
 import pytest
 
 import adl_tf.runs.training_run  # noqa: F401  What the gin files bind.
-from adl_tf.configuration import NO_IMPORTS, parse_gin
+from adl_tf.configuration import parse_gin
+from adl_tf.gin_files import NO_IMPORTS
 from adl_tf.models.registry import find_builder
 from adl_tf.settings import (
     Count,
@@ -133,7 +134,7 @@ def test_imports_of_gin_files_can_be_refused(tmp_path, monkeypatch):
                 parse_gin(files, params, imports=False)
     assert not mark.exists()
     sneaky = ("include  '{}'", "\tinclude '{}' # it's", 'include \\\n"{}"')
-    sneaky += ("include'{}'", "include r'{}'", "include u'{}'", "include '' '{}'")
+    sneaky += ("include'{}'", "include r'{}'", "include u'{}'", "include '' r'{}'")
     inner.write_text("import evil\n")
     for form in sneaky:
         outer.write_text(form.format(inner) + "\n")

@@ -1,11 +1,10 @@
 """The description of a converted data set: `dataset.json` beside the shards."""
 
 import dataclasses
+import functools
 import json
 import os
 from typing import Dict, Optional, Tuple
-
-import pydantic
 
 from adl_tf.files import reason_of, write_json
 
@@ -121,8 +120,12 @@ class DatasetDescription:
         return len(self.class_names)
 
 
-# Checks the types of all fields.
-_description = pydantic.TypeAdapter(DatasetDescription)
+@functools.cache
+def _types():
+    """What checks the types of all fields."""
+    import pydantic  # Here, since programs import this module before they check their flags.
+
+    return pydantic.TypeAdapter(DatasetDescription)
 
 
 def default_colors(num_classes: int) -> Tuple[Color, ...]:
@@ -159,7 +162,7 @@ def read_dataset_description(dataset_dir) -> DatasetDescription:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-        return _description.validate_json(json.dumps(content), strict=True)
+        return _types().validate_json(json.dumps(content), strict=True)
     except ValueError as error:
         raise ValueError(
             f"{path}: not a data set description ({reason_of(error)}); run the converter again."

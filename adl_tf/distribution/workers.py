@@ -11,8 +11,8 @@ from typing import Any, Iterator, List
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.configuration import say
 from adl_tf.distribution.strategy import cluster_of
+from adl_tf.progress import say
 
 
 class Workers:

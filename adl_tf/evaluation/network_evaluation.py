@@ -11,7 +11,6 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequ
 import tensorflow as tf
 from tqdm import tqdm
 
-from adl_tf.configuration import say
 from adl_tf.data.description import DESCRIPTION_FILE, DatasetDescription
 from adl_tf.data.failures import one_line_failures
 from adl_tf.data.identity import identify
@@ -28,6 +27,7 @@ from adl_tf.model_directory import CLASSES_FILE, EVALUATION_FOLDER
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
 from adl_tf.models.trained_on import kept_data, read_run
+from adl_tf.progress import say
 from adl_tf.settings import Count, Name, Number, Positive, Sides, configurable
 from adl_tf.sizes import crop_sides
 from data_prep.dataset_dir import find_dataset

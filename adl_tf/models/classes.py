@@ -2,11 +2,11 @@
 
 import dataclasses
 import os
-from typing import Tuple
+from typing import Optional, Tuple
 
 import pydantic
 
-from adl_tf.data.description import Color, default_colors
+from adl_tf.data.description import Color, Size, default_colors
 from adl_tf.files import reason_of
 from adl_tf.model_directory import CLASSES_FILE
 
@@ -18,10 +18,13 @@ class Classes:
     Attributes:
       class_names: one per class, in the order of the labels.
       colors: (red, green, blue) in 0..255 per class.
+      image_sizes: the smallest and the largest (height, width) of the images that the network was
+        trained on, each over all images; None where that is not known.
     """
 
     class_names: Tuple[str, ...]
     colors: Tuple[Color, ...]
+    image_sizes: Optional[Tuple[Size, Size]] = None
 
 
 _classes = pydantic.TypeAdapter(Classes)

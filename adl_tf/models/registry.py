@@ -11,14 +11,15 @@ import pydantic
 import tensorflow as tf
 from typing_extensions import Required, TypedDict
 
-from adl_tf.configuration import NO_IMPORTS
 from adl_tf.files import reason_of
+from adl_tf.gin_files import NO_IMPORTS
 from adl_tf.model_directory import (
     BEST,
     CHECKPOINTS,
     COMPACT_WEIGHTS_FILE,
     NETWORK_FILE,
     WEIGHTS,
+    find_network_file,
     read_versioned,
     write_versioned,
 )
@@ -34,6 +35,7 @@ from adl_tf.models.checkpoint_files import (
     write_checkpoint,
 )
 from adl_tf.models.compact_weights import read_compact, write_compact
+from adl_tf.models.network_names import DECODED
 from adl_tf.settings import Count, Positive
 from adl_tf.space.genotype import Genotype, load_genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
@@ -42,7 +44,6 @@ from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 # arguments for: num_classes, and if it likes genotype, filter_multiplier, width and sizes.
 Builder = Callable[..., tf.keras.Model]
 
-DECODED = "decoded"
 _SMALL_HEAD = {"head_filters": 64, "low_level_filters": 24}
 NETWORKS: Dict[str, Builder] = {
     DECODED: DecodedNetwork,
@@ -245,12 +246,7 @@ def read_network_description(model_dir: str) -> NetworkDescription:
       ValueError: the file is damaged, of another version, or names a network that cannot be
         imported.
     """
-    path = os.path.join(model_dir, NETWORK_FILE)
-    if not os.path.exists(path):
-        raise FileNotFoundError(
-            f"{model_dir}: no {NETWORK_FILE} there, so it holds no trained network; train one "
-            "with python -m adl_tf.train."
-        )
+    path = find_network_file(model_dir)
     content = read_versioned(path)
     try:
         return NetworkDescription(**_fields.validate_python(content, strict=True))

@@ -1,9 +1,10 @@
 """What a network was trained on: `run.json`, `classes.json`, and the data of `schedule.json`."""
 
+import dataclasses
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
-from adl_tf.data.description import DatasetDescription
+from adl_tf.data.description import DatasetDescription, Size
 from adl_tf.data.identity import DataIdentity, parse_identity
 from adl_tf.files import write_json
 from adl_tf.model_directory import (
@@ -14,15 +15,23 @@ from adl_tf.model_directory import (
     read_object,
     read_versioned,
 )
+from adl_tf.models.classes import Classes
 
 
 def write_run(model_dir: str, dataset_dir: str, description: DatasetDescription) -> None:
     """Writes which data set a network is trained on, and its classes, for later programs."""
     write_json({"dataset_dir": os.path.abspath(dataset_dir)}, os.path.join(model_dir, RUN_FILE))
-    write_json(
-        {"class_names": description.class_names, "colors": description.colors},
-        os.path.join(model_dir, CLASSES_FILE),
-    )
+    classes = Classes(description.class_names, description.colors, _image_sizes(description))
+    write_json(dataclasses.asdict(classes), os.path.join(model_dir, CLASSES_FILE))
+
+
+def _image_sizes(description: DatasetDescription) -> Optional[Tuple[Size, Size]]:
+    """The smallest and the largest (height, width) over all splits; None where one is unknown."""
+    splits = description.splits.values()
+    if not splits or any(None in (split.min_size, split.max_size) for split in splits):
+        return None
+    smallest, largest = ([s.min_size for s in splits], [s.max_size for s in splits])
+    return tuple(map(min, zip(*smallest))), tuple(map(max, zip(*largest)))
 
 
 def read_run(model_dir: str) -> Dict[str, Any]:

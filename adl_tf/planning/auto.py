@@ -8,7 +8,6 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import tensorflow as tf
 
-from adl_tf.configuration import say
 from adl_tf.data.description import DESCRIPTION_FILE
 from adl_tf.data.identity import describe_changes, identify, parse_identity
 from adl_tf.data.reader import RecordReader
@@ -33,6 +32,7 @@ from adl_tf.planning.plan import (
 from adl_tf.planning.report import write_card, write_report
 from adl_tf.planning.stages import Stage, State, run_stages
 from adl_tf.planning.trials import measure
+from adl_tf.progress import say
 from adl_tf.serving.latency import measure_latency
 from adl_tf.settings import Positive, configurable
 from adl_tf.space.costs import network_cost

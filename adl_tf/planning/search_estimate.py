@@ -7,9 +7,9 @@ from typing import Any, Dict, List, Sequence
 
 import gin
 
-from adl_tf.configuration import say
 from adl_tf.model_directory import METRICS_FILE, read_json_lines
 from adl_tf.planning.stages import Stage, peak_memory, run_program
+from adl_tf.progress import say
 from adl_tf.runs.data import RunData
 from adl_tf.searches.gradient_search import run_gradient_search
 

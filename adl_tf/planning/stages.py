@@ -12,10 +12,10 @@ import sys
 import time
 from typing import Any, Dict, NamedTuple, Optional, Sequence
 
-from adl_tf.configuration import Interrupted, say
 from adl_tf.files import write_json
+from adl_tf.interrupts import Interrupted
 from adl_tf.model_directory import read_object
-from adl_tf.progress import SECONDS_AFTER, STAGE
+from adl_tf.progress import SECONDS_AFTER, STAGE, say
 
 STATE_FILE = "auto.json"
 

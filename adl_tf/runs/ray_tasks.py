@@ -11,8 +11,10 @@ import sys
 import threading
 from typing import Any, Dict, Iterator, Optional, Sequence, Set, Tuple
 
-from adl_tf.configuration import CORES, NO_IMPORTS, say
+from adl_tf.configuration import CORES
+from adl_tf.gin_files import NO_IMPORTS
 from adl_tf.interrupts import LIFELINE, handlers_kept
+from adl_tf.progress import say
 from adl_tf.runs.processes import MemberFailure
 from adl_tf.settings import Count, Name, NotNegative, Number, check_server, configurable
 

@@ -8,7 +8,6 @@ from typing import Any, Callable, Dict, Optional, Sequence
 import gin
 import tensorflow as tf
 
-from adl_tf.configuration import say
 from adl_tf.data.identity import (
     DataIdentity,
     changed_classes,
@@ -32,6 +31,7 @@ from adl_tf.model_directory import (
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.classes import trained_class_names
 from adl_tf.models.trained_on import kept_data
+from adl_tf.progress import say
 from adl_tf.runs.data import Validation
 from adl_tf.runs.phases import Phase
 from adl_tf.training.checkpointing import Checkpointing

@@ -5,13 +5,13 @@ from typing import Any, Callable, Dict, Optional
 
 import gin
 
-from adl_tf.configuration import say
 from adl_tf.distribution.strategy import check_devices, distribute, distribution_strategy
 from adl_tf.distribution.workers import Workers
 from adl_tf.files import exclusive
 from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.trained_on import write_run
+from adl_tf.progress import say
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.phases import plan_phases

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from adl_tf.configuration import configured_sizes, configured_space, say
+from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.distribution.strategy import distribution_strategy
 from adl_tf.distribution.workers import Workers
 from adl_tf.files import exclusive
@@ -17,7 +17,7 @@ from adl_tf.model_directory import (
     SCHEDULE_FILE,
     SPACE_FILE,
 )
-from adl_tf.progress import Progress
+from adl_tf.progress import Progress, say
 from adl_tf.runs.data import RunData
 from adl_tf.runs.run import claim
 from adl_tf.searches.proposals import RANDOM, draw_random, make_candidates

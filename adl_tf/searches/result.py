@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from adl_tf.configuration import say
 from adl_tf.files import writing
 from adl_tf.model_directory import (
     ALPHA_HISTORY_PICTURE,
@@ -24,6 +23,7 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.checkpoint_files import newest_checkpoint
 from adl_tf.models.supernet import Supernet
+from adl_tf.progress import say
 from adl_tf.space.decision import measure_decision
 from adl_tf.space.decoding import (
     decode,

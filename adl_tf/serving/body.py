@@ -6,7 +6,7 @@ from typing import Optional, Tuple
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from adl_tf.serving.folding import fold
+from adl_tf.serving.folding import fold, idle_resizings
 
 POLICIES = {
     "float32": "float32",
@@ -45,7 +45,10 @@ class Body(tf.Module):
         (images,), (logits,) = frozen.inputs, frozen.outputs
         graph_def = frozen.graph.as_graph_def()
         if folded:
-            graph_def = fold(graph_def, logits.op.name)
+            idle = ()
+            if image_size is None:
+                idle = idle_resizings(graph_def, images.name, batch_size or 1)
+            graph_def = fold(graph_def, logits.op.name, idle)
         self._shape = logits.shape
         self.num_classes = logits.shape[-1]
         self._images, self._logits = images.name, logits.name

@@ -61,8 +61,23 @@ def random_samples(size) -> Samples:
     return Samples(images, None)
 
 
-def check_edge(path: str, function, samples: Samples, num_classes: int) -> Dict[str, Any]:
+def label_samples(function, samples: Samples) -> np.ndarray:
+    """The labels of the network itself, int32 [N, H, W]; `function` is that of `labels_of`."""
+    return np.concatenate(
+        [function(tf.constant(image[None]))["labels"].numpy() for image in samples.images]
+    )
+
+
+def check_edge(
+    path: str, expected: np.ndarray, samples: Samples, num_classes: int
+) -> Dict[str, Any]:
     """Runs a file in a process of its own.
+
+    Args:
+      path: of the file.
+      expected: see `label_samples`.
+      samples: what it labels.
+      num_classes: of the network.
 
     Returns:
       labels_equal, share of the pixels that the network labels alike; seconds, of the median image;
@@ -71,9 +86,6 @@ def check_edge(path: str, function, samples: Samples, num_classes: int) -> Dict[
     Raises:
       ValueError: it does not run.
     """
-    expected = np.concatenate(
-        [function(tf.constant(image[None]))["labels"].numpy() for image in samples.images]
-    )
     with tempfile.TemporaryDirectory() as folder:
         images, labels = (os.path.join(folder, f"{name}.npy") for name in ("images", "labels"))
         np.save(images, samples.images)
@@ -99,9 +111,9 @@ def check_edge(path: str, function, samples: Samples, num_classes: int) -> Dict[
 def fault_of(result: Dict[str, Any], int8: bool) -> Optional[str]:
     """Why a file must not be used; None if it may."""
     if not int8 and result["labels_equal"] < EQUAL:
-        return f"labels only {result['labels_equal']:.2%} of the pixels as the network does"
+        return f"it labels only {result['labels_equal']:.2%} of the pixels as the network does"
     if int8 and result["float_miou"] - result["miou"] > MIOU_LOSS:
-        return f"mIoU {result['miou']:.1%} instead of {result['float_miou']:.1%}"
+        return f"its mIoU is {result['miou']:.1%} instead of {result['float_miou']:.1%}"
     return None
 
 

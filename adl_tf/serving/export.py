@@ -6,31 +6,33 @@ What an export contains is in `servable`.
 import contextlib
 import os
 import sys
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.configuration import say
 from adl_tf.data.description import Size
 from adl_tf.files import make_directory, staging_folder
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
+from adl_tf.progress import Progress, say
 from adl_tf.serving.body import Body, precision
 from adl_tf.serving.edge_check import (
     CHECKED,
     TYPICAL,
+    Samples,
     check_edge,
     fault_of,
+    label_samples,
     random_samples,
     read_samples,
 )
 from adl_tf.serving.edges import FORMATS, labels_of, write_edge
-from adl_tf.serving.servable import MAX_PIXELS, OUTPUTS, Servable
+from adl_tf.serving.options import MAX_PIXELS, SAVED_MODEL, check_options
+from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import add_version
 from adl_tf.serving.warmup import write_warmup
 
-SAVED_MODEL = "saved_model"
 # How much folding may change a logit, as a share of the largest one or of 1.
 TOLERANCE = 1e-4
 # Of the images that check an export of any size.
@@ -78,7 +80,7 @@ def export_network(
         size or another dtype than float32, or a library that is not installed.
     """
     edges = [name for name in formats if name != SAVED_MODEL]
-    _check_options(batch_size, image_size, dtype, outputs, edges, int8)
+    check_options(batch_size, image_size, dtype, outputs, formats, int8)
     network = load_network(model_dir, checkpoint)
     classes = read_classes(model_dir, network.num_classes)
     make_directory(output_dir)
@@ -112,67 +114,60 @@ def export_network(
     }
 
 
-def _check_options(
-    batch_size: Optional[int],
-    image_size: Optional[Size],
-    dtype: str,
-    outputs: Sequence[str],
-    edges: Sequence[str],
-    int8: bool,
-) -> None:
-    unknown = [name for name in outputs if name not in OUTPUTS]
-    if unknown or "labels" not in outputs:
-        raise ValueError(
-            f"outputs {list(outputs)}: choose from {', '.join(OUTPUTS)}; labels is required."
-        )
-    unknown = [name for name in edges if name not in FORMATS]
-    if unknown:
-        raise ValueError(f"formats {unknown}: choose from {', '.join((SAVED_MODEL, *FORMATS))}.")
-    if edges and (image_size is None or dtype != "float32"):
-        raise ValueError(
-            f"{', '.join(edges)}: such files need a fixed image size and float32: give "
-            "--image_size=H,W and leave --dtype out."
-        )
-    if edges and batch_size not in (None, 1):
-        raise ValueError(f"{', '.join(edges)}: such files take one image; leave --batch_size out.")
-    if int8 and not any(FORMATS[name].int8_file for name in edges):
-        raise ValueError("--int8 needs a format that has it: --formats=tflite or openvino.")
-
-
 def _write_edges(
     export_dir: str, model_dir: str, body: Body, edges: Sequence[str], int8: bool
 ) -> Dict[str, Any]:
     """Writes the files beside the SavedModel, and removes those that label otherwise."""
     if not edges:
         return {}
-    size = tuple(body.spec.shape[1:3])
+    samples, typical = _read_images(model_dir, tuple(body.spec.shape[1:3]), int8)
+    function = labels_of(body)
+    kinds = [(name, None) for name in edges]
+    kinds += [(name, typical) for name in edges if int8 and FORMATS[name].int8_file]
+    # In images: the network labels them, a file is quantized by them, and labels them too.
+    checked, quantized = len(samples.images), len(typical if int8 else ())
+    units = checked * (1 + len(kinds)) + quantized * sum(images is not None for _, images in kinds)
+    files, failed = {}, []
+    with contextlib.closing(Progress(units)) as bar:
+        bar.announce("the network labels images")
+        expected = label_samples(function, samples)
+        bar.advance(checked)
+        for name, images in kinds:
+            bar.announce(f"{name} is written" + (" in 8 bits" if images is not None else ""))
+            with _quiet():
+                path = write_edge(name, body, function, export_dir, images)
+            file = os.path.basename(path)
+            bar.advance(quantized if images is not None else 0)
+            bar.announce(f"{file} is checked")
+            result = check_edge(path, expected, samples, body.num_classes)
+            bar.advance(checked)
+            fault = fault_of(result, int8=images is not None)
+            if fault:
+                failed.append(f"{file}: {fault}")
+                bar.line(f"{file} is left out: {fault}.")
+                _remove_edge(path)
+            else:
+                files[file] = result
+    return {"files": files, **({"failed": failed} if failed else {})}
+
+
+def _read_images(model_dir: str, size: Size, int8: bool) -> Tuple[Samples, Optional[np.ndarray]]:
+    """Images to check files by, and those to quantize by if `int8`."""
     try:
         samples = read_samples(model_dir, "val", size, CHECKED)
         typical = read_samples(model_dir, "train", size, TYPICAL).images if int8 else None
+        return samples, typical
     except (OSError, ValueError) as error:
         if int8:
             raise ValueError(f"--int8 quantizes by the training images: {error}") from error
         say(f"checked with noise: {error}")
-        samples = random_samples(size)
-    function = labels_of(body)
-    kinds = [(name, None) for name in edges]
-    kinds += [(name, typical) for name in edges if int8 and FORMATS[name].int8_file]
-    files, failed = {}, []
-    for name, images in kinds:
-        with _quiet():
-            path = write_edge(name, body, function, export_dir, images)
-        result = check_edge(path, function, samples, body.num_classes)
-        fault = fault_of(result, int8=images is not None)
-        file = os.path.basename(path)
-        if fault:
-            failed.append(f"{file}: {fault}")
-            say(f"{file} is left out: it {fault}.")
-            for part in (path, f"{os.path.splitext(path)[0]}.bin"):  # OpenVINO's weights.
-                if os.path.exists(part):
-                    os.remove(part)
-        else:
-            files[file] = result
-    return {"files": files, **({"failed": failed} if failed else {})}
+        return random_samples(size), None
+
+
+def _remove_edge(path: str) -> None:
+    for part in (path, f"{os.path.splitext(path)[0]}.bin"):  # OpenVINO's weights.
+        if os.path.exists(part):
+            os.remove(part)
 
 
 def _run(body: Body, images: np.ndarray) -> np.ndarray:

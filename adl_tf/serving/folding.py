@@ -4,7 +4,7 @@ It works on the frozen graph rather than on layers, so it does not matter which 
 keras-cv's, a convolution and its batch norm come from.
 """
 
-from typing import Dict, Optional
+from typing import Collection, Dict, Optional, Set
 
 import numpy as np
 import tensorflow as tf
@@ -12,9 +12,13 @@ import tensorflow as tf
 from adl_tf.serving.rounding import round_kernel
 
 _PASS_ON = ("Identity", "Cast")
+# Sizes at which resizings are looked at: odd and even, with room for all strides.
+_PROBES = ((129, 161), (130, 196))
 
 
-def fold(graph_def: tf.compat.v1.GraphDef, output: str) -> tf.compat.v1.GraphDef:
+def fold(
+    graph_def: tf.compat.v1.GraphDef, output: str, idle: Collection[str] = ()
+) -> tf.compat.v1.GraphDef:
     """Folds batch norms into convolutions and phases of atrous convolutions into one.
 
     A batch norm with constant statistics behind a convolution becomes the convolution's
@@ -25,11 +29,15 @@ def fold(graph_def: tf.compat.v1.GraphDef, output: str) -> tf.compat.v1.GraphDef
     Args:
       graph_def: frozen; only atrous convolutions with SAME padding are expected.
       output: name of the node to compute.
+      idle: names of resizings to leave out, see `idle_resizings`.
 
     Returns:
       the graph that computes it, and nothing else.
     """
     graph = _Graph(graph_def)
+    for node in graph_def.node:
+        if node.name in idle:
+            graph.fold_resizing(node)
     for node in graph_def.node:
         if node.op == "BatchToSpaceND":
             graph.fold_phases(node)
@@ -109,6 +117,15 @@ class _Graph:
         node.attr["padding"].s = b"SAME"
         node.attr["dilations"].list.i[:] = [1, *rate.tolist(), 1]
 
+    def fold_resizing(self, node) -> None:
+        """A resizing to the size that is there already becomes its input."""
+        node.input[:] = node.input[:1]
+        source = tf.as_dtype(node.attr["T"].type)
+        if source == tf.float32:
+            _become(node, "Identity", T=source)
+        else:
+            _become(node, "Cast", SrcT=source, DstT=tf.float32)
+
     def fold_batch_norm(self, node) -> None:
         """Conv2D and FusedBatchNormV3 become Conv2D and BiasAdd."""
         convolution = self._input(node, 0)
@@ -126,6 +143,39 @@ class _Graph:
         bias = self._add_constant(f"{node.name}/bias", offset - mean * scale, dtype)
         node.input[:] = [node.input[0], bias]
         _become(node, "BiasAdd", T=dtype)
+
+
+def idle_resizings(graph_def: tf.compat.v1.GraphDef, images: str, batch_size: int = 1) -> Set[str]:
+    """Names of the resizings that change no size, as those between feature maps of one stride.
+
+    Where sizes are open, these are in the graph, and each copies a feature map on one core.
+
+    Args:
+      graph_def: frozen; maps images of any size.
+      images: name of its input, float32 [B, H, W, 3].
+      batch_size: B.
+    """
+    sources = {n.name: _tensor_name(n.input[0]) for n in graph_def.node if n.op == "ResizeBilinear"}
+    if not sources:
+        return set()
+    tensors = [f"{name}:0" for name in sources] + list(sources.values())
+
+    @tf.function(input_signature=[tf.TensorSpec([batch_size, None, None, 3])], autograph=False)
+    def sizes(batch):
+        maps = tf.graph_util.import_graph_def(graph_def, {images: batch}, tensors)
+        return tf.stack([tf.shape(features)[1:3] for features in maps])
+
+    idle = set(sources)
+    for size in _PROBES:
+        after, before = np.split(sizes(tf.zeros([batch_size, *size, 3])).numpy(), 2)
+        same = (after == before).all(axis=-1)
+        idle &= {name for name, equal in zip(sources, same) if equal}
+    return idle
+
+
+def _tensor_name(name: str) -> str:
+    """ "a" -> "a:0"."""
+    return name if ":" in name else f"{name}:0"
 
 
 def _become(node, op: str, **types: tf.DType) -> None:

@@ -7,6 +7,7 @@ It needs tensorflow-serving-api and Pillow but not adl_tf: copy it to where you 
 
 import argparse
 import io
+import re
 import sys
 from typing import Dict, Sequence
 
@@ -91,6 +92,12 @@ def decodable(content: bytes) -> bytes:
     return content
 
 
+def one_line(text: str) -> str:
+    """A server's message in one line, without the names of what is inside the model."""
+    text = re.sub(r"\[\[.*?\]\]|\{\{.*?\}\}|\[Op:.*?\]|assertion failed: |\(\d\) \w+: ", "", text)
+    return " ".join(text.split())
+
+
 def main() -> None:
     """Writes IMAGE.labels.png beside each image."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -106,7 +113,7 @@ def main() -> None:
         except OSError as error:
             sys.exit(f"error: {error}")
         except grpc.RpcError as error:
-            sys.exit(f"error: {path} at {options.address}: {error.details()}")
+            sys.exit(f"error: {path} at {options.address}: {one_line(error.details())}")
         Image.fromarray(labels[0]).save(f"{path}.labels.png")
 
 

@@ -22,10 +22,11 @@ import numpy as np
 import scipy.optimize
 import tensorflow as tf
 
-from adl_tf.configuration import available_cores, say
+from adl_tf.configuration import available_cores
 from adl_tf.files import read_json, write_json
 from adl_tf.layers.convolution import conv2d, depthwise_conv2d, resize
 from adl_tf.models.auto_deeplab import DecodedNetwork
+from adl_tf.progress import say
 from adl_tf.serving.body import Body
 from adl_tf.serving.edges import labels_of
 from adl_tf.space.budget import Budget

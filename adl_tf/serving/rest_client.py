@@ -10,6 +10,7 @@ import argparse
 import base64
 import io
 import json
+import re
 import sys
 import urllib.error
 import urllib.request
@@ -96,6 +97,12 @@ def decodable(content: bytes) -> bytes:
     return content
 
 
+def one_line(text: str) -> str:
+    """A server's message in one line, without the names of what is inside the model."""
+    text = re.sub(r"\[\[.*?\]\]|\{\{.*?\}\}|\[Op:.*?\]|assertion failed: |\(\d\) \w+: ", "", text)
+    return " ".join(text.split())
+
+
 def main() -> None:
     """Writes IMAGE.labels.png beside each image."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -107,7 +114,7 @@ def main() -> None:
             with open(path, "rb") as file:
                 (result,) = predict(options.url, [decodable(file.read())])
         except (OSError, ValueError) as error:
-            sys.exit(f"error: {path} at {options.url}: {error}")
+            sys.exit(f"error: {path} at {options.url}: {one_line(str(error))}")
         Image.fromarray(result["labels"]).save(f"{path}.labels.png")
 
 

@@ -15,10 +15,7 @@ from adl_tf.model_directory import CLASSES_FILE
 from adl_tf.models.classes import Classes
 from adl_tf.serving.body import Body
 from adl_tf.serving.images import decode_batch
-
-OUTPUTS = ("labels", "probabilities", "logits")
-# Enough for photographs, too small to fill a server's memory.
-MAX_PIXELS = 2**24
+from adl_tf.serving.options import MAX_PIXELS
 
 
 class Servable(tf.Module):
@@ -27,7 +24,7 @@ class Servable(tf.Module):
     Args:
       body: the network.
       classes: what its labels mean.
-      outputs: some of `OUTPUTS`.
+      outputs: some of `options.OUTPUTS`.
       xla_default: whether `serving_default` is compiled.
       max_pixels: largest image that is decoded.
 

@@ -10,10 +10,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from adl_tf.configuration import Interrupted
 from adl_tf.distribution.workers import Workers
 from adl_tf.files import write_text
-from adl_tf.interrupts import INTERRUPTS
+from adl_tf.interrupts import INTERRUPTS, Interrupted
 from adl_tf.models.checkpoint_files import (
     checkpoint_number,
     finish_writing,

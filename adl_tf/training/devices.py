@@ -10,7 +10,8 @@ import tensorflow as tf
 # Private in TensorFlow 2.15: the public API sets determinism but does not read it.
 from tensorflow.python.framework import config as tf_config
 
-from adl_tf.configuration import available_cores, say
+from adl_tf.configuration import available_cores
+from adl_tf.progress import say
 from adl_tf.settings import Count, configurable
 
 FLOAT32 = "float32"

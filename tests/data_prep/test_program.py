@@ -80,7 +80,7 @@ def test_interrupted_conversion_ends_in_one_line(tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
-    assert "interrupted; the same command resumes where it stopped." in errors
+    assert "interrupted. The same command resumes where it stopped." in errors
     wait_for(lambda: not any(map(is_running, workers)))
 
 

@@ -28,7 +28,7 @@ def is_importing(process, library="libtensorflow_framework"):
     "arguments",
     [
         ("-m", "adl_tf.search", "--gin_file=search.gin"),
-        ("-m", "adl_tf.evaluate", "--model_dir=nowhere"),
+        ("-m", "adl_tf.evaluate", "--model_dir=."),
         ("-m", "data_prep.convert_synthetic", "--output_dir=streets"),
     ],
     ids=lambda arguments: arguments[1],

@@ -12,7 +12,7 @@ from damage import damages, spoil
 from PIL import Image
 from quick_stages import TIMINGS, convert_here, make_folder, replace_stages
 
-from adl_tf.configuration import Interrupted
+from adl_tf.interrupts import Interrupted
 from adl_tf.planning import auto, stages
 
 

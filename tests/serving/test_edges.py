@@ -12,7 +12,13 @@ from adl_tf.data.reader import RecordReader
 from adl_tf.models.registry import NetworkDescription, build_network, write_network_description
 from adl_tf.models.trained_on import write_run
 from adl_tf.serving import edge_check, edges, export
-from adl_tf.serving.edge_check import Samples, check_edge, fault_of, read_samples
+from adl_tf.serving.edge_check import (
+    Samples,
+    check_edge,
+    fault_of,
+    label_samples,
+    read_samples,
+)
 from adl_tf.serving.export import export_network
 from adl_tf.space.genotype import Genotype
 from data_prep import convert_synthetic
@@ -72,8 +78,10 @@ def test_a_file_that_labels_otherwise_is_left_out(model_dir, tmp_path, monkeypat
     monkeypatch.setattr(export, "write_edge", write_two)
     result = export_network(model_dir, str(tmp_path), image_size=SIZE, formats=["tflite"])
     (line,) = result["failed"]
-    assert "network.tflite: labels only 50.00% of the pixels" in line and not result["files"]
-    assert "network.tflite is left out" in capfd.readouterr().err
+    assert "network.tflite: it labels only 50.00% of the pixels" in line and not result["files"]
+    told = capfd.readouterr().err
+    assert "network.tflite is left out: it labels only 50.00% of the pixels" in told
+    assert "network.tflite is checked" in told and "100%|" in told  # What is done, what is left.
     left = os.listdir(os.path.join(result["export_dir"], edges.FOLDER))
     assert [name for name in left if name.startswith("network")] == ["network.onnx"]
 
@@ -83,7 +91,7 @@ def test_faults():
     assert fault_of(good, int8=False) is None and fault_of(good, int8=True) is None
     worse = {"labels_equal": 0.99, "miou": 0.49, "float_miou": 0.505}
     assert "99.00%" in fault_of(worse, int8=False)
-    assert fault_of(worse, int8=True) == "mIoU 49.0% instead of 50.5%"
+    assert fault_of(worse, int8=True) == "its mIoU is 49.0% instead of 50.5%"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +136,7 @@ def test_a_file_that_does_not_run_is_named(tmp_path):
     samples = Samples(np.zeros((1, 4, 4, 3), np.uint8), None)
     function = tf.function(lambda images: {"labels": tf.zeros([1, 4, 4], tf.int32)})
     with pytest.raises(ValueError, match="network.tflite: does not run"):
-        check_edge(str(broken), function, samples, 2)
+        check_edge(str(broken), label_samples(function, samples), samples, 2)
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])

@@ -200,6 +200,18 @@ def test_without_folding(network):
     np.testing.assert_allclose(logits, network(images, training=False), atol=1e-4)
 
 
+def test_resizings_that_change_nothing_are_left_out(network):
+    """Those between cells of one stride, whatever the size; of others, none."""
+    images = normalize(random_image(50, 71)[None])
+    counts = []
+    for folded in (False, True):
+        body = tf.function(Body(network, folded=folded), autograph=False)
+        np.testing.assert_allclose(body(images), network(images, training=False), atol=1e-4)
+        operations = body.get_concrete_function(images).graph.get_operations()
+        counts.append(sum(operation.type == "ResizeBilinear" for operation in operations))
+    assert 0 < counts[1] < counts[0]
+
+
 def test_warmup_is_not_refused_by_the_export_itself(model_dir, tmp_path):
     result = export_network(model_dir, str(tmp_path / "out"), batch_size=3, max_pixels=1000)
     served = tf.saved_model.load(result["export_dir"])

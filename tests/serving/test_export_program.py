@@ -13,7 +13,8 @@ from PIL import Image
 from tiny_network import COLORS, jpeg, png, random_image
 
 from adl_tf.data.normalization import normalize
-from adl_tf.serving.prediction import find_images, predict_images
+from adl_tf.serving.photos import find_images
+from adl_tf.serving.prediction import predict_images
 from adl_tf.serving.versions import find_export
 
 
@@ -52,7 +53,7 @@ def test_export_then_predict(model_dir, network, tmp_path):
     assert summary["images"] == 1
     failed = ["broken.jpg", "cut.jpg"]
     assert summary["failed"] == [str(folder / name) for name in failed]
-    for name, cause in zip(failed, ("image 0 of the batch", "Invalid JPEG")):
+    for name, cause in zip(failed, ("not an image file", "does not decode")):
         (line,) = [line for line in result.stderr.splitlines() if f"{name}: skipped" in line]
         assert cause in line
     assert "3/3" in result.stderr and "not read: 1 files (1 .txt)" in result.stderr
@@ -79,7 +80,7 @@ def test_bad_input_is_one_line(export, tmp_path):
     with pytest.raises(ValueError, match=f"no images in {tmp_path}"):
         find_images([str(tmp_path)], "out")
     (tmp_path / "a.png").write_bytes(b"")
-    with pytest.raises(ValueError, match="none of 1 images could be read"):
+    with pytest.raises(ValueError, match="none of 1 images could be segmented"):
         predict_images(export["export_dir"], str(tmp_path / "out"), [str(tmp_path / "a.png")])
 
 

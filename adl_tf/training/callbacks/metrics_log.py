@@ -61,7 +61,7 @@ class MetricsLog(StepTimes):
         self._validation = time.monotonic() - self._validation_began
 
     def on_epoch_end(self, epoch, logs=None):
-        """Logs epoch + 1, the number of epochs done."""
+        """Logs epoch + 1, the number of epochs done; TensorBoard gets the number of steps."""
         done = epoch + 1
         values = {name: float(value) for name, value in (logs or {}).items()}
         values["learning_rate"] = current_rate(self._optimizer)
@@ -70,10 +70,10 @@ class MetricsLog(StepTimes):
             values["validation_seconds"] = round(self._validation, 2)
         append_json_line(os.path.join(self.model_dir, METRICS_FILE), {"epoch": done, **values})
         with writing(os.path.join(self.model_dir, "events.out.tfevents")):
-            self._write_events(done, values)
+            self._write_events(int(self._optimizer.iterations.numpy()), values)
 
-    def _write_events(self, done: int, values: Dict[str, float]) -> None:
-        with self._writer.as_default(done):
+    def _write_events(self, step: int, values: Dict[str, float]) -> None:
+        with self._writer.as_default(step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
             for name, iou in self._class_ious(values).items():
