@@ -1,18 +1,20 @@
-"""Where files of annotations in COCO's format are, and the images that they name."""
+"""Where files of annotations of COCO, CVAT and Label Studio are, and the images that they name."""
 
 import collections
 import os
 import posixpath
 import re
 import urllib.parse
-from typing import Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 from adl_tf.files import read_json
-from data_prep import naming
+from data_prep import cvat_xml, label_studio, naming
 from data_prep.errors import ConversionError
 from data_prep.folders import File, select
 from data_prep.images import IMAGE_SUFFIXES
 
+_XML = ".xml"
+_SUFFIXES = (".json", _XML)
 _UPLOADED = re.compile(r"[0-9a-f]{8}-")  # Label Studio's mark before the name of an upload.
 
 
@@ -32,7 +34,7 @@ def find(root: str, files: Sequence[File], pattern: str = "") -> Dict[str, File]
     # One that is named like an image is about that image alone.
     found = [
         f
-        for f in select(files, pattern, (".json",))
+        for f in select(files, pattern, _SUFFIXES)
         if f.stem not in images and _is_annotations(os.path.join(root, f.path))
     ]
     by_split: Dict[str, List[File]] = collections.defaultdict(list)
@@ -74,7 +76,9 @@ class ImageIndex:
           annotations: that file.
           split: of the annotations; of images that fit alike, one of this split is taken.
         """
-        name = urllib.parse.unquote(name.rpartition("?d=")[2]).replace("\\", "/")
+        name = name.rpartition("?d=")[2]
+        name = urllib.parse.urlsplit(name).path if "://" in name else name
+        name = urllib.parse.unquote(name).replace("\\", "/")
         parts = [part for part in name.split("/") if part not in ("", ".", "..")]
         base = parts[-1] if parts else name
         here = posixpath.dirname(annotations.path)
@@ -95,9 +99,28 @@ class ImageIndex:
         return os.path.join(self._root, path)
 
 
+def load(path: str) -> Tuple[Dict[str, Any], List[str]]:
+    """Reads a file of annotations of any of the tools.
+
+    Returns:
+      The content as of COCO's JSON; lines for the user.
+
+    Raises:
+      OSError, ValueError, KeyError, TypeError, AttributeError: it cannot be read, or is damaged.
+    """
+    if path.lower().endswith(_XML):
+        return cvat_xml.read(path)
+    content = read_json(path)
+    return label_studio.read(content) if label_studio.is_export(content) else (content, [])
+
+
 def _is_annotations(path: str) -> bool:
     try:
+        if path.lower().endswith(_XML):
+            return cvat_xml.is_export(path)
         content = read_json(path)
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content)
+    return label_studio.is_export(content) or (
+        isinstance(content, dict) and {"images", "annotations", "categories"} <= set(content)
+    )

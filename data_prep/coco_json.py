@@ -1,20 +1,20 @@
-"""COCO's JSON of annotations: outlines and runs of pixels, and how they become label maps."""
+"""Annotations in COCO's form: outlines and runs of pixels, and how they become label maps."""
 
 import collections
 import functools
 import math
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from adl_tf.data.description import IGNORE_LABEL
-from adl_tf.files import read_json
+from data_prep.annotation_files import load
 from data_prep.class_file import IGNORED
 from data_prep.errors import BadExample, ConversionError
 from data_prep.examples import Example, Item
-from data_prep.images import read_image
+from data_prep.images import read_image, read_size
 from data_prep.labelme import BACKGROUND, BACKGROUNDS
 from data_prep.naming import unique_names
 
@@ -28,13 +28,13 @@ class Drawing(NamedTuple):
     """What is drawn on one image.
 
     Attributes:
-      height, width: of the image.
+      height, width: of the image; None where the file does not tell.
       objects: (label, COCO's segmentation, whether it is a crowd), small over large.
       fault: why an annotation of it comes to nothing; "" where none does.
     """
 
-    height: int
-    width: int
+    height: Optional[int]
+    width: Optional[int]
     objects: List[Tuple[int, Any, bool]]
     fault: str
 
@@ -70,7 +70,7 @@ def read(files: Dict[str, str], find_image: Callable[[str, str], str]) -> Listin
     names, splits, faults, notes = (), {}, [], []
     for split, path in files.items():
         try:
-            content = read_json(path)
+            content, more = load(path)
             categories = {_key(c["id"]): str(c["name"]) for c in content["categories"]}
             own, labels = _classes_of(categories)
             # Some tools leave the area out; the order of the file stays.
@@ -82,7 +82,7 @@ def read(files: Dict[str, str], find_image: Callable[[str, str], str]) -> Listin
             splits[split], orphans, lines = list_items(path, content, find, labels)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConversionError(
-                f"{path}: not the JSON of annotations ({type(error).__name__}: {error}); export "
+                f"{path}: not a file of annotations ({type(error).__name__}: {error}); export "
                 "it again."
             ) from error
         if names and own != names:
@@ -92,7 +92,7 @@ def read(files: Dict[str, str], find_image: Callable[[str, str], str]) -> Listin
             )
         names = own
         faults += orphans
-        notes += lines
+        notes += more + lines
     return Listing(names, splits, faults, notes)
 
 
@@ -127,7 +127,7 @@ def list_items(
             broken[image].append(f"category_id {category} of {name} is no category")
         elif category in labels:
             segmentation = annotation.get("segmentation")
-            cause = _find_fault(segmentation, images[image])
+            cause = _find_fault(segmentation, images[image], annotation.get("cause"))
             if cause:
                 causes[cause].append(name)
                 broken[image].append(f"{name}: {cause}")
@@ -167,8 +167,14 @@ def _classes_of(categories: Dict[str, str]) -> Tuple[Tuple[str, ...], Dict[str, 
     return names, {k: special.get(n.lower(), labels.get(n, 0)) for k, n in categories.items()}
 
 
-def _find_fault(segmentation: Any, image: Dict[str, Any]) -> str:
-    """Why an annotation draws nothing, in words for many of them; "" if it does."""
+def _find_fault(segmentation: Any, image: Dict[str, Any], cause: Optional[str]) -> str:
+    """Why an annotation draws nothing, in words for many of them; "" if it does.
+
+    Args:
+      segmentation: COCO's.
+      image: COCO's entry.
+      cause: why there is no segmentation, if a reader of another format knows.
+    """
     if isinstance(segmentation, dict):
         if segmentation.get("size") != [image["height"], image["width"]]:
             return "their runs are of another size than the image"
@@ -176,7 +182,7 @@ def _find_fault(segmentation: Any, image: Dict[str, Any]) -> str:
         empty = not counts or (isinstance(counts, list) and not any(counts[1::2]))
         return "their runs have no pixel" if empty else ""
     if not segmentation:
-        return "they have no outline"
+        return cause or "they have no outline"
     try:
         outlines = _outlines(segmentation)
     except (TypeError, ValueError):
@@ -215,6 +221,8 @@ def convert(item: Item) -> Example:
     height, width, objects, fault = item.label
     if fault:
         raise BadExample(item.image, f"its annotation cannot be drawn, {fault}", _REMEDY)
+    if height is None:
+        height, width = read_size(item.image)
     canvas = Image.new("L", (width * _SUBPIXELS, height * _SUBPIXELS))
     crowds = np.zeros((height, width), bool)
     try:

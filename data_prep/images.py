@@ -87,6 +87,16 @@ def read_image(path: str) -> Tuple[bytes, str, Tuple[int, int]]:
         return encode_png(pixels), "png", pixels.shape[:2]
 
 
+def read_size(path: str) -> Tuple[int, int]:
+    """(height, width) of an image as it is shown.
+
+    Raises:
+      BadExample: as `open_file`.
+    """
+    with open_file(path, "image") as image:
+        return as_shown(image).size[::-1]
+
+
 def read_pixels(path: str) -> np.ndarray:
     """Decodes an image file to uint8 [H, W, 3].
 

@@ -13,7 +13,7 @@ from adl_tf.data.description import IGNORE_LABEL, Size
 from adl_tf.files import read_json
 from data_prep.class_file import IGNORED
 from data_prep.errors import BadExample, ConversionError
-from data_prep.images import as_shown, open_file
+from data_prep.images import read_size
 
 _MOST = 10  # Damaged files that are named.
 BACKGROUND = "background"
@@ -95,7 +95,7 @@ def draw(path: str, names: Sequence[str], image: str) -> np.ndarray:
       BadExample: the file is damaged, or has a label that is none of the names.
     """
     size, shapes, _ = _read(path)
-    height, width = size or _size_of(image)
+    height, width = size or read_size(image)
     labels: Dict[str, int] = {name: 0 for name in BACKGROUNDS}
     labels.update({name: label for label, name in enumerate(names)}, **{IGNORED: IGNORE_LABEL})
     canvas = Image.new("L", (width, height))
@@ -157,8 +157,3 @@ def _parse(entry: Dict[str, Any]) -> Optional[Shape]:
         with Image.open(io.BytesIO(base64.b64decode(entry["mask"]))) as image:
             return Shape(label, kind, points, np.asarray(image.convert("L")) > 0)
     return None
-
-
-def _size_of(path: str) -> Size:
-    with open_file(path, "image") as image:
-        return as_shown(image).size[::-1]
