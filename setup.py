@@ -42,7 +42,7 @@ setup(
     packages=find_packages(include=["adl_tf", "adl_tf.*", "data_prep", "data_prep.*"])
     + ["gin_configs"],
     package_data={
-        "gin_configs": ["*.gin", "papers/*.gin"],
+        "gin_configs": ["*.gin", "*/*.gin"],
         "adl_tf.serving": ["models.config"],
         "adl_tf": ["presets/*/*"],
     },

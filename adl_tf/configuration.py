@@ -7,10 +7,10 @@ import gin
 from absl import logging
 
 from adl_tf.gin_files import (
-    CONFIG_DIR,
     NO_IMPORTS,
     check_imports,
     check_macros,
+    config_folders,
     read_statements,
 )
 from adl_tf.settings import external_configurable
@@ -56,7 +56,8 @@ def parse_gin(gin_files: Sequence[str], gin_params: Sequence[str], imports: bool
     check_imports(statements, imports)
     check_macros(statements)
     gin.clear_config()
-    gin.add_config_file_search_path(CONFIG_DIR)
+    for folder in config_folders():
+        gin.add_config_file_search_path(folder)
     verbosity = logging.get_verbosity()
     # gin would log every path that it tries as an error.
     logging.set_verbosity(logging.FATAL)

@@ -71,13 +71,19 @@ def config_names() -> List[str]:
     )
 
 
+def config_folders() -> List[str]:
+    """gin_configs/ and its folders: in all of them a gin file is found by its name alone."""
+    folders = [folder for folder, _, _ in os.walk(CONFIG_DIR) if "__pycache__" not in folder]
+    return sorted(folders)
+
+
 def find_config(name: str) -> str:
-    """The path of a gin file, given as that or by its name in gin_configs/.
+    """The path of a gin file, given as that or by its name in gin_configs/ or a folder there.
 
     Raises:
       ValueError: no such file.
     """
-    for path in (name, os.path.join(CONFIG_DIR, name)):
+    for path in (name, *(os.path.join(folder, name) for folder in config_folders())):
         if os.path.isfile(path):
             return path
     near = difflib.get_close_matches(name, config_names(), 1)

@@ -11,7 +11,7 @@ import adl_tf.runs.study  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
 import adl_tf.searches.method  # noqa: F401  Its configurables are what the configs bind.
 from adl_tf.configuration import parse_gin
-from adl_tf.gin_files import CONFIG_DIR
+from adl_tf.gin_files import CONFIG_DIR, config_names
 from adl_tf.runs.study_members import known_path_members, random_members
 
 SIZES = ("auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l")
@@ -25,12 +25,12 @@ STUDIES = (
 LENGTHS = {
     "random_search.gin": "run_random_search.candidates",
 }
-CONFIGS = sorted(
-    os.path.relpath(os.path.join(folder, name), CONFIG_DIR)
-    for folder, _, names in os.walk(CONFIG_DIR)
-    for name in names
-    if name.endswith(".gin") and not name.startswith(("base_", *STUDIES, *SIZES))
-)
+CONFIGS = [
+    name
+    for name in map(os.path.basename, config_names())
+    if name not in (*STUDIES, *(f"{size}.gin" for size in SIZES))
+    and not os.path.exists(os.path.join(CONFIG_DIR, "base", name))
+]
 
 
 @pytest.mark.parametrize("config", CONFIGS)
