@@ -96,7 +96,7 @@ def test_what_is_known_without_imports_is_what_gin_knows():
         ("RunDatta.seed = 1", "nothing is called 'RunDatta'; did you mean RunData?"),
         (
             "search.method = @run_random_serch",
-            "nothing is called 'run_random_serch'; did you mean run_random_search?",
+            "'run_random_serch'; did you mean run_random_search?",
         ),
         ("scope/RunData.sed = 1", "RunData has no 'sed'; did you mean seed?"),
         ("import no_such_module", "'import no_such_module': no module 'no_such_module'"),
