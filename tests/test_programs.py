@@ -94,7 +94,10 @@ def test_what_is_known_without_imports_is_what_gin_knows():
         ("RunData.crop_size = (1", "gin: 'RunData.crop_size = .1': EOF in multi-line statement"),
         ("RunData.crop_size", "line 1: Couldn't parse statement"),
         ("RunDatta.seed = 1", "nothing is called 'RunDatta'; did you mean RunData?"),
-        ("search.method = @run_serch", "nothing is called 'run_serch'; did you mean run_search?"),
+        (
+            "search.method = @run_random_serch",
+            "'run_random_serch'; did you mean run_random_search?",
+        ),
         ("scope/RunData.sed = 1", "RunData has no 'sed'; did you mean seed?"),
         ("import no_such_module", "'import no_such_module': no module 'no_such_module'"),
         ("include 'train.gn'", "train.gn: no such file; did you mean train.gin?"),

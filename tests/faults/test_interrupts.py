@@ -34,6 +34,7 @@ def is_importing(process, library="libtensorflow_framework"):
     ids=lambda arguments: arguments[1],
 )
 def test_while_importing(arguments, number, tmp_path, count):
+    (tmp_path / "network.json").touch()  # Of a model directory; read only after the import.
     process = start(arguments, tmp_path)
     # The converter imports TensorFlow late, numpy early.
     library = "libtensorflow_framework" if "adl_tf" in arguments[1] else "_multiarray_umath"
