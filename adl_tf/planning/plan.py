@@ -302,8 +302,7 @@ class _Draft:
         """The best search that the time allows, with its seconds; None if there is none."""
         if self._timings.search is None:
             return None, 0.0
-        share = LARGEST_SEARCH_SHARE if self._insists else SEARCH_SHARE
-        limit = min(share * self._seconds, LONGEST_SEARCH * 3600)
+        limit = min(search_share(self._insists) * self._seconds, LONGEST_SEARCH * 3600)
         short = self._settings.short_side
         largest = largest_crop(LARGEST_SEARCH_CROP, short)
         scored = _affordable(self._images, limit / 20 / EPOCHS, self._timings.search.validation)
@@ -333,6 +332,11 @@ class _Draft:
         step = self._timings.candidate_step(search.crop_size, self._multi_adds)
         trials = trainings * (search.trial_steps // RUNGS) * step
         return fixed, search.steps_per_epoch * epochs + trials
+
+
+def search_share(insists: bool) -> float:
+    """Of the time, that a search may take: more of it where nothing else is wanted."""
+    return LARGEST_SEARCH_SHARE if insists else SEARCH_SHARE
 
 
 def _affordable(images: int, seconds: float, each: float) -> int:

@@ -11,7 +11,16 @@ from adl_tf.models.presets import preset_dir
 from adl_tf.models.registry import read_network_description
 from adl_tf.planning.config_files import config_files, search_config, train_config
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint
-from adl_tf.planning.plan import SEARCH, SEARCHES, TRAINING, Plan, SearchSteps, TooShort, make_plan
+from adl_tf.planning.plan import (
+    SEARCH,
+    SEARCHES,
+    TRAINING,
+    Plan,
+    SearchSteps,
+    TooShort,
+    make_plan,
+    search_share,
+)
 from adl_tf.planning.settings import (
     DEFAULT_WIDTH,
     GENOTYPE,
@@ -205,7 +214,9 @@ def _try(
     if starts[0].kind == PRESET:
         arguments.append(f"--init_from={_preset(wishes)}")
     cost = billions(network.genotype, filters, sizes, fingerprint)
-    what = Tried(configs, arguments, crop, search_crop, cost, fingerprint.examples[VAL])
+    share = search_share(insists=len(starts) == 1)
+    images = fingerprint.examples[VAL]
+    what = Tried(configs, arguments, crop, search_crop, share, cost, images)
     say(
         "Trying a few dozen steps on this machine, to see what they take: at most "
         f"{minutes(trial_limit(wishes.hours))}."

@@ -11,19 +11,13 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from adl_tf.model_directory import METRICS_FILE, RANKING_FILE, read_json_lines
-from adl_tf.planning.plan import (
-    BASELINE,
-    EVALUATION,
-    EXPORT,
-    LARGEST_SEARCH_SHARE,
-    SEARCH,
-    TRAINING,
-)
+from adl_tf.planning.plan import BASELINE, EVALUATION, EXPORT, SEARCH, TRAINING
 from adl_tf.planning.stages import OutOfTime, Stage, State, peak_memory, run_program
 from adl_tf.planning.timings import SearchTimings, Timings, rescale
 from adl_tf.progress import Progress
 
 TRIAL = "trial"
+clock = time.monotonic
 BASELINE_NETWORK = "RunNetwork.network = 'deeplab_v3_plus_mobilenet_v3_small'"
 # The smallest share of the hours, or seconds, whichever is longer; never more than the largest.
 _SHARE, _SECONDS, _LARGEST_SHARE = 1 / 20, 180.0, 1 / 3
@@ -35,7 +29,7 @@ _STEPS, _BASELINE_STEPS, _IMAGES = 30, 10, 4
 _SEARCH_STEPS = 6
 # A search takes longer than so many starts of a training: where there is no time for them, none is
 # tried.
-_STARTS = 20
+_STARTS = 10
 
 
 class Tried(NamedTuple):
@@ -45,6 +39,7 @@ class Tried(NamedTuple):
       configs: gin files, by stage.
       training: further flags of the training, which say what network it is.
       crop_size, search_crop_size: sides of crops in pixels; no search is tried without the latter.
+      search_share: of the time, that a search may take.
       multi_adds: billions that the network costs.
       val_images: how many there are to score.
     """
@@ -53,6 +48,7 @@ class Tried(NamedTuple):
     training: Sequence[str]
     crop_size: int
     search_crop_size: Optional[int]
+    search_share: float
     multi_adds: float
     val_images: int
 
@@ -87,11 +83,8 @@ def measure(state: State, directory: str, tried: Tried, hours: float) -> Timings
     """
     with _Trial(state, directory, tried, hours) as trial:
         train = trial.part(TRAINING, _try_training, last=True)
-        search = baseline = None
-        if (
-            tried.search_crop_size
-            and _STARTS * train["start"] < LARGEST_SEARCH_SHARE * 3600 * hours
-        ):
+        search, searching = None, 3600 * hours * tried.search_share
+        if tried.search_crop_size and _STARTS * train["start"] < searching:
             search = trial.part(SEARCH, _try_search)
         export = trial.part(EXPORT, _try_export)
         evaluation = trial.part(EVALUATION, _try_evaluation)
@@ -167,7 +160,7 @@ class _Trial:
         trained = os.path.isdir(os.path.join(self.directory, TRAINING))
         if limit < 1 or (name in (EXPORT, EVALUATION) and not trained):
             return None
-        started = time.monotonic()
+        started = clock()
         try:
             measured = run(self, limit)
         except OutOfTime:
@@ -178,7 +171,7 @@ class _Trial:
                 ) from None
             measured = None
         finally:
-            seconds = time.monotonic() - started
+            seconds = clock() - started
             self._spent += seconds
             self._state.spend(TRIAL, seconds)
         if measured is not None:
@@ -194,10 +187,10 @@ class _Trial:
         stage = Stage(f"trial of {name}", f"adl_tf.{program}", flags)
         self._text = f"trial of {name}"
         self._progress.announce(self._text)
-        started = time.monotonic()
+        started = clock()
         log = os.path.join(self.directory, f"{name}.log")
         run_program(stage, stage.name, log=log, limit=limit, tick=self._tick)
-        return time.monotonic() - started
+        return clock() - started
 
     def model_dir(self, name: str) -> str:
         """Where a part writes."""
@@ -251,10 +244,10 @@ def _try_baseline(trial: _Trial, limit: float) -> Optional[Dict[str, Any]]:
 def _try_search(trial: _Trial, limit: float) -> Optional[Dict[str, Any]]:
     scored = min(_IMAGES, trial.tried.val_images)
     flags = search_flags(_SEARCH_STEPS, scored, proposals=1)
-    started = time.monotonic()
+    started = clock()
     with contextlib.suppress(OutOfTime):  # What it got to is worth something.
         trial.run(SEARCH, SEARCH, limit, f"--gin_file={trial.tried.configs[SEARCH]}", *flags)
-    seconds = time.monotonic() - started
+    seconds = clock() - started
     return read_search(trial.model_dir(SEARCH), seconds, _SEARCH_STEPS, scored)
 
 
