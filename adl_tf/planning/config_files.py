@@ -42,6 +42,7 @@ IMAGE_SIZE = {settings.image_size}
 MULTI_ADDS = {settings.multi_adds}  # {reasons["multi_adds"]}.
 SEED = 0
 
+distribution_strategy.kind = {settings.distribution!r}
 run_gradient_search.steps_per_epoch = {search.steps_per_epoch}
 RunData.validation_images = {search.validation_images}
 Trials.class_balanced_loss = {settings.class_balanced}  # {reasons["class_balanced"]}.
@@ -69,6 +70,7 @@ BATCH_SIZE = {settings.batch_size}  # {reasons["batch_size"]}.
 STEPS = {steps}
 SEED = 0
 
+distribution_strategy.kind = {settings.distribution!r}
 run_training.class_balanced_loss = {settings.class_balanced}  # {reasons["class_balanced"]}.
 run_training.precision = {settings.precision!r}  # {reasons["precision"]}.
 run_training.validate_every = {validate_every}

@@ -46,6 +46,7 @@ class Settings:
       multi_adds: billions that the network costs at the median size; F fills them.
       class_balanced: whether pixels of rare classes weigh more.
       precision: see `run_training`.
+      distribution: see `distribution_strategy.kind`.
       image_size: (H, W) of the median image.
       reasons: by setting.
     """
@@ -55,6 +56,7 @@ class Settings:
     multi_adds: float
     class_balanced: bool
     precision: str
+    distribution: Optional[str]
     image_size: Tuple[int, int]
     reasons: Dict[str, str]
 
@@ -104,6 +106,9 @@ def choose_settings(
             f"--multi_adds={multi_adds:g}: the smallest networks cost {least:.2g} billion at "
             f"{height}x{width}; give more, or smaller images."
         )
+    # A search halves the images, and each GPU needs one of each half.
+    too_few = fingerprint.examples[TRAIN] < 2 * gpus
+    gpus = min(gpus, 1) if too_few else gpus
     imbalance = fingerprint.imbalance
     crop = largest_crop(LARGEST_CROP, min(height, width))
     return Settings(
@@ -112,6 +117,7 @@ def choose_settings(
         multi_adds=multi_adds or round(median_cost(*DEFAULT_WIDTH, *shape), 3),
         class_balanced=imbalance > IMBALANCED,
         precision="mixed_float16" if gpus else "float32",
+        distribution="single" if too_few else None,
         image_size=(height, width),
         reasons={
             "crop_size": describe_crop(crop, min(height, width)),

@@ -240,10 +240,11 @@ def test_what_depends_on_the_data():
 @pytest.mark.parametrize("gpus", [0, 1, 2, 3, 8])
 @pytest.mark.parametrize("images", [1, 3, 5, 20, 1000])
 def test_gpus_share_each_batch_equally(gpus, images):
-    batch = choose_settings(fingerprint(images), None, gpus).batch_size
-    assert batch >= 1 and batch % max(1, gpus) == 0
-    if images >= 2 * max(1, gpus):
-        assert batch <= images // 2  # Of which a search has half.
+    settings = choose_settings(fingerprint(images), None, gpus)
+    used = 1 if settings.distribution == "single" else max(1, gpus)
+    assert settings.batch_size >= 1 and settings.batch_size % used == 0
+    assert settings.batch_size <= max(1, images // 2)  # Of which a search has half.
+    assert (settings.distribution == "single") == (images < 2 * gpus)
 
 
 def macro(name):
