@@ -109,11 +109,19 @@ def _timings(tried: Tried, train, search, export, evaluation, baseline) -> Timin
     )
     if not search:
         return timings
-    found = {name: value for name, value in search.items() if name != "memory"}
-    # Its process has started already.
-    found.setdefault("candidate_start", 0.7 * start)
-    ratio = (tried.search_crop_size / tried.crop_size) ** 2
-    found.setdefault("candidate_step", rescale(train["step"], ratio))
+    # What it did not get to is estimated: a supernet of small F is about as fast as the network
+    # that is trained, and an architecture step takes twice as long as a weight step. Its trainings
+    # start in a process that is running already.
+    step = rescale(train["step"], (tried.search_crop_size / tried.crop_size) ** 2)
+    weight_step = search.get("weight_step", 1.5 * step)
+    found = {
+        "weight_step": weight_step,
+        "alternating_step": 3.0 * weight_step,
+        "validation": validation,
+        "candidate_start": 0.7 * start,
+        "candidate_step": step,
+        **{name: value for name, value in search.items() if name != "memory"},
+    }
     own = SearchTimings(crop_size=tried.search_crop_size, **found)
     return Timings(**{**vars(timings), "search": own})
 
@@ -241,14 +249,15 @@ def _try_baseline(trial: _Trial, limit: float) -> Optional[Dict[str, Any]]:
     return {"step": _epochs(trial.model_dir(BASELINE))[-1]["seconds_per_step"]}
 
 
-def _try_search(trial: _Trial, limit: float) -> Optional[Dict[str, Any]]:
+def _try_search(trial: _Trial, limit: float) -> Dict[str, Any]:
     scored = min(_IMAGES, trial.tried.val_images)
     flags = search_flags(_SEARCH_STEPS, scored, proposals=1)
     started = clock()
     with contextlib.suppress(OutOfTime):  # What it got to is worth something.
         trial.run(SEARCH, SEARCH, limit, f"--gin_file={trial.tried.configs[SEARCH]}", *flags)
     seconds = clock() - started
-    return read_search(trial.model_dir(SEARCH), seconds, _SEARCH_STEPS, scored)
+    found = read_search(trial.model_dir(SEARCH), seconds, _SEARCH_STEPS, scored)
+    return found or {"start": 1.5 * seconds}  # It has taken that long without an epoch.
 
 
 def search_flags(steps: int, images: int, proposals: int) -> List[str]:
@@ -282,22 +291,20 @@ def read_search(
       steps, images: as in `search_flags`.
 
     Returns:
-      the fields of `SearchTimings` but its crop; those of trainings are missing where there were
-      none. None if it did not get to the end of its first epoch.
+      the fields of `SearchTimings` but its crop; those are missing that it did not get to. None if
+      it did not get to the end of its first epoch.
     """
     epochs = _epochs(model_dir)
     if not epochs:
         return None
     first, last = epochs[0], epochs[-1]
-    alternating = last["seconds_per_step"]
-    if len(epochs) == 1:
-        alternating *= 3.0  # A guess: an architecture step takes twice as long as a weight step.
     spent = sum(steps * epoch["seconds_per_step"] + epoch["validation_seconds"] for epoch in epochs)
     found = {
         "weight_step": first["seconds_per_step"],
-        "alternating_step": alternating,
         "validation": last["validation_seconds"] / images,
     }
+    if len(epochs) > 1:
+        found["alternating_step"] = last["seconds_per_step"]
     path = os.path.join(model_dir, RANKING_FILE)
     trainings = list(read_json_lines(path, key="key").values())
     if trainings:
