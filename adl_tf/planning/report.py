@@ -264,7 +264,7 @@ def _compared(state: State, output_dir: str) -> List[str]:
     lines = read_json_lines(os.path.join(output_dir, TRAINING, METRICS_FILE), key="epoch", of=int)
     if lines:
         first = lines[min(lines)].get("val_miou", float("nan"))
-        every = state.get("plan")["validate_every"]
+        every = stages[TRAINING]["result"]["steps"] // len(lines)
         rows.append(["this network, its first validation", percent(first), str(every), "–"])
     for name, text in names.items():
         if name in stages:
