@@ -1,6 +1,7 @@
 """From a folder of images and masks to a served network, in one command.
 
 python -m adl_tf.auto FOLDER [--output_dir=DIR] [--hours=2] [--multi_adds=5] [--plan_only]
+    [--search=auto|on|off] [--genotype=FILE] [--preset=camvid]
     [flags of the converter, such as --mask_values=0,255]
 
 The same command resumes where it stopped; with more --hours it trains on.
@@ -24,6 +25,9 @@ def define_flags() -> None:
     flags.DEFINE_string("output_dir", None, "Directory of everything written [runs/FOLDER].")
     flags.DEFINE_float("hours", 2.0, "Time for the whole run.", lower_bound=1e-3)
     flags.DEFINE_float("multi_adds", None, "Billions of Multi-Adds that the network may cost.")
+    flags.DEFINE_enum("search", "auto", ["auto", "on", "off"], "Whether to search.")
+    flags.DEFINE_string("genotype", None, "Genotype to train instead of a search.")
+    flags.DEFINE_string("preset", None, "Network of the package to start from instead of a search.")
     flags.DEFINE_bool("plan_only", False, "Stop once the plan is written.")
     _converter_flags[:] = define_converter_flags()
     show_in_help(*_converter_flags)
@@ -55,6 +59,9 @@ def main(folders: Sequence[str]) -> Dict[str, Any]:
             options.multi_adds,
             options.plan_only,
             given_flags(_converter_flags),
+            options.search,
+            options.genotype,
+            options.preset,
         )
     except StageFailure as failure:
         sys.exit(str(failure))  # Its own error line is above.
@@ -65,8 +72,9 @@ def next_command(result: Dict[str, Any]) -> List[str]:
     options = flags.FLAGS
     if options.plan_only:
         given = {"output_dir": options.output_dir, "hours": options.hours}
-        if options.multi_adds is not None:
-            given["multi_adds"] = options.multi_adds
+        for name in ("multi_adds", "search", "genotype", "preset"):
+            if options[name].value != options[name].default:
+                given[name] = options[name].value
         chosen = as_arguments({**given, **given_flags(_converter_flags)})
         return ["adl_tf.auto", options.input, *chosen]
     export = f"--export_dir={result['export']}"

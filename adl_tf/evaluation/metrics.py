@@ -93,6 +93,12 @@ def mean_iou(counts: np.ndarray) -> float:
     return float(np.nanmean(ious)) if np.isfinite(ious).any() else 0.0
 
 
+def mean_dice(counts: np.ndarray) -> float:
+    """Mean Dice score over the classes that are true or predicted anywhere; 0 if there is none."""
+    ious = class_ious(counts)
+    return float(np.nanmean(2 * ious / (1 + ious))) if np.isfinite(ious).any() else 0.0
+
+
 def pixel_accuracy(counts: np.ndarray) -> float:
     """Share of the counted pixels whose prediction is right; 0 if there is none."""
     counts = np.asarray(counts, np.float64)
@@ -106,7 +112,8 @@ def class_scores(counts: np.ndarray) -> Dict[str, np.ndarray]:
       counts: [classes, classes] pixel counts by (true, predicted).
 
     Returns:
-      float64 [classes] each: `iou`; `recall`, the share of the class's pixels that were
+      float64 [classes] each: `iou`; `dice`, twice the intersection over the sum of the two
+      (the F1 score of the pixels); `recall`, the share of the class's pixels that were
       predicted as it; `precision`, the share of the pixels predicted as it that are;
       `share`, that of the class in all true pixels.
     """
@@ -118,6 +125,7 @@ def class_scores(counts: np.ndarray) -> Dict[str, np.ndarray]:
 
     return {
         "iou": class_ious(counts),
+        "dice": ratio(2 * hits, true + predicted),
         "recall": ratio(hits, true),
         "precision": ratio(hits, predicted),
         "share": ratio(true, np.full_like(true, counts.sum())),

@@ -47,7 +47,7 @@ def evaluate_network(
     save_predictions: Optional[Name] = None,
     output_dir: Optional[Name] = None,
     max_images: Optional[Count] = None,
-    num_pictures: Number = 4,
+    num_pictures: Number = 32,
     max_bad_records: Number = 0,
 ) -> Dict[str, Any]:
     """Predicts every image of a split, and scores it if there are labels.
@@ -66,11 +66,12 @@ def evaluate_network(
       save_predictions: directory of label maps in the data set's official ids.
       output_dir: of what is written; `evaluation` in the model directory by default.
       max_images: score only the first ones.
-      num_pictures: how many of the worst and of the best images are shown.
+      num_pictures: how many of the worst and of the best images are shown, all where there are no
+        more than these.
       max_bad_records: bad records to skip before failing.
 
     Returns:
-      miou, pixel_accuracy, average, per_class (see `summarize`); images; the settings
+      miou, dice, pixel_accuracy, average, per_class (see `summarize`); images; the settings
       dataset_dir, split, checkpoint, scales, flip, crop_size; predictions (directory);
       seconds; with labels, evaluation and page (files).
 

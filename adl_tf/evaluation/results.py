@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional, Sequence
 import numpy as np
 
 from adl_tf.data.description import DatasetDescription
-from adl_tf.evaluation.metrics import class_ious, class_scores, mean_iou, pixel_accuracy
+from adl_tf.evaluation.metrics import class_ious, class_scores, mean_dice, mean_iou, pixel_accuracy
 from adl_tf.evaluation.scoreboard import Scoreboard
 from adl_tf.files import exclusive, replacing_all, write_json, write_text
 from adl_tf.visualization.confusion import draw_confusion
@@ -15,7 +15,14 @@ from adl_tf.visualization.evaluation_page import draw_images, evaluation_page
 from adl_tf.visualization.figure import save_figure
 
 _JSON, _PAGE = "evaluation.json", "index.html"
-_HEADLINES = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy", "average": "average"}
+_HEADLINES = {
+    "miou": "mIoU",
+    "dice": "mean Dice",
+    "pixel_accuracy": "pixel accuracy",
+    "average": "average",
+}
+# Of the worst and of the best images in the PNG files, which the page shows more of.
+_PICTURES = 4
 
 
 def summarize(counts: Optional[np.ndarray], class_names: Sequence[str]) -> Dict[str, Any]:
@@ -27,17 +34,19 @@ def summarize(counts: Optional[np.ndarray], class_names: Sequence[str]) -> Dict[
 
     Returns:
       miou: mean over the classes that are true or predicted anywhere.
+      dice: mean Dice score over the same classes.
       pixel_accuracy: share of the labelled pixels that are right.
-      average: mean of the two, by which the ADE20K benchmark ranks.
+      average: mean of mIoU and pixel accuracy, by which the ADE20K benchmark ranks.
       per_class: IoU by class name, None for a class that is neither true nor predicted.
       All of them are None without labels.
     """
     if counts is None:
-        return dict.fromkeys(("miou", "pixel_accuracy", "average", "per_class"))
+        return dict.fromkeys(("miou", "dice", "pixel_accuracy", "average", "per_class"))
     miou, accuracy = mean_iou(counts), pixel_accuracy(counts)
     ious = [None if np.isnan(iou) else float(iou) for iou in class_ious(counts)]
     return {
         "miou": miou,
+        "dice": mean_dice(counts),
         "pixel_accuracy": accuracy,
         "average": (miou + accuracy) / 2,
         "per_class": dict(zip(class_names, ious)),
@@ -91,10 +100,11 @@ def write_results(
         "image_miou": scoreboard.image_scores,
     }
     figures = {"confusion": draw_confusion(counts, description)}
-    worst, best = scoreboard.pictures.lowest, scoreboard.pictures.highest
-    for name, images in (("worst", worst), ("best", best)):
-        if images:
-            figures[name] = draw_images(images, description)
+    images = [*scoreboard.pictures.lowest, *reversed(scoreboard.pictures.highest)]
+    best = images[_PICTURES:][::-1]  # None of the worst again.
+    for name, some in (("worst", images[:_PICTURES]), ("best", best[:_PICTURES])):
+        if some:
+            figures[name] = draw_images(some, description)
     summary = {text: f"{100 * result[key]:.2f} %" for key, text in _HEADLINES.items()}
     page = evaluation_page(
         title,
@@ -103,7 +113,8 @@ def write_results(
         class_scores(counts),
         counts,
         description,
-        {"Worst images": worst, "Best images": best},
+        images,
+        scoreboard.image_scores,
     )
     with exclusive(output_dir, waiting=lambda: None), replacing_all(output_dir) as folder:
         write_json(content, os.path.join(folder, _JSON))

@@ -4,51 +4,30 @@ import hashlib
 import importlib
 import os
 import shutil
-from typing import Any, Dict, List, Mapping, Optional
-
-import tensorflow as tf
+import time
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from adl_tf.data.description import DESCRIPTION_FILE
 from adl_tf.data.identity import describe_changes, identify, parse_identity
 from adl_tf.data.reader import RecordReader
-from adl_tf.files import exclusive, make_directory, write_json, write_text
-from adl_tf.model_directory import GENOTYPE_FILE
-from adl_tf.models.presets import preset_dir, preset_names
-from adl_tf.models.registry import read_network_description
+from adl_tf.files import exclusive, make_directory, write_json
+from adl_tf.planning.commands import extend, make_stages, seconds_left
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint, take_fingerprint
-from adl_tf.planning.pictures import draw_examples, draw_shares
-from adl_tf.planning.plan import (
-    EVALUATION,
-    EXPORT,
-    FEW_IMAGES,
-    SEARCH,
-    TRAINING,
-    choose_settings,
-    config_files,
-    make_plan,
-    search_config,
-    train_config,
-)
+from adl_tf.planning.pictures import draw_examples, draw_shares, predict_examples
+from adl_tf.planning.plan import EVALUATION, EXPORT, REPORT, TRAINING
+from adl_tf.planning.planner import PLAN, Wishes, write_plan
 from adl_tf.planning.report import write_card, write_report
 from adl_tf.planning.stages import Stage, State, run_stages
-from adl_tf.planning.trials import measure
 from adl_tf.progress import say
 from adl_tf.serving.latency import measure_latency
-from adl_tf.settings import Positive, configurable
-from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import save_genotype
+from adl_tf.settings import Name, Positive, configurable
 from adl_tf.visualization.figure import save_figure
 from data_prep.recognize import FOLDER, as_arguments, plan_options, recognize
 from data_prep.shards import checksum
 from data_prep.survey import BINARY, are_binary
 
 CONVERSION = "convert"
-RECORDS, PLAN, TRIALS = "records", "plan", "trials"
-FINGERPRINT_FILE, PLAN_FILE = "fingerprint.json", "plan.json"
-# What small sets are trained from.
-PRESET = "camvid"
-# Later trainings go on from earlier ones, whose rate would undo what these have learned.
-_LATER_RATE = 0.0003
+RECORDS, PREDICTIONS, FINGERPRINT_FILE = "records", "predictions", "fingerprint.json"
 
 
 @configurable
@@ -59,8 +38,11 @@ def run_auto(
     multi_adds: Optional[Positive] = None,
     plan_only: bool = False,
     conversion: Optional[Mapping[str, Any]] = None,
+    search: Name = "auto",
+    genotype: Optional[Name] = None,
+    preset: Optional[Name] = None,
 ) -> Dict[str, Any]:
-    """Converts, plans, searches, trains, evaluates, exports and reports.
+    """Converts, plans, searches, trains, evaluates, exports, compares and reports.
 
     The same call resumes where the last one stopped. With more hours than before, on a run that is
     done, a further training starts from the weights of the last one and takes the hours that were
@@ -69,15 +51,18 @@ def run_auto(
     Args:
       input_dir: a folder in a layout that a converter of `data_prep` reads, or of records.
       output_dir: of everything that is written.
-      hours: for the whole run, conversion and report left out.
+      hours: for the whole run.
       multi_adds: billions that the network may cost at the median image size; None for a small one.
       plan_only: stop once the plan is written.
       conversion: flags of the converter and their values, such as {"mask_values": [0, 255]}; masks
         of two classes that hold nothing but 0 and 255 are recognized without.
+      search: "on", "off", or "auto", which leaves it to the plan.
+      genotype: what to train without a search: a file, or "auto_deeplab".
+      preset: network that comes with the package, whose weights to start from without a search.
 
     Returns:
       plan (folder of its files), and unless it stops there: miou (of the evaluation), export,
-      report, network (model directory), seconds (of all stages).
+      report, network (model directory), seconds (of all stages, the trial included).
 
     Raises:
       ValueError, FileNotFoundError: input that cannot be used, hours too few for any plan, or a
@@ -88,6 +73,7 @@ def run_auto(
     if not os.path.isdir(input_dir):
         raise FileNotFoundError(f"{input_dir}: no such folder.")
     make_directory(output_dir)
+    wishes = Wishes(hours, multi_adds, search, genotype, preset)
     with exclusive(output_dir):
         state = State(output_dir)
         _check_input(state, input_dir, output_dir)
@@ -96,31 +82,26 @@ def run_auto(
         fingerprint = _take_fingerprint(dataset_dir, output_dir)
         plan_dir = os.path.join(output_dir, PLAN)
         if state.get("plan") is None:
-            _plan(state, fingerprint, dataset_dir, output_dir, hours, multi_adds)
-        elif multi_adds != state.get("multi_adds"):
-            raise ValueError(
-                f"{output_dir}: planned with --multi_adds={state.get('multi_adds')}; give another "
-                "--output_dir for another network."
-            )
-        elif hours != state.get("hours") and TRAINING not in state.stages:
-            raise ValueError(
-                f"{output_dir}: planned with --hours={state.get('hours'):g}, which are not over; "
-                "give that, and more hours afterwards, or another --output_dir."
-            )
+            write_plan(state, fingerprint, dataset_dir, output_dir, wishes)
+        _check_wishes(state, output_dir, wishes)
         if plan_only:
             say(f"Edit {plan_dir}/*.gin if you like; without --plan_only it is carried out.")
             return {"plan": plan_dir}
-        stages = _stages(state, output_dir, hours)
         say(f"Watch it: tensorboard --logdir {output_dir}")
-        run_stages(state, stages)
-        evaluation, export = (state.stages[stage.name]["result"] for stage in stages[-2:])
+        evaluation, export = _carry_out(state, output_dir, dataset_dir, hours)
+        started = time.monotonic()
         network = os.path.dirname(os.path.dirname(evaluation["evaluation"]))
-        if state.get("latency", {}).get("of") != stages[-1].name:
+        new = state.get("latency", {}).get("of") != network
+        if new:
             size = state.get("plan")["settings"]["image_size"]
             latency = measure_latency(network, export["export_dir"], size)
-            state.set(latency={"of": stages[-1].name, **latency})
+            folder = os.path.join(output_dir, PREDICTIONS)
+            shown = predict_examples(dataset_dir, export["export_dir"], folder)
+            state.set(latency={"of": network, **latency}, predictions=shown)
         card = write_card(state, fingerprint, evaluation, export)
         report = write_report(state, fingerprint, dataset_dir, output_dir)
+        if new:
+            state.spend(REPORT, time.monotonic() - started)
     say(f"Report: {report}")
     return {
         "plan": plan_dir,
@@ -129,8 +110,50 @@ def run_auto(
         "card": card,
         "report": report,
         "network": network,
-        "seconds": round(sum(stage["seconds"] for stage in state.stages.values()), 1),
+        "seconds": round(sum(state.spent.values()), 1),
     }
+
+
+def _check_wishes(state: State, output_dir: str, wishes: Wishes) -> None:
+    """Raises ValueError if the plan is one for other wishes."""
+    for name, value in wishes.network().items():
+        planned = state.get("wishes")[name]
+        if value != planned:
+            raise ValueError(
+                f"{output_dir}: planned with --{name}={planned}; give another --output_dir for "
+                "another network."
+            )
+    if wishes.hours != state.get("hours") and TRAINING not in state.stages:
+        raise ValueError(
+            f"{output_dir}: planned with --hours={state.get('hours'):g}, which are not over; "
+            "give that, and more hours afterwards, or another --output_dir."
+        )
+
+
+def _carry_out(
+    state: State, output_dir: str, dataset_dir: str, hours: float
+) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    """Runs what is not done; returns what the last evaluation and the last export printed."""
+
+    def stages() -> List[Stage]:
+        return make_stages(state, output_dir, dataset_dir, hours)
+
+    def of(kind: str) -> List[Stage]:
+        return [stage for stage in stages() if stage.name.startswith(kind)]
+
+    if of(TRAINING)[-1].name in state.stages and hours > state.get("hours"):
+        extend(state, hours, asked=True)
+    run_stages(state, stages(), until=of(TRAINING)[-1].name)
+    if of(EVALUATION)[-1].name not in state.stages:
+        extend(state, hours, asked=False)
+    evaluation, export = of(EVALUATION)[-1], of(EXPORT)[-1]
+    run_stages(state, stages(), until=export.name)
+    for name in state.get("plan")["compared_steps"]:
+        # They must not take the time that was given for the network.
+        if name not in state.stages and seconds_left(state, hours, (name, REPORT)) < 0:
+            break
+        run_stages(state, stages(), until=name)
+    return tuple(state.stages[stage.name]["result"] for stage in (evaluation, export))
 
 
 def _check_input(state: State, input_dir: str, output_dir: str) -> None:
@@ -241,114 +264,3 @@ def _take_fingerprint(dataset_dir: str, output_dir: str) -> Fingerprint:
     ):
         save_figure(figure, os.path.join(output_dir, f"{name}.png"))
     return fingerprint
-
-
-def _plan(
-    state: State,
-    fingerprint: Fingerprint,
-    dataset_dir: str,
-    output_dir: str,
-    hours: float,
-    multi_adds: Optional[float],
-) -> None:
-    """Chooses settings, tries them, and writes the plan."""
-    plan_dir = os.path.join(output_dir, PLAN)
-    make_directory(plan_dir)
-    configs = config_files(plan_dir)
-    preset = PRESET if PRESET in preset_names() else None
-    gpu = bool(tf.config.list_physical_devices("GPU"))
-    settings = choose_settings(fingerprint, multi_adds, gpu, preset)
-    genotype, arguments = None, []
-    if not settings.searched:
-        description = read_network_description(preset_dir(preset))
-        settings = settings.like(description.filter_multiplier, description.sizes)
-        cost = network_cost(
-            description.genotype,
-            description.filter_multiplier,
-            len(fingerprint.class_names),
-            fingerprint.median_size,
-            description.sizes,
-        )
-        billions = cost.total.multi_adds / 1e9
-        if multi_adds and billions > multi_adds:
-            raise ValueError(
-                f"--multi_adds={multi_adds:g}: fewer than {FEW_IMAGES} images get the network "
-                f"{preset!r}, which costs {billions:.2g} billion at their median size; leave it "
-                "out, or add images."
-            )
-        genotype = os.path.join(plan_dir, GENOTYPE_FILE)
-        save_genotype(description.genotype, genotype)
-        arguments = [f"--init_from={preset}"]
-    write_text(train_config(settings, dataset_dir, 1, 1, None), configs[TRAINING])
-    if settings.searched:
-        write_text(search_config(settings, dataset_dir, 1, 1), configs[SEARCH])
-    say("Trying a few dozen steps on this machine, to see what they take; two minutes or so.")
-    timings = measure(
-        os.path.join(output_dir, TRIALS), configs, fingerprint.examples[VAL], genotype, arguments
-    )
-    plan = make_plan(settings, fingerprint, timings, hours)
-    write_text(
-        train_config(
-            settings, dataset_dir, plan.train_steps, plan.validate_every, plan.validation_images
-        ),
-        configs[TRAINING],
-    )
-    if settings.searched:
-        text = search_config(settings, dataset_dir, plan.search_steps, plan.candidates)
-        write_text(text, configs[SEARCH])
-    write_json(plan.to_dict(), os.path.join(plan_dir, PLAN_FILE))
-    say(f"The plan, in {plan_dir}:")
-    for line in plan.table():
-        say(line)
-    state.set(
-        plan=plan.to_dict(),
-        hours=hours,
-        multi_adds=multi_adds,
-        train_step=timings.train_step,
-        genotype=genotype,
-        train_arguments=arguments,
-    )
-
-
-def _stages(state: State, output_dir: str, hours: float) -> List[Stage]:
-    """What is to be done, with what is done already."""
-    configs = config_files(os.path.join(output_dir, PLAN))
-    seconds = state.get("plan")["seconds"]
-    stages, genotype = [], state.get("genotype")
-    if genotype is None:
-        search_dir = os.path.join(output_dir, SEARCH)
-        genotype = os.path.join(search_dir, GENOTYPE_FILE)
-        arguments = [f"--gin_file={configs[SEARCH]}", f"--model_dir={search_dir}"]
-        stages.append(Stage(SEARCH, f"adl_tf.{SEARCH}", arguments, seconds[SEARCH]))
-    extensions = state.get("extensions", [])
-    if hours > state.get("hours") and TRAINING in state.stages:
-        added = (hours - state.get("hours")) * 3600 - seconds[EVALUATION] - seconds[EXPORT]
-        steps = int(added / state.get("train_step"))
-        if steps < 1:
-            raise ValueError(f"--hours={hours:g}: too little more for a further training.")
-        extensions = [*extensions, steps]
-        state.set(extensions=extensions, hours=hours)
-    common = [f"--gin_file={configs[TRAINING]}", f"--genotype={genotype}"]
-    trained = os.path.join(output_dir, TRAINING)
-    arguments = [*common, *state.get("train_arguments"), f"--model_dir={trained}"]
-    stages.append(Stage(TRAINING, "adl_tf.train", arguments, seconds[TRAINING]))
-    suffix = ""
-    for index, steps in enumerate(extensions, 2):
-        before, suffix = trained, f"_{index}"
-        trained = os.path.join(output_dir, TRAINING + suffix)
-        arguments = [
-            *common,
-            f"--init_from={before}",
-            f"--gin_param=STEPS = {steps}",
-            f"--gin_param=adam_optimizer.initial_rate = {_LATER_RATE}",
-            f"--gin_param=RunData.seed = {index}",
-            f"--model_dir={trained}",
-        ]
-        planned = steps * state.get("train_step")
-        stages.append(Stage(TRAINING + suffix, "adl_tf.train", arguments, planned))
-    export = [f"--model_dir={trained}", f"--output_dir={os.path.join(output_dir, EXPORT)}"]
-    return [
-        *stages,
-        Stage(EVALUATION + suffix, "adl_tf.evaluate", export[:1], seconds[EVALUATION]),
-        Stage(EXPORT + suffix, "adl_tf.export", export, seconds[EXPORT]),
-    ]

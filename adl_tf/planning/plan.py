@@ -1,109 +1,84 @@
-"""The plan of a whole run: its settings with a reason for each, and how long each stage takes.
+"""The plan of a whole run: as large as its hours allow, and how long each stage takes.
 
 Pure functions of a fingerprint and of what a few dozen steps took on this machine.
 """
 
 import dataclasses
-import os
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import numpy as np
-
-from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint
-from adl_tf.space.costs import network_cost
-from adl_tf.space.early_stopping import expected_trainings
-from adl_tf.space.genotype import Genotype
-from adl_tf.space.network_sizes import NetworkSizes
-from adl_tf.space.sampling import sample_genotype
-from adl_tf.space.search_space import SearchSpace
-
-SEARCH, TRAINING, EVALUATION, EXPORT = STAGES = ("search", "train", "evaluate", "export")
-
-NUM_LAYERS, NUM_BLOCKS = 8, 3
-# Stem and head in proportion to the cells: F, and what is around them.
-_SMALL = NetworkSizes(stem=(16, 16, 32), aspp=32, low_level=16, decoder=32)
-_MEDIUM = NetworkSizes(stem=(16, 16, 32), aspp=64, low_level=24, decoder=64)
-WIDTHS = (
-    *((filters, _SMALL) for filters in (8, 12, 16)),
-    *((filters, _MEDIUM) for filters in (16, 20, 24, 32)),
+from adl_tf.planning.fingerprint import VAL, Fingerprint
+from adl_tf.planning.settings import (
+    CROPS,
+    LARGEST_SEARCH_CROP,
+    PRESET,
+    SEARCHED,
+    Settings,
+    Start,
+    describe_crop,
+    largest_crop,
 )
-DEFAULT_WIDTH = WIDTHS[3]
-# Sides of crops; one more than a multiple of 32 keeps the corners of all strides aligned.
-CROPS = (97, 129, 161, 193, 257, 321, 385, 449, 513)
-# Images, below which a search has too little to tell genotypes apart by.
-FEW_IMAGES = 20
-# Most frequent over rarest class, from which on pixels are weighted.
-IMBALANCED = 10.0
-SEARCH_SHARE = 0.25  # Of the time.
-LONGEST_SEARCH = 1.0  # Hours.
-CANDIDATES, RUNGS, SHARE = 20, 4, 0.33  # Of the search, see `run_random_search`.
-LEAST_SEARCH_STEPS, LEAST_STEPS = 80, 200
+from adl_tf.planning.stages import minutes
+from adl_tf.planning.timings import Timings, rescale
+from adl_tf.space.early_stopping import rounds
+
+SEARCH, TRAINING, EVALUATION, EXPORT = "search", "train", "evaluate", "export"
+# Trainings for a tenth of the time, to compare with: from the other start, and of the baseline.
+OTHER, BASELINE = "other", "baseline"
+REPORT = "report"
+
+# Of the search, see `run_gradient_search` and `Trials`.
+EPOCHS, ARCH_START_EPOCH, RUNGS, SHARE = 10, 4, 3, 0.33
+# Of the time; of the time where the user insists; and hours.
+SEARCH_SHARE, LARGEST_SEARCH_SHARE, LONGEST_SEARCH = 0.25, 0.5, 1.0
+# What a search may be, the best first: proposals, steps of an epoch and of a trial. Steps grow with
+# the time.
+SEARCHES = ((10, 45, 300), (8, 30, 200), (6, 20, 120), (4, 12, 60))
+_LEAST_SEARCH_CROP = 0.2  # Of the median short side.
+# What a training may be, the best first: steps, and the least crop as a share of the median short
+# side. The largest crop that allows the steps is taken; in the end, the smallest of all.
+ENOUGH_STEPS, LEAST_STEPS = 1000, 30
+TRAININGS = (
+    *((4000, 0.5), (2000, 0.4), (ENOUGH_STEPS, 0.33)),
+    *((500, 0.25), (200, 0.2), (LEAST_STEPS, 0.0)),
+)
+# Of the Multi-Adds that were chosen, where the time is short.
+_COSTS = (1.0, 0.6, 0.35)
 VALIDATIONS = 8
+# Of the time, for the images of all validations and for those of the evaluation; and how many
+# times an image is labelled for the report.
+_VALIDATED, _EVALUATED, _SHOWN = 0.05, 0.1, 20
+# Of the training's time, and steps, below which there is nothing to compare.
+COMPARED, LEAST_COMPARED = 0.1, 100
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What does not depend on the time that there is.
+class TooShort(ValueError):
+    """Not even the smallest plan fits.
+
+    Args:
+      seconds: that it takes.
+    """
+
+    def __init__(self, seconds: float):
+        super().__init__(f"the smallest plan takes {seconds / 60:.1f} minutes.")
+        self.seconds = seconds
+
+
+class SearchSteps(NamedTuple):
+    """How much is searched.
 
     Attributes:
-      crop_size, search_crop_size: sides of crops in pixels.
-      batch_size: images per step.
-      filter_multiplier: F.
-      sizes: of stem, ASPP and decoder.
-      cells_multi_adds: billions, what the search looks for.
-      class_balanced: whether pixels of rare classes weigh more.
-      precision: see `run_training`.
-      searched: False where a preset's genotype is trained instead.
-      image_size: (H, W) of the median image.
-      reasons: by setting.
+      crop_size: side of its crops in pixels.
+      proposals: networks of the search to try, and as many random ones.
+      steps_per_epoch: of the supernet; there are `EPOCHS`.
+      trial_steps: of a trial that goes on to its end.
+      validation_images: that the supernet scores after each epoch.
     """
 
     crop_size: int
-    search_crop_size: int
-    batch_size: int
-    filter_multiplier: int
-    sizes: NetworkSizes
-    cells_multi_adds: float
-    class_balanced: bool
-    precision: str
-    searched: bool
-    image_size: Tuple[int, int]
-    reasons: Dict[str, str]
-
-    def like(self, filter_multiplier: int, sizes: NetworkSizes) -> "Settings":
-        """The same for a network whose weights are there already."""
-        reason = "that of the weights that the training starts from"
-        return dataclasses.replace(
-            self,
-            filter_multiplier=filter_multiplier,
-            sizes=sizes,
-            reasons={**self.reasons, "filter_multiplier": reason, "sizes": reason},
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Timings:
-    """What a trial took on this machine, in seconds.
-
-    Attributes:
-      search_start: of the search without its trainings.
-      candidate_start, train_start: of a training until its first step, graphs included.
-      search_step, train_step: of a step.
-      validation: of one image.
-      evaluation_start: of the evaluation without its images.
-      export: of all of it.
-      memory: largest of a program, in GiB.
-    """
-
-    search_start: float
-    candidate_start: float
-    search_step: float
-    train_start: float
-    train_step: float
-    validation: float
-    evaluation_start: float
-    export: float
-    memory: float
+    proposals: int
+    steps_per_epoch: int
+    trial_steps: int
+    validation_images: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,256 +87,258 @@ class Plan:
 
     Attributes:
       settings: see there.
-      search_steps, candidates: of a training in the search, and how many begin; 0 without a search.
+      start: SEARCHED, PRESET or GENOTYPE: what the training starts from.
+      start_reason: for people.
+      search: None without one.
       train_steps: of the training.
       validate_every: steps between validations.
       validation_images: how many each of them scores; None for all.
+      evaluation_images: how many are scored in the end; None for all.
+      compared_steps: of the trainings to compare with, by name; those that the time allows.
       seconds: by stage.
       memory: in GiB.
     """
 
     settings: Settings
-    search_steps: int
-    candidates: int
+    start: str
+    start_reason: str
+    search: Optional[SearchSteps]
     train_steps: int
     validate_every: int
     validation_images: Optional[int]
+    evaluation_images: Optional[int]
+    compared_steps: Dict[str, int]
     seconds: Dict[str, float]
     memory: float
 
     def to_dict(self) -> Dict[str, Any]:
         """The fields as JSON holds them."""
-        return dataclasses.asdict(self)
+        search = self.search and self.search._asdict()
+        return {**dataclasses.asdict(self), "search": search}
 
     def table(self) -> List[str]:
         """Lines for a terminal: settings with their reasons, stages with their minutes."""
-        settings = self.settings
+        reasons = {"start": self.start_reason, **self.settings.reasons}
         lines = [
-            f"  {name} = {getattr(settings, name)}: {reason}"
-            for name, reason in settings.reasons.items()
+            f"  {name} = {getattr(self.settings, name, self.start)}: {reason}"
+            for name, reason in reasons.items()
         ]
         total = sum(self.seconds.values())
-        lines.append(f"  {total / 60:.0f} minutes, {self.memory:.1f} GiB of memory:")
-        details = {
-            SEARCH: f" ({self.candidates} networks, {self.search_steps} steps for the best)",
-            TRAINING: f" ({self.train_steps} steps)",
-        }
+        lines.append(f"  {minutes(total)}, {self.memory:.1f} GiB of memory:")
+        details = {TRAINING: f" ({self.train_steps} steps)"}
+        if self.search:
+            details[SEARCH] = (
+                f" ({EPOCHS} x {self.search.steps_per_epoch} steps of the supernet; "
+                f"{2 * self.search.proposals} networks, {self.search.trial_steps} steps for the "
+                "best)"
+            )
+        for name, steps in self.compared_steps.items():
+            details[name] = f" ({steps} steps, to compare with)"
         for stage, seconds in self.seconds.items():
-            lines.append(f"    {stage}{details.get(stage, '')}: {seconds / 60:.1f} minutes")
+            lines.append(f"    {stage}{details.get(stage, '')}: {minutes(seconds)}")
         return lines
 
 
-def choose_settings(
+def make_plan(
+    settings: Settings,
     fingerprint: Fingerprint,
-    multi_adds: Optional[float],
-    gpu: bool,
-    preset: Optional[str] = None,
-) -> Settings:
-    """Chooses what does not depend on the time.
+    timings: Timings,
+    seconds: float,
+    starts: Sequence[Start],
+) -> Plan:
+    """The best plan that the time allows.
+
+    Where it is short, a search shrinks first (proposals, steps, crops), then the training's crops,
+    then the network; then the next start is taken. Only the last one may end in few steps.
 
     Args:
+      settings: those that time does not limit.
       fingerprint: of the data set.
-      multi_adds: billions that the network may cost at the median size; None for no limit.
-      gpu: whether there is one.
-      preset: a network that comes with the package, for small sets; None if there is none.
+      timings: of a trial.
+      seconds: for all stages.
+      starts: what the training may start from, the best first.
 
     Raises:
-      ValueError: no network of this space costs so little.
+      TooShort: not even the smallest plan fits.
     """
-    height, width = fingerprint.median_size
-    short = min(height, width)
-    images = fingerprint.examples[TRAIN]
-    crop = _largest(CROPS, 0.75 * short)
-    search_crop = _largest(CROPS, 0.4 * short)
-    batch = min(8 if gpu else 4, max(1, images // 2))
-    filters, sizes = _choose_width(fingerprint, multi_adds)
-    imbalance = fingerprint.imbalance
-    searched = images >= FEW_IMAGES or preset is None
-    reasons = {
-        "crop_size": f"three quarters of the median short side, {short}",
-        "search_crop_size": "smaller: a search trains many networks",
-        "batch_size": "enough for batch norm, and few enough for many steps",
-        "filter_multiplier": (
-            f"the largest with which the median network costs at most {multi_adds:g} billion "
-            "Multi-Adds"
-            if multi_adds
-            else "a small network: give --multi_adds for another"
-        ),
-        "sizes": "stem and head in proportion to the cells",
-        "cells_multi_adds": "the median of random networks, in billions",
-        "class_balanced": f"the most frequent class has {imbalance:.0f} times the pixels of the "
-        "rarest",
-        "precision": "what is fastest on a GPU" if gpu else "what is fastest on a processor",
-        "searched": (
-            f"{images} images to train on"
-            if searched
-            else f"{images} images are too few to tell networks apart: {preset!r}, which comes "
-            "with the package, is trained on instead"
-        ),
-    }
-    if not searched:
-        del reasons["search_crop_size"], reasons["cells_multi_adds"]
-    return Settings(
-        crop_size=crop,
-        search_crop_size=search_crop,
-        batch_size=batch,
-        filter_multiplier=filters,
-        sizes=sizes,
-        cells_multi_adds=round(_median_cost(filters, sizes, fingerprint, "cells"), 4),
-        class_balanced=imbalance > IMBALANCED,
-        precision="mixed_float16" if gpu else "float32",
-        searched=searched,
-        image_size=(height, width),
-        reasons=reasons,
-    )
+    options = [
+        (start, _shrunk(settings, cost), trainings)
+        for trainings, some in ((TRAININGS[:3], starts), (TRAININGS, starts[-1:]))
+        for start in some
+        for cost in (_COSTS if start.multi_adds is None else _COSTS[:1])
+    ]
+    for start, sized, trainings in options:
+        draft = _Draft(start, sized, fingerprint, timings, seconds, insists=len(starts) == 1)
+        plan = draft.plan(trainings, compared=_compared(start, starts))
+        if plan:
+            return plan
+    raise TooShort(draft.least())
 
 
-def make_plan(settings: Settings, fingerprint: Fingerprint, timings: Timings, hours: float) -> Plan:
-    """Divides the time among the stages.
+def _shrunk(settings: Settings, cost: float) -> Settings:
+    """Settings of a network of a share of the cost."""
+    if cost == 1.0:
+        return settings
+    reason = f"{cost:.0%} of {settings.multi_adds:g} billion, since the hours are few; F fills them"
+    return settings.with_setting("multi_adds", round(cost * settings.multi_adds, 4), reason)
 
-    Raises:
-      ValueError: it is too short for the smallest plan.
-    """
-    budget = hours * 3600
-    images = fingerprint.examples[VAL]
-    # A pass over the validation images should not take more than a twentieth of the time.
-    affordable = int(budget / 20 / VALIDATIONS / max(timings.validation, 1e-6))
-    scored = min(images, max(1, affordable))
-    seconds = {}
-    search_steps = candidates = 0
-    if settings.searched:
-        candidates = CANDIDATES
-        fixed = timings.search_start + candidates * timings.candidate_start
-        trainings = expected_trainings(candidates, RUNGS, SHARE)
-        share = min(SEARCH_SHARE * budget, LONGEST_SEARCH * 3600)
-        affordable = int((share - fixed) / trainings / timings.search_step)
-        search_steps = max(LEAST_SEARCH_STEPS, affordable)
-        seconds[SEARCH] = fixed + trainings * search_steps * timings.search_step
-    after = {
-        EVALUATION: timings.evaluation_start + images * timings.validation,
-        EXPORT: timings.export,
-    }
-    fixed = timings.train_start + VALIDATIONS * scored * timings.validation
-    left = budget - sum(seconds.values()) - sum(after.values()) - fixed
-    train_steps = int(left / timings.train_step)
-    if train_steps < LEAST_STEPS:
-        least = budget - left + LEAST_STEPS * timings.train_step
-        raise ValueError(
-            f"--hours={hours:g} is too short: the smallest plan for these images on this machine "
-            f"takes {least / 3600 * 1.05:.2f} hours."
+
+def _compared(start: Start, starts: Sequence[Start]) -> Tuple[str, ...]:
+    """The trainings to compare with: from another start, if there is one, and of the baseline."""
+    other = start.kind == PRESET or any(each.kind == PRESET for each in starts)
+    return (OTHER, BASELINE) if other else (BASELINE,)
+
+
+class _Draft:
+    """Plans of one start and one cost, in the time that there is."""
+
+    def __init__(
+        self,
+        start: Start,
+        settings: Settings,
+        fingerprint: Fingerprint,
+        timings: Timings,
+        seconds: float,
+        insists: bool,
+    ):
+        if start.multi_adds:
+            reason = "billions at the median size: those of a network whose F is given"
+            settings = settings.with_setting("multi_adds", round(start.multi_adds, 3), reason)
+        self._start, self._settings, self._timings = start, settings, timings
+        self._seconds, self._insists = seconds, insists
+        self._multi_adds = start.multi_adds or settings.multi_adds
+        images, image = fingerprint.examples[VAL], timings.image(self._multi_adds)
+        self._images = images
+        self._scored = _affordable(images, _VALIDATED * seconds / VALIDATIONS, image)
+        self._evaluated = _affordable(images, _EVALUATED * seconds, image)
+        self._fixed = timings.train_start + VALIDATIONS * self._scored * image
+        self._after = {
+            EVALUATION: timings.evaluation_start + self._evaluated * image,
+            EXPORT: timings.export,
+            REPORT: timings.evaluation_start + _SHOWN * image,
+        }
+
+    def _step(self, crop_size: int) -> float:
+        return self._timings.step(crop_size, self._multi_adds)
+
+    def least(self) -> float:
+        """Seconds of the smallest plan without a search."""
+        own, images = self._timings, VALIDATIONS + 1 + _SHOWN
+        seconds = own.train_start + 2 * own.evaluation_start + own.export
+        seconds += images * own.image(self._multi_adds) + LEAST_STEPS * self._step(CROPS[0])
+        # With more time, more images are scored.
+        return seconds / (1 - _VALIDATED - _EVALUATED)
+
+    def plan(self, trainings, compared: Sequence[str]) -> Optional[Plan]:
+        """The plan with one of these trainings; None if there is no time for it."""
+        search, search_seconds = None, 0.0
+        if self._start.kind == SEARCHED:
+            search, search_seconds = self._fit_search()
+            if search is None:
+                return None
+        left = self._seconds - search_seconds - sum(self._after.values())
+        for names in (compared, ()):
+            training = left / (1 + COMPARED * len(names))
+            crop = self._fit_crop(trainings, training)
+            steps = {name: self._compared_steps(name, crop, training) for name in names}
+            if crop and all(count >= LEAST_COMPARED for count in steps.values()):
+                break
+        else:
+            return None
+        train_steps = int((training - self._fixed) / self._step(crop))
+        return Plan(
+            settings=self._with_crop(crop, train_steps),
+            start=self._start.kind,
+            start_reason=self._start.reason,
+            search=search,
+            train_steps=train_steps,
+            validate_every=-(-train_steps // VALIDATIONS),
+            validation_images=None if self._scored == self._images else self._scored,
+            evaluation_images=None if self._evaluated == self._images else self._evaluated,
+            compared_steps=steps,
+            seconds={
+                **({SEARCH: search_seconds} if search else {}),
+                TRAINING: self._fixed + train_steps * self._step(crop),
+                **self._after,
+                **{name: COMPARED * training for name in steps},
+            },
+            memory=self._timings.memory,
         )
-    seconds[TRAINING] = fixed + train_steps * timings.train_step
-    return Plan(
-        settings=settings,
-        search_steps=search_steps,
-        candidates=candidates,
-        train_steps=train_steps,
-        validate_every=-(-train_steps // VALIDATIONS),
-        validation_images=None if scored == images else scored,
-        seconds={**seconds, **after},
-        memory=timings.memory,
-    )
 
+    def _fit_crop(self, trainings, seconds: float) -> Optional[int]:
+        """The largest crop with which one of these trainings fits, the best one first."""
+        short = self._settings.short_side
+        crops = [crop for crop in reversed(CROPS) if crop <= self._settings.crop_size]
+        for steps, share in trainings:
+            for crop in crops if share else crops[-1:]:
+                # The smallest crops of all are as good as it gets for small images.
+                large = crop >= share * short or crop == crops[0]
+                if large and self._fixed + steps * self._step(crop) <= seconds:
+                    return crop
+        return None
 
-def search_config(settings: Settings, dataset_dir: str, steps: int, candidates: int) -> str:
-    """The gin file of the search."""
-    reasons = settings.reasons
-    return f"""# Planned for {dataset_dir}. Edit it, and give the same command again.
-
-include 'recommended_search.gin'
-
-DATASET_DIR = {dataset_dir!r}
-CROP_SIZE = {settings.search_crop_size}  # {reasons["search_crop_size"]}.
-BATCH_SIZE = {settings.batch_size}  # {reasons["batch_size"]}.
-STEPS = {steps}
-CANDIDATES = {candidates}
-NUM_LAYERS = {NUM_LAYERS}
-NUM_BLOCKS = {NUM_BLOCKS}
-FILTER_MULTIPLIER = {settings.filter_multiplier}  # {reasons["filter_multiplier"]}.
-IMAGE_SIZE = {settings.image_size}
-MULTI_ADDS = {settings.cells_multi_adds}  # {reasons["cells_multi_adds"]}.
-SEED = 0
-
-{_size_bindings(settings.sizes)}
-run_random_search.class_balanced_loss = {settings.class_balanced}  # {reasons["class_balanced"]}.
-run_random_search.rungs = {RUNGS}
-run_random_search.share = {SHARE}
-"""
-
-
-def train_config(
-    settings: Settings,
-    dataset_dir: str,
-    steps: int,
-    validate_every: int,
-    validation_images: Optional[int],
-) -> str:
-    """The gin file of the training."""
-    reasons = settings.reasons
-    return f"""# Planned for {dataset_dir}. Edit it, and give the same command again.
-
-include 'recommended_train.gin'
-
-DATASET_DIR = {dataset_dir!r}
-CROP_SIZE = {settings.crop_size}  # {reasons["crop_size"]}.
-BATCH_SIZE = {settings.batch_size}  # {reasons["batch_size"]}.
-STEPS = {steps}
-FILTER_MULTIPLIER = {settings.filter_multiplier}  # {reasons["filter_multiplier"]}.
-SEED = 0
-
-{_size_bindings(settings.sizes)}
-run_training.class_balanced_loss = {settings.class_balanced}  # {reasons["class_balanced"]}.
-run_training.precision = {settings.precision!r}  # {reasons["precision"]}.
-run_training.validate_every = {validate_every}
-RunData.validation_images = {validation_images}
-"""
-
-
-def _choose_width(
-    fingerprint: Fingerprint, multi_adds: Optional[float]
-) -> Tuple[int, NetworkSizes]:
-    """(F, sizes): the largest whose median network costs at most `multi_adds` billion."""
-    if multi_adds is None:
-        return DEFAULT_WIDTH
-    costs = [_median_cost(*width, fingerprint, "total") for width in WIDTHS]
-    allowed = [width for width, cost in zip(WIDTHS, costs) if cost <= multi_adds]
-    if not allowed:
-        height, width = fingerprint.median_size
-        raise ValueError(
-            f"--multi_adds={multi_adds:g}: the smallest networks cost {min(costs):.2g} billion at "
-            f"{height}x{width}; give more, or smaller images."
+    def _with_crop(self, crop: int, steps: int) -> Settings:
+        if crop == self._settings.crop_size:
+            return self._settings
+        reason = (
+            f"{describe_crop(crop, self._settings.short_side)}: larger ones would leave too few "
+            f"steps; these are {steps}"
         )
-    return allowed[-1]
+        return self._settings.with_setting("crop_size", crop, reason)
+
+    def _compared_steps(self, name: str, crop: Optional[int], training: float) -> int:
+        """Steps of a training that takes a tenth of the time, its start included."""
+        if crop is None:
+            return 0
+        step = self._step(crop)
+        if name == BASELINE and self._timings.baseline_step:
+            ratio = (crop / self._timings.crop_size) ** 2
+            step = rescale(self._timings.baseline_step, ratio)
+        start = self._timings.train_start
+        start += self._scored * self._timings.image(self._multi_adds)
+        return int((COMPARED * training - start) / step)
+
+    def _fit_search(self) -> Tuple[Optional[SearchSteps], float]:
+        """The best search that the time allows, with its seconds; None if there is none."""
+        if self._timings.search is None:
+            return None, 0.0
+        limit = min(search_share(self._insists) * self._seconds, LONGEST_SEARCH * 3600)
+        short = self._settings.short_side
+        largest = largest_crop(LARGEST_SEARCH_CROP, short)
+        scored = _affordable(self._images, limit / 20 / EPOCHS, self._timings.search.validation)
+        for proposals, steps, trial_steps in SEARCHES:
+            for crop in reversed(CROPS):
+                if not (crop == largest or _LEAST_SEARCH_CROP * short <= crop < largest):
+                    continue
+                search = SearchSteps(crop, proposals, steps, trial_steps, scored)
+                fixed, variable = self._search_seconds(search)
+                if fixed + variable <= limit:
+                    more = (limit - fixed) / variable
+                    search = search._replace(
+                        steps_per_epoch=int(more * steps), trial_steps=int(more * trial_steps)
+                    )
+                    return search, sum(self._search_seconds(search))
+        return None, 0.0
+
+    def _search_seconds(self, search: SearchSteps) -> Tuple[float, float]:
+        """What a search takes whatever its steps, and what these take."""
+        own = self._timings.search
+        pixels = (search.crop_size / own.crop_size) ** 2
+        trainings = sum(rounds(2 * search.proposals, RUNGS, SHARE))
+        fixed = own.start + trainings * own.candidate_start
+        fixed += EPOCHS * search.validation_images * own.validation
+        epochs = ARCH_START_EPOCH * rescale(own.weight_step, pixels)
+        epochs += (EPOCHS - ARCH_START_EPOCH) * rescale(own.alternating_step, pixels)
+        step = self._timings.candidate_step(search.crop_size, self._multi_adds)
+        trials = trainings * (search.trial_steps // RUNGS) * step
+        return fixed, search.steps_per_epoch * epochs + trials
 
 
-def _size_bindings(sizes: NetworkSizes) -> str:
-    fields = dataclasses.asdict(sizes).items()
-    return "".join(f"NetworkSizes.{name} = {value!r}\n" for name, value in fields)
+def search_share(insists: bool) -> float:
+    """Of the time, that a search may take: more of it where nothing else is wanted."""
+    return LARGEST_SEARCH_SHARE if insists else SEARCH_SHARE
 
 
-def _median_cost(filters: int, sizes: NetworkSizes, fingerprint: Fingerprint, part: str) -> float:
-    """Billions of Multi-Adds of the median random network, at the median size."""
-    space = SearchSpace(num_layers=NUM_LAYERS, num_blocks=NUM_BLOCKS, filter_multiplier=filters)
-    random = np.random.default_rng(0)
-
-    def cost(genotype: Genotype) -> int:
-        counted = network_cost(
-            genotype,
-            filters,
-            len(fingerprint.class_names),
-            fingerprint.median_size,
-            sizes,
-        )
-        return getattr(counted, part).multi_adds
-
-    return float(np.median([cost(sample_genotype(space, random)) for _ in range(100)])) / 1e9
-
-
-def _largest(options, limit: float) -> int:
-    """The largest option up to a limit, or the smallest."""
-    return max([option for option in options if option <= limit] or [options[0]])
-
-
-def config_files(directory: str) -> Dict[str, str]:
-    """Paths of the gin files of a plan, by stage."""
-    return {stage: os.path.join(directory, f"{stage}.gin") for stage in (SEARCH, TRAINING)}
+def _affordable(images: int, seconds: float, each: float) -> int:
+    """How many images to score in a time, at least one."""
+    return min(images, max(1, int(seconds / max(each, 1e-6))))

@@ -2,20 +2,38 @@
 
 import html
 import os
+import shlex
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
+from adl_tf.data.description import DatasetDescription
+from adl_tf.data.reader import RecordReader
 from adl_tf.files import remove_temporaries, write_text
-from adl_tf.model_directory import METRICS_FILE, REPORT_FILE, read_json_lines
-from adl_tf.planning.fingerprint import Fingerprint
+from adl_tf.model_directory import GENOTYPE_FILE, METRICS_FILE, REPORT_FILE, read_json_lines
+from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint
 from adl_tf.planning.pictures import draw_examples, draw_shares
-from adl_tf.planning.plan import EVALUATION, SEARCH, TRAINING
-from adl_tf.planning.stages import State
+from adl_tf.planning.plan import BASELINE, EVALUATION, EXPORT, OTHER, SEARCH, TRAINING
+from adl_tf.planning.planner import wish_flags
+from adl_tf.planning.settings import PRESET
+from adl_tf.planning.stages import State, minutes
+from adl_tf.planning.trials import TRIAL
+from adl_tf.searches.proposals import RANDOM, SEARCHED, Comparison
 from adl_tf.space.genotype import describe_genotype, load_genotype
 from adl_tf.visualization.architecture import draw_architecture
-from adl_tf.visualization.page import heading, inline_figure, page, percent, table
+from adl_tf.visualization.evaluation_page import class_name, picture_titles
+from adl_tf.visualization.page import (
+    bar,
+    heading,
+    inline_figure,
+    inline_photo,
+    page,
+    percent,
+    table,
+)
+from adl_tf.visualization.proposals import draw_proposals
 
 CARD_FILE = "README.md"
 
@@ -42,6 +60,7 @@ def write_card(
         )
     )
     height, width = settings["image_size"]
+    found = "found and trained" if SEARCH in state.stages else "trained"
     text = f"""---
 license: other
 license_name: FILL IN the license of the images and of these weights
@@ -51,7 +70,7 @@ pipeline_tag: image-segmentation
 
 # {fingerprint.name}
 
-Semantic segmentation into {len(fingerprint.class_names)} classes, found and trained by adl_tf.
+Semantic segmentation into {len(fingerprint.class_names)} classes, {found} by adl_tf.
 
 - data: {fingerprint.name}, {fingerprint.examples["train"]} images to train on, of about
   {height}x{width} pixels
@@ -84,45 +103,50 @@ def write_report(state: State, fingerprint: Fingerprint, dataset_dir: str, outpu
       dataset_dir: of the records.
       output_dir: of the run.
     """
-    stages = state.stages
-    (evaluated,) = [name for name in list(stages) if name.startswith(EVALUATION)][-1:]
-    evaluation = stages[evaluated]["result"]
-    seconds = sum(stage["seconds"] for stage in stages.values())
-    plan = state.get("plan")
-    genotype = load_genotype(_genotype(state, output_dir))
+    stages, plan = state.stages, state.get("plan")
+    evaluation, export = (_last(state, kind) for kind in (EVALUATION, EXPORT))
+    description = RecordReader(dataset_dir, TRAIN).description
+    seconds = sum(state.spent.values())
     parts = [
         heading(
             fingerprint.name,
-            [f"{len(fingerprint.class_names)} classes", f"{seconds / 3600:.1f} hours"],
+            [
+                f"{len(fingerprint.class_names)} classes",
+                f"{fingerprint.examples[TRAIN]} images to train on",
+                f"{seconds / 3600:.2g} hours",
+            ],
             {
                 "mIoU": percent(evaluation["miou"]),
+                "mean Dice": percent(evaluation["dice"]),
                 "pixel accuracy": percent(evaluation["pixel_accuracy"]),
-                "scored images": str(evaluation["images"]),
                 "latency": f"{state.get('latency')['export'] * 1e3:.0f} ms",
             },
         ),
+        *_predictions(state.get("predictions")),
+        "<h2>Classes</h2>",
+        _class_table(fingerprint, evaluation, description),
+        _evaluated(fingerprint, evaluation),
+        _link(evaluation.get("page"), output_dir, "Confusions, errors, and the worst images"),
+        "<h2>Use it</h2>",
+        *_commands(state, export, output_dir),
+        "<h2>Compared</h2>",
+        *_compared(state, output_dir),
+        "<h2>Search</h2>",
+        *_search(state, output_dir),
+        "<h2>Training</h2>",
+        *_curves(state, output_dir),
+        "<h2>Plan</h2>",
+        f"<p>{html.escape(plan['start_reason'].capitalize())}.</p>",
+        _settings_table(plan["settings"]),
+        "<h2>Time: planned and real</h2>",
+        _stage_table(state),
         "<h2>Data</h2>",
-        _data_table(fingerprint, evaluation),
         *(f"<p>{html.escape(line)}</p>" for line in fingerprint.warnings),
         inline_figure(draw_shares(fingerprint), "Share of the pixels of each class"),
         inline_figure(draw_examples(dataset_dir), "Masks over training images"),
-        "<h2>Plan</h2>",
-        _settings_table(plan["settings"]),
-        "<h2>Stages: planned and real</h2>",
-        _stage_table(plan["seconds"], stages),
-        "<h2>Search</h2>",
-        *_decision(stages.get(SEARCH)),
-        inline_figure(draw_architecture(genotype), "The architecture"),
-        f"<pre>{html.escape(chr(10).join(describe_genotype(genotype)))}</pre>",
-        "<h2>Training</h2>",
-        *_curves(state, output_dir),
-        "<h2>Evaluation</h2>",
-        _link(evaluation.get("page"), output_dir, "Classes, confusions, best and worst images"),
-        "<h2>Latency</h2>",
-        f"<p>{html.escape(_latency(state))}</p>",
         "<h2>With more time</h2>",
         *(f"<p>{html.escape(line)}</p>" for line in _advice(state, fingerprint)),
-        "<h2>Commands</h2>",
+        "<h2>Commands that made it</h2>",
         "<pre>" + html.escape("\n\n".join(s["command"] for s in stages.values())) + "</pre>",
     ]
     path = os.path.join(output_dir, REPORT_FILE)
@@ -130,8 +154,22 @@ def write_report(state: State, fingerprint: Fingerprint, dataset_dir: str, outpu
     return path
 
 
-def _genotype(state: State, output_dir: str) -> str:
-    return state.get("genotype") or os.path.join(output_dir, SEARCH, "genotype.json")
+def _last(state: State, kind: str) -> Dict[str, Any]:
+    """What the last stage of a kind printed."""
+    return [state.stages[name] for name in state.stages if name.startswith(kind)][-1]["result"]
+
+
+def _predictions(shown: Sequence[Dict[str, Any]]) -> List[str]:
+    """Validation images beside what the export makes of them."""
+    if not shown:
+        return []
+    figures = []
+    for entry in shown:
+        with Image.open(entry["file"]) as panel:
+            photo = inline_photo(np.asarray(panel), entry["name"])
+        caption = f"{html.escape(entry['name'])} <span class='soft'>mIoU {percent(entry['miou'])}"
+        figures.append(f"<figure><figcaption>{caption}</span></figcaption>{photo}</figure>")
+    return [picture_titles(), *figures]
 
 
 def _ious(evaluation: Dict[str, Any]) -> List[float]:
@@ -139,20 +177,102 @@ def _ious(evaluation: Dict[str, Any]) -> List[float]:
     return [float("nan") if iou is None else iou for iou in evaluation["per_class"].values()]
 
 
-def _data_table(fingerprint: Fingerprint, evaluation: Dict[str, Any]) -> str:
+def _class_table(
+    fingerprint: Fingerprint, evaluation: Dict[str, Any], description: DatasetDescription
+) -> str:
     splits = list(fingerprint.examples)
-    header = [("left", "class"), *(("", f"pixels of {split}") for split in splits), ("", "IoU")]
+    header = [("left", "class"), ("bar", ""), ("", "IoU"), ("", "Dice")]
+    header += [("", f"pixels of {split}") for split in splits]
     rows = [
         [
-            html.escape(name),
-            *(percent(fingerprint.class_shares[split][index], 2) for split in splits),
+            class_name(label, description),
+            bar(iou, description.colors[label]),
             percent(iou),
+            percent(2 * iou / (1 + iou)),
+            *(percent(fingerprint.class_shares[split][label], 2) for split in splits),
         ]
-        for index, (name, iou) in enumerate(zip(fingerprint.class_names, _ious(evaluation)))
+        for label, iou in enumerate(_ious(evaluation))
     ]
-    counts = ["<b>images</b>", *(str(fingerprint.examples[split]) for split in splits), ""]
-    ignored = ["ignored", *(percent(fingerprint.ignored_shares[split], 2) for split in splits), ""]
-    return table(header, [counts, *rows, ignored])
+    return table(header, rows)
+
+
+def _evaluated(fingerprint: Fingerprint, evaluation: Dict[str, Any]) -> str:
+    scored, images = evaluation["images"], fingerprint.examples[VAL]
+    some = f"the first {scored} of {images}" if scored < images else f"{scored}"
+    return (
+        f'<p class="soft">Scored on {some} images that it was not trained on, though the best of '
+        "its checkpoints was chosen by them.</p>"
+    )
+
+
+def _commands(state: State, export: Dict[str, Any], output_dir: str) -> List[str]:
+    """What to do with the network: three commands that work as they are."""
+    network, folder = state.get("latency")["of"], export["export_dir"]
+    formats = os.path.join(output_dir, "formats")
+    commands = (
+        ("Label your own images", "predict", [f"--export_dir={folder}", "--output_dir=labelled"]),
+        (
+            "Files for other runtimes",
+            "export",
+            [f"--model_dir={network}", f"--output_dir={formats}", "--formats=onnx,tflite"],
+        ),
+        (
+            "Train it further",
+            "auto",
+            [
+                f"--input={state.get('input')}",
+                f"--output_dir={output_dir}",
+                f"--hours={2 * state.get('hours'):g}",
+            ],
+        ),
+    )
+    lines = []
+    for text, program, flags in commands:
+        if program == "predict":
+            flags = [*flags, state.get("input")]
+        if program == "auto":
+            flags = [*flags, *wish_flags(state.get("wishes"))]
+        command = shlex.join(["python", "-m", f"adl_tf.{program}", *flags])
+        lines.append(f"<p>{text}:</p><pre>{html.escape(command)}</pre>")
+    latency, (height, width) = state.get("latency"), state.get("plan")["settings"]["image_size"]
+    lines.append(
+        f"<p>An image of {height}x{width} takes {latency['export'] * 1e3:.0f} ms by the export and "
+        f"{latency['keras'] * 1e3:.0f} ms by the Keras model, on the machine that ran this.</p>"
+    )
+    return lines
+
+
+def _compared(state: State, output_dir: str) -> List[str]:
+    """The network beside trainings for a tenth of its time."""
+    stages, preset = state.stages, state.get("preset")
+    other = (
+        "the same network from scratch"
+        if state.get("plan")["start"] == PRESET
+        else f"from the weights of {preset!r}, without a search"
+    )
+    names = {
+        OTHER: f"{other}, a tenth of the time",
+        BASELINE: "baseline, a tenth of the time: keras-cv's DeepLabV3Plus on a small MobileNetV3",
+    }
+    if not any(name in stages for name in names):
+        return ["<p>The hours were too few for trainings to compare with.</p>"]
+    trained = [name for name in stages if name.startswith(TRAINING)]
+    own = max(stages[name]["result"]["best_val_miou"] for name in trained)
+    steps = sum(stages[name]["result"]["steps"] for name in trained)
+    seconds = sum(stages[name]["seconds"] for name in trained)
+    rows = [["<b>this network</b>", percent(own), str(steps), minutes(seconds)]]
+    lines = read_json_lines(os.path.join(output_dir, TRAINING, METRICS_FILE), key="epoch", of=int)
+    if lines:
+        first = lines[min(lines)].get("val_miou", float("nan"))
+        every = stages[TRAINING]["result"]["steps"] // len(lines)
+        rows.append(["this network, its first validation", percent(first), str(every), "–"])
+    for name, text in names.items():
+        if name in stages:
+            result = stages[name]["result"]
+            miou, taken = percent(result["best_val_miou"]), minutes(stages[name]["seconds"])
+            rows.append([html.escape(text), miou, str(result["steps"]), taken])
+    header = [("left", "training"), ("", "best mIoU in validation"), ("", "steps"), ("", "time")]
+    return [table(header, rows)]
 
 
 def _settings_table(settings: Dict[str, Any]) -> str:
@@ -169,29 +289,37 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-def _stage_table(planned: Dict[str, float], stages: Dict[str, Dict[str, Any]]) -> str:
+def _stage_table(state: State) -> str:
+    planned = {**state.get("plan")["seconds"], TRIAL: state.get("trial_planned")}
     rows = [
         [
             html.escape(name),
-            f"{planned[name] / 60:.1f}" if name in planned else "–",
-            f"{stage['seconds'] / 60:.1f}",
+            minutes(planned[name]) if planned.get(name) else "–",
+            minutes(seconds),
         ]
-        for name, stage in stages.items()
+        for name, seconds in state.spent.items()
     ]
-    return table([("left", "stage"), ("", "planned, minutes"), ("", "taken, minutes")], rows)
+    total = [f"{3600 * state.get('hours') / 60:.1f} minutes", minutes(sum(state.spent.values()))]
+    rows.append(["<b>all</b>", *total])
+    return table([("left", "stage"), ("", "planned"), ("", "taken")], rows)
 
 
-def _decision(search) -> List[str]:
-    if search is None:
-        return ["<p>No search: the genotype is that of a network that comes with the package.</p>"]
-    numbers = search["result"]["decision"]
+def _search(state: State, output_dir: str) -> List[str]:
+    """What the search found, and whether it was worth it."""
+    if SEARCH not in state.stages:
+        return [f"<p>None: {html.escape(state.get('plan')['start_reason'])}.</p>"]
+    proposals = state.stages[SEARCH]["result"]["proposals"]
+    arms = [
+        tuple(float("inf") if loss is None else loss for loss in proposals[arm])
+        for arm in (SEARCHED, RANDOM)
+    ]
+    sentence = Comparison(*arms, proposals["p_value"]).sentence()
+    genotype = load_genotype(os.path.join(output_dir, SEARCH, GENOTYPE_FILE))
     return [
-        f"<p>How sure the search is: of {numbers['candidates']} random networks, of which "
-        f"{numbers['finished']} were trained to the end, the chosen one had an mIoU of "
-        f"{numbers['first_rung_best']:.3f} on training crops after the first quarter, all "
-        f"{numbers['first_rung_median']:.3f} ± {numbers['first_rung_deviation']:.3f}; "
-        f"{numbers['weightless_ops']:.0%} of its ops have no weights. The best of many is above "
-        "the others by chance, too: compare with random networks by <code>adl_tf.study</code>.</p>"
+        f"<p>{html.escape(sentence[0].upper() + sentence[1:])}.</p>",
+        inline_figure(draw_proposals(*arms), "Losses of both arms"),
+        inline_figure(draw_architecture(genotype), "The architecture"),
+        f"<pre>{html.escape(chr(10).join(describe_genotype(genotype)))}</pre>",
     ]
 
 
@@ -209,6 +337,8 @@ def _curves(state: State, output_dir: str) -> List[str]:
             style = "-" if key.startswith("val") else ":"
             axes.plot(x, [lines[e].get(key, np.nan) for e in epochs], style, label=f"{name}: {key}")
         steps = x[-1] if x else steps
+    left.set_title("loss, with the weights of the classes", fontsize=9)
+    right.set_title("mIoU", fontsize=9)
     for axes in (left, right):
         axes.set_xlabel("step")
         axes.legend(fontsize=7)
@@ -220,14 +350,6 @@ def _link(path, output_dir: str, text: str) -> str:
         return ""
     relative = os.path.relpath(path, output_dir)
     return f'<p><a href="{html.escape(relative)}">{html.escape(text)}</a></p>'
-
-
-def _latency(state: State) -> str:
-    latency, (height, width) = state.get("latency"), state.get("plan")["settings"]["image_size"]
-    return (
-        f"An image of {height}x{width} takes {latency['export'] * 1e3:.0f} ms by the export and "
-        f"{latency['keras'] * 1e3:.0f} ms by the Keras model, on the machine that ran this."
-    )
 
 
 def _advice(state: State, fingerprint: Fingerprint) -> Sequence[str]:

@@ -3,15 +3,17 @@
 import inspect
 import os
 import tempfile
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, Sequence
 
 import gin
 
-from adl_tf.model_directory import METRICS_FILE, read_json_lines
 from adl_tf.planning.stages import Stage, peak_memory, run_program
+from adl_tf.planning.trials import read_search, search_flags
 from adl_tf.progress import say
 from adl_tf.runs.data import RunData
 from adl_tf.searches.gradient_search import run_gradient_search
+from adl_tf.searches.trials import Trials
+from adl_tf.space.early_stopping import rounds
 
 # Steps of a trial epoch, and images that it scores.
 _STEPS, _IMAGES = 10, 4
@@ -27,6 +29,7 @@ def estimate_search(arguments: Sequence[str]) -> Dict[str, Any]:
 
     Returns:
       weight_steps and arch_steps: of the whole search.
+      trainings: of what it proposes and of random networks, to the end of a rung each.
       weight_step, alternating_step: seconds of one step; the second is both kinds together.
       weight_epoch, alternating_epoch: seconds of one epoch, with its validation.
       hours: of the whole search on this machine.
@@ -38,29 +41,35 @@ def estimate_search(arguments: Sequence[str]) -> Dict[str, Any]:
     _check_method()
     settings = _settings()
     data = RunData()
+    trials = Trials() if settings["proposals"] else None
     steps = settings["steps_per_epoch"] or data.steps_per_pass("A")
     epochs, start = settings["epochs"], settings["arch_start_epoch"]
     weight_epochs = min(epochs, epochs // 2 if start is None else start)
     images = data.num_validation_images
     say(f"Trying {3 * _STEPS} steps of the search on this machine, which takes a minute or so.")
-    first, _, last, seconds = _trial(arguments, min(_IMAGES, images))
-    spent = _STEPS * (first["seconds_per_step"] + 2 * last["seconds_per_step"])
-    spent += 3 * last["validation_seconds"]
-    validation = images * last["validation_seconds"] / min(_IMAGES, images)
-    weight_epoch = steps * first["seconds_per_step"] + validation
-    alternating_epoch = steps * last["seconds_per_step"] + validation
+    found = _trial(arguments, min(_IMAGES, images), min(1, settings["proposals"]))
+    validation = images * found["validation"]
+    weight_epoch = steps * found["weight_step"] + validation
+    alternating_epoch = steps * found["alternating_step"] + validation
     total = weight_epochs * weight_epoch + (epochs - weight_epochs) * alternating_epoch
-    hours = (total + max(0.0, seconds - spent)) / 3600
+    trainings = 0
+    if trials:
+        trainings = sum(rounds(2 * settings["proposals"], trials.rungs, trials.share))
+        rung = trials.rung_steps * found["candidate_step"]
+        total += trainings * (found["candidate_start"] + rung)
+    hours = (total + found["start"]) / 3600
     memory = peak_memory()
     say(
-        f"{epochs} epochs of {steps} steps, {epochs - weight_epochs} of them alternating: "
-        f"{hours:.1f} hours on this machine, {memory:.1f} GiB ({_PAPER})."
+        f"{epochs} epochs of {steps} steps, {epochs - weight_epochs} of them alternating, and "
+        f"{trainings} short trainings: {hours:.1f} hours on this machine, {memory:.1f} GiB "
+        f"({_PAPER})."
     )
     return {
         "weight_steps": epochs * steps,
         "arch_steps": (epochs - weight_epochs) * steps,
-        "weight_step": first["seconds_per_step"],
-        "alternating_step": last["seconds_per_step"],
+        "trainings": trainings,
+        "weight_step": found["weight_step"],
+        "alternating_step": found["alternating_step"],
         "weight_epoch": round(weight_epoch, 1),
         "alternating_epoch": round(alternating_epoch, 1),
         "hours": round(hours, 3),
@@ -75,8 +84,8 @@ def _check_method() -> None:
         return
     if method.rpartition(".")[2].strip("@") != run_gradient_search.__name__:
         raise ValueError(
-            f"--search estimates searches of a supernet, not search.method = {method}; "
-            "adl_tf.auto --plan_only estimates random searches."
+            f"--search estimates searches by gradients, not search.method = {method}; leave "
+            "--search out."
         )
 
 
@@ -86,21 +95,13 @@ def _settings() -> Dict[str, Any]:
     return {**{p.name: p.default for p in parameters}, **gin.get_bindings("run_gradient_search")}
 
 
-def _trial(arguments: Sequence[str], images: int) -> List[Any]:
-    """What `metrics.jsonl` says of an epoch of weight steps and two of alternating ones, and the
-    seconds of all of it."""
-    bindings = (
-        "run_gradient_search.epochs = 3",
-        "run_gradient_search.arch_start_epoch = 1",
-        f"run_gradient_search.steps_per_epoch = {_STEPS}",
-        f"RunData.validation_images = {images}",
-    )
-    flags = [f"--gin_param={binding}" for binding in bindings]
+def _trial(arguments: Sequence[str], images: int, proposals: int) -> Dict[str, float]:
+    """Seconds of an epoch of weight steps, of two of alternating ones, and of what follows."""
     with tempfile.TemporaryDirectory() as folder:
         model_dir = os.path.join(folder, "search")
+        flags = search_flags(_STEPS, images, proposals)
         stage = Stage(
             "trial of the search", "adl_tf.search", [*arguments, *flags, f"--model_dir={model_dir}"]
         )
         result = run_program(stage, stage.name, log=os.path.join(folder, "log.txt"))
-        lines = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
-    return [*(lines[epoch] for epoch in sorted(lines)), result["seconds"]]
+        return read_search(model_dir, result["seconds"], _STEPS, images)

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 from adl_tf.files import write_json
 from adl_tf.interrupts import Interrupted
@@ -18,6 +18,7 @@ from adl_tf.model_directory import read_object
 from adl_tf.progress import SECONDS_AFTER, STAGE, say
 
 STATE_FILE = "auto.json"
+now = time.time  # What stages are timed by.
 
 
 class Stage(NamedTuple):
@@ -28,12 +29,15 @@ class Stage(NamedTuple):
       module: of the program.
       arguments: its flags.
       seconds: planned; None where nothing is planned yet.
+      prepare: makes the stage that is run out of this one, once it is known how long those before
+        it took; None leaves it as it is.
     """
 
     name: str
     module: str
     arguments: Sequence[str]
     seconds: Optional[float] = None
+    prepare: Optional[Callable[["Stage"], "Stage"]] = None
 
     @property
     def command(self) -> str:
@@ -43,6 +47,10 @@ class Stage(NamedTuple):
 
 class StageFailure(ValueError):
     """A stage ended without a result; it has said why."""
+
+
+class OutOfTime(Exception):
+    """A program did not end within its limit, and was ended."""
 
 
 class State:
@@ -80,6 +88,11 @@ class State:
         self._fields.update(fields)
         write_json({**self._fields, "checksum": _checksum(self._fields)}, self._path)
 
+    @property
+    def spent(self) -> Dict[str, float]:
+        """Seconds that each stage took so far, those included that have not ended."""
+        return self._fields.get("spent", {})
+
     def spend(self, name: str, seconds: float) -> None:
         """Notes time that a stage took, to its end or to an interruption."""
         spent = self._fields.setdefault("spent", {})
@@ -101,32 +114,50 @@ def _checksum(fields: Dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def run_stages(state: State, stages: Sequence[Stage]) -> None:
+def run_stages(state: State, stages: Sequence[Stage], until: Optional[str] = None) -> None:
     """Runs the stages that are not done.
+
+    Args:
+      state: of the run.
+      stages: all of them, in their order.
+      until: the last one to run now; None for all.
 
     Raises:
       StageFailure: one failed.
       Interrupted: the user stopped it; the same command resumes.
     """
-    left = [stage for stage in stages if stage.name not in state.stages]
-    for index, stage in enumerate(left):
-        number = len(stages) - len(left) + index + 1
-        after = sum(later.seconds or 0 for later in left[index + 1 :])
-        about = f", about {stage.seconds / 60:.0f} minutes" if stage.seconds else ""
+    names = [stage.name for stage in stages]
+    for number, stage in enumerate(stages[: names.index(until) + 1 if until else None], 1):
+        if stage.name in state.stages:
+            continue
+        after = sum(later.seconds or 0 for later in stages[number:])
+        if stage.prepare and stage.name not in state.spent:
+            stage = stage.prepare(stage)
+        about = f", about {minutes(stage.seconds)}" if stage.seconds else ""
         say(f"\n[{number} of {len(stages)}] {stage.name}{about}: {stage.command}")
-        started = time.time()
+        started = now()
         try:
             result = run_program(stage, f"{stage.name} {number}/{len(stages)}", after)
         except BaseException:
             with contextlib.suppress(OSError):  # On a full disk; the stage has named its file.
-                state.spend(stage.name, time.time() - started)
+                state.spend(stage.name, now() - started)
             raise
-        state.spend(stage.name, time.time() - started)
+        state.spend(stage.name, now() - started)
         state.finish(stage, result)
 
 
+def minutes(seconds: float) -> str:
+    """A time for people; a short one in seconds."""
+    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{max(1, round(seconds))} seconds"
+
+
 def run_program(
-    stage: Stage, label: str, seconds_after: float = 0, log: Optional[str] = None
+    stage: Stage,
+    label: str,
+    seconds_after: float = 0,
+    log: Optional[str] = None,
+    limit: Optional[float] = None,
+    tick: Optional[Callable[[], None]] = None,
 ) -> Dict[str, Any]:
     """Runs a program to its end; returns the JSON of its last line.
 
@@ -135,8 +166,11 @@ def run_program(
       label: shown in its progress bar.
       seconds_after: what follows it, for the remaining time of the whole run.
       log: file for its messages; None leaves them on stderr.
+      limit: seconds after which it is ended; None for none.
+      tick: called every second while it runs.
 
     Raises:
+      OutOfTime: it did not end within its limit.
       StageFailure: it failed, and its messages are on stderr.
       ValueError: it failed, and its messages are in the log.
       Interrupted: the user stopped it.
@@ -153,7 +187,12 @@ def run_program(
         start_new_session=True,
     )
     try:
-        output, _ = process.communicate()
+        output = _wait(process, limit, tick)
+    except OutOfTime:
+        # What a trial has written is read as it is: nothing has to be saved.
+        process.kill()
+        process.communicate()
+        raise
     except KeyboardInterrupt as interrupt:
         process.send_signal(signal.SIGTERM)
         process.communicate()
@@ -168,6 +207,23 @@ def run_program(
     if process.returncode:
         raise StageFailure(f"Stopped in {stage.name!r}; the same command goes on from there.")
     return json.loads(output.splitlines()[-1])
+
+
+def _wait(
+    process: subprocess.Popen, limit: Optional[float], tick: Optional[Callable[[], None]]
+) -> str:
+    """What a program prints, once it has ended."""
+    if limit is None:
+        return process.communicate()[0]
+    end = time.monotonic() + limit
+    while True:
+        try:
+            return process.communicate(timeout=min(1.0, max(0.0, end - time.monotonic())))[0]
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= end:
+                raise OutOfTime from None
+            if tick:
+                tick()
 
 
 def _last_error(log: str) -> str:

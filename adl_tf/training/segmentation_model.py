@@ -176,13 +176,17 @@ class SegmentationModel(tf.keras.Model):
         """The network that `evaluate` scores."""
         return self.network
 
+    def validation_loss(self, batch, logits) -> tf.Tensor:
+        """This replica's share of the loss of a batch that is scored."""
+        return segmentation_loss(batch["label"], logits, self.ignore_label)
+
     def test_step(self, data):
         """Scores a batch as `Predictor` labels it."""
         (batch,) = self.read_batches(data)
         logits = self.scored_network()(batch["image"], training=False)
-        loss = segmentation_loss(batch["label"], logits, self.ignore_label)
         context = tf.distribute.get_replica_context()
-        self.loss_mean.update_state(context.all_reduce(tf.distribute.ReduceOp.SUM, loss))
+        loss = context.all_reduce(tf.distribute.ReduceOp.SUM, self.validation_loss(batch, logits))
+        self.loss_mean.update_state(loss)
         # Where rounding makes two probabilities equal, the first one counts there.
         self.score(batch, tf.nn.softmax(logits))
         return self.results()

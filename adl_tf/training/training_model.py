@@ -137,6 +137,14 @@ class TrainingModel(SegmentationModel):
         """The network that `evaluate` scores."""
         return self._scored or self.network
 
+    def validation_loss(self, batch, logits) -> tf.Tensor:
+        """That of the training, class weights included, so that the two can be compared."""
+        loss, weight = self._loss_function(
+            batch["label"], logits, self.ignore_label, self.class_weights, self.hard_fraction
+        )
+        context = tf.distribute.get_replica_context()
+        return tf.math.divide_no_nan(loss, context.all_reduce(tf.distribute.ReduceOp.SUM, weight))
+
     def train_step(self, data):
         """One step on a batch; a non-finite loss or gradient gives a nan loss."""
         (batch,) = self.read_batches(data)

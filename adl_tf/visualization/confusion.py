@@ -11,10 +11,10 @@ from adl_tf.visualization.figure import (
     ink,
     probability_bar,
     probability_colors,
+    text_width,
 )
 
 # Inches.
-LETTER = 0.075
 CELL = 0.38
 # With more classes than this, cells shrink and numbers would be too small to read.
 MAX_NUMBERED = 30
@@ -42,7 +42,7 @@ def draw_confusion(counts: np.ndarray, description: DatasetDescription) -> Figur
     numbered = classes <= MAX_NUMBERED
     side = classes * (CELL if numbered else SMALL_CELL)
     font = {"fontsize": 9 if numbered else SMALL_FONT}
-    names = max(map(len, description.class_names)) * LETTER * font["fontsize"] / 9
+    names = text_width(description.class_names, font["fontsize"]) + 0.05
     left, bottom = MARGIN + names + 0.35, MARGIN
     figure = Figure(figsize=(left + side + 1.1, bottom + side + names + 0.55))
     axes = add_axes(figure, left, bottom, side, side)

@@ -2,16 +2,23 @@
 
 import dataclasses
 import html
-import io
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from adl_tf.data.description import DatasetDescription
 from adl_tf.visualization.confusion import draw_confusion
-from adl_tf.visualization.page import data_url, heading, inline_figure, page, percent, table
+from adl_tf.visualization.page import (
+    bar,
+    heading,
+    inline_figure,
+    inline_photo,
+    page,
+    percent,
+    swatch,
+    table,
+)
 from adl_tf.visualization.predictions import (
     IGNORE_COLOR,
     PANEL_TITLES,
@@ -74,7 +81,8 @@ def evaluation_page(
     scores: Dict[str, np.ndarray],
     counts: np.ndarray,
     description: DatasetDescription,
-    galleries: Dict[str, Sequence[ScoredImage]],
+    images: Sequence[ScoredImage],
+    image_scores: Sequence[Tuple[str, Optional[float]]],
 ) -> str:
     """Writes the page.
 
@@ -85,7 +93,8 @@ def evaluation_page(
       scores: see `metrics.class_scores`.
       counts: [classes, classes] pixel counts by (true, predicted).
       description: of the data set.
-      galleries: images under their headings; empty ones are left out.
+      images: those to show, the worst first.
+      image_scores: (name, mIoU) of all images, None where nothing is labelled.
 
     Returns:
       a whole HTML document, images inside.
@@ -93,7 +102,7 @@ def evaluation_page(
     parts = [
         heading(title, facts, summary),
         "<h2>Classes</h2>",
-        _class_table(scores, description),
+        class_table(scores, description),
         "<h2>Confusion</h2>",
         '<p class="soft">Rows are true classes, columns predicted ones: percent of the true '
         "class's pixels.</p>",
@@ -101,30 +110,29 @@ def evaluation_page(
         f"<div>{inline_figure(draw_confusion(counts, description), 'confusion matrix')}</div>",
         f"<div>{_confusion_table(counts, description)}</div>",
         "</div>",
-        *(_gallery(title, images, description) for title, images in galleries.items() if images),
+        *_images(images, image_scores, description),
     ]
     return page(title, parts)
 
 
-def _swatch(color) -> str:
-    return f'<span class="swatch" style="background: rgb{tuple(color)}"></span>'
+def class_name(label: int, description: DatasetDescription) -> str:
+    """A class beside its color."""
+    return swatch(description.colors[label]) + html.escape(description.class_names[label])
 
 
-def _class_name(label: int, description: DatasetDescription) -> str:
-    return _swatch(description.colors[label]) + html.escape(description.class_names[label])
-
-
-def _class_table(scores, description) -> str:
-    header = [("left", "class"), ("bar", ""), ("", "IoU"), ("", "recall"), ("", "precision")]
-    header.append(("", "share of pixels"))
+def class_table(scores: Dict[str, np.ndarray], description: DatasetDescription) -> str:
+    """The scores of each class, see `metrics.class_scores`, with bars in their colors."""
+    columns = ("iou", "dice", "recall", "precision")
+    header = [("left", "class"), ("bar", ""), ("", "IoU"), ("", "Dice"), ("", "recall")]
+    header += [("", "precision"), ("", "share of pixels")]
 
     def row(label):
-        iou, recall, precision, share = (
-            scores[name][label] for name in ("iou", "recall", "precision", "share")
-        )
-        bar = f'<div><div style="width: {100 * np.nan_to_num(iou):.1f}%"></div></div>'
-        name = _class_name(label, description)
-        return [name, bar, percent(iou), percent(recall), percent(precision), percent(share, 2)]
+        return [
+            class_name(label, description),
+            bar(scores["iou"][label], description.colors[label]),
+            *(percent(scores[name][label]) for name in columns),
+            percent(scores["share"][label], 2),
+        ]
 
     return table(header, map(row, range(description.num_classes)))
 
@@ -138,8 +146,8 @@ def _confusion_table(counts, description) -> str:
     header = [("left", "true"), ("left", "predicted"), ("", "of the class"), ("", "of all errors")]
     rows = (
         [
-            _class_name(true, description),
-            _class_name(predicted, description),
+            class_name(true, description),
+            class_name(predicted, description),
             percent(counts[true, predicted] / counts[true].sum()),
             percent(counts[true, predicted] / errors),
         ]
@@ -148,24 +156,58 @@ def _confusion_table(counts, description) -> str:
     return table(header, rows)
 
 
-def _gallery(title, images, description) -> str:
-    titles = "".join(f"<span>{title}</span>" for title in PANEL_TITLES)
-    lines = [f"<h2>{html.escape(title)}</h2>", f'<div class="titles">{titles}</div>']
-    for image in images:
-        panel = prediction_panel(image.image, image.label, image.prediction, description)
-        buffer = io.BytesIO()
-        # Without chroma subsampling, which would blur the edges of the label maps.
-        Image.fromarray(panel).save(buffer, "JPEG", quality=85, subsampling=0)
-        source, caption = data_url(buffer, "jpeg"), html.escape(image.name)
-        lines.append(
-            f"<figure><figcaption>{caption} <span class='soft'>mIoU {percent(image.miou)}"
-            f'</span></figcaption><img alt="{caption}" src="{source}"></figure>'
+def _images(images, image_scores, description) -> List[str]:
+    """The pictures, and the scores of all images, both in an order that buttons change."""
+    if not images:
+        return []
+    buttons = "".join(
+        f'<button data-sort="{key}">{text}</button> '
+        for key, text in (("worst", "worst first"), ("best", "best first"), ("name", "by name"))
+    )
+    shown = "all" if len(images) == len(image_scores) else "the worst and the best"
+    lines = [
+        "<h2>Images</h2>",
+        f'<p class="soft">{len(images)} of {len(image_scores)}: {shown}. Click on one to zoom; '
+        "red is wrong.</p>",
+        f"<p>{buttons}</p>",
+        _legend(images, description),
+        picture_titles(),
+        "<div data-sorted>",
+        *(picture(image, description) for image in images),
+        "</div>",
+    ]
+    if len(images) < len(image_scores):
+        rows = "".join(
+            f'<tr data-name="{html.escape(name)}" data-score="{-1 if score is None else score}">'
+            f'<td class="left">{html.escape(name)}</td>'
+            f"<td>{percent(np.nan if score is None else score)}</td></tr>\n"
+            for name, score in image_scores
         )
-    return "\n".join([*lines, _legend(images, description)])
+        lines.append(
+            f"<details><summary>The mIoU of all {len(image_scores)} images</summary>"
+            f"<table><tbody data-sorted>\n{rows}</tbody></table></details>"
+        )
+    return lines
+
+
+def picture_titles() -> str:
+    """What the parts of each `picture` are."""
+    return f'<div class="titles">{"".join(f"<span>{t}</span>" for t in PANEL_TITLES)}</div>'
+
+
+def picture(image: ScoredImage, description: DatasetDescription) -> str:
+    """An image with its prediction and its errors, as a figure of a page."""
+    panel = prediction_panel(image.image, image.label, image.prediction, description)
+    name = html.escape(image.name)
+    return (
+        f'<figure data-name="{name}" data-score="{image.miou:.6f}"><figcaption>{name} '
+        f'<span class="soft">mIoU {percent(image.miou)}</span></figcaption>'
+        f"{inline_photo(panel, image.name)}</figure>"
+    )
 
 
 def _legend(images, description) -> str:
     maps = [part for image in images for part in (image.label, image.prediction)]
-    entries = [_class_name(label, description) for label in classes_present(maps, description)]
-    entries.append(_swatch(IGNORE_COLOR) + "ignored")
+    entries = [class_name(label, description) for label in classes_present(maps, description)]
+    entries.append(swatch(IGNORE_COLOR) + "ignored")
     return f'<div class="legend">{"".join(f"<span>{entry}</span>" for entry in entries)}</div>'

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Sequence
 
 import matplotlib
 import numpy as np
@@ -95,6 +95,20 @@ def probability_bar(
     bar.set_label("probability")
     bar.ax.minorticks_off()
     bar.outline.set_visible(False)
+
+
+def text_width(texts: Sequence[str], size: float) -> float:
+    """Inches that the widest of some texts takes.
+
+    Args:
+      texts: as they are, without formulas.
+      size: of the font, in points.
+    """
+    figure = Figure()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    drawn = [figure.text(0, 0, text, fontsize=size, parse_math=False) for text in texts]
+    widths = [text.get_window_extent(renderer).width for text in drawn]
+    return max(widths, default=0.0) / figure.dpi
 
 
 def check_shape(name: str, values, shape) -> np.ndarray:

@@ -11,12 +11,15 @@ from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 
 from adl_tf.data.description import IGNORE_LABEL, Color, DatasetDescription
-from adl_tf.visualization.figure import MARGIN, TEXT, inch_axes
+from adl_tf.visualization.figure import MARGIN, TEXT, inch_axes, text_width
 
 # Light gray: none of the usual palettes has it, and black is a class of PASCAL VOC.
 IGNORE_COLOR = (224, 224, 224)
 
-PANEL_TITLES = ("image", "ground truth", "prediction", "overlay")
+# Of pixels whose prediction is wrong.
+ERROR_COLOR = (215, 25, 28)
+
+PANEL_TITLES = ("image", "ground truth", "prediction", "overlay", "errors")
 # Share of the prediction's color in the overlay.
 OPACITY = 0.55
 # Pixels.
@@ -26,11 +29,11 @@ SMALL_SIDE = 384
 # Of the legend below a picture.
 _MARK, _GAP, _ROW = 11, 5, 18
 
-# Inches. Four images of SMALL_SIDE fill the gallery pixel by pixel.
-GALLERY_WIDTH = 15.88
+# Inches. Five images of SMALL_SIDE fill the gallery pixel by pixel.
+GALLERY_WIDTH = 19.76
 LINE = 0.21
 LEGEND_MARK = 0.7
-LETTER = 0.085
+_LEGEND_SIZE = 10  # Points.
 
 
 def colorize(
@@ -96,6 +99,7 @@ def add_legend(
         if label >= description.num_classes:
             continue
         name = description.class_names[label]
+        name = _cut(name, font, width - _MARK - 3 * _GAP)
         needed = _MARK + int(font.getlength(name)) + 3 * _GAP
         if x and x + needed > width:
             x, row = 0, row + 1
@@ -112,6 +116,13 @@ def add_legend(
     return np.asarray(canvas)
 
 
+def _cut(name: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """A name, or its start, if it is wider than a number of pixels."""
+    while len(name) > 1 and font.getlength(name) > width:
+        name = name[:-2] + "…"
+    return name
+
+
 @functools.cache
 def _legend_font() -> ImageFont.FreeTypeFont:
     """The one that comes with matplotlib: Latin, Greek, Cyrillic."""
@@ -124,7 +135,7 @@ def prediction_panel(
     prediction: np.ndarray,
     description: DatasetDescription,
 ) -> np.ndarray:
-    """Image, ground truth, prediction, and the prediction over the image, side by side.
+    """Image, ground truth, prediction, the prediction over the image, and errors, side by side.
 
     Args:
       image: uint8 [H, W, 3].
@@ -133,7 +144,7 @@ def prediction_panel(
       description: of the data set, for its colors.
 
     Returns:
-      uint8 [H, 4 * W + 3 * SEPARATOR, 3].
+      uint8 [H, 5 * W + 4 * SEPARATOR, 3].
 
     Raises:
       ValueError: the three differ in size, the image is not uint8 [H, W, 3], or a label is unknown.
@@ -151,8 +162,29 @@ def prediction_panel(
             f"{list(maps[1].shape[:2])} differ in size."
         )
     line = np.full((image.shape[0], SEPARATOR, 3), 255, np.uint8)
-    parts = [image, line, maps[0], line, maps[1], line, overlay(image, maps[1])]
-    return np.concatenate(parts, axis=1)
+    errors = error_map(image, label, prediction, description.ignore_label)
+    parts = [image, maps[0], maps[1], overlay(image, maps[1]), errors]
+    return np.concatenate([parts[0], *(x for part in parts[1:] for x in (line, part))], axis=1)
+
+
+def error_map(
+    image: np.ndarray, label: np.ndarray, prediction: np.ndarray, ignore_label: int = IGNORE_LABEL
+) -> np.ndarray:
+    """Where a prediction is wrong: these pixels in `ERROR_COLOR`, the others a pale gray image.
+
+    Args:
+      image: uint8 [H, W, 3].
+      label: integers [H, W].
+      prediction: integers [H, W].
+      ignore_label: label whose pixels are never wrong.
+
+    Returns:
+      uint8 [H, W, 3].
+    """
+    label, prediction = np.asarray(label), np.asarray(prediction)
+    gray = 128 + image.mean(axis=-1, keepdims=True).repeat(3, axis=-1) / 2
+    wrong = (label != prediction) & (label != ignore_label)
+    return np.where(wrong[..., None], ERROR_COLOR, gray).astype(np.uint8)
 
 
 def shrink_example(
@@ -258,7 +290,7 @@ def _draw_titles(figure: Figure, y: float) -> None:
 
 def _legend_size(entries) -> Tuple[int, float]:
     """Columns of a legend with these (name, color), and its height in inches."""
-    entry_width = LEGEND_MARK + LETTER * max(len(name) for name, _ in entries)
+    entry_width = LEGEND_MARK + text_width([name for name, _ in entries], _LEGEND_SIZE)
     columns = min(len(entries), max(1, int((GALLERY_WIDTH - 2 * MARGIN) / entry_width)))
     return columns, LINE * -(-len(entries) // columns) + MARGIN
 
@@ -274,6 +306,7 @@ def _draw_legend(figure: Figure, entries, columns: int, top: float) -> None:
         bbox_to_anchor=(0.5, top),
         ncols=columns,
         frameon=False,
+        fontsize=_LEGEND_SIZE,
         borderaxespad=0,
         labelspacing=0.4,
     )

@@ -9,6 +9,7 @@ from adl_tf.evaluation.metrics import (
     class_ious,
     class_scores,
     count_pixels,
+    mean_dice,
     mean_iou,
     pixel_accuracy,
 )
@@ -79,11 +80,14 @@ def test_class_scores_by_hand():
     scores = class_scores(np.array([[3, 1, 0, 0], [2, 2, 0, 0], [0, 0, 0, 0], [0, 2, 0, 0]]))
     expected = {
         "iou": [3 / 6, 2 / 7, np.nan, 0],
+        "dice": [6 / 9, 4 / 9, np.nan, 0],
         "recall": [3 / 4, 2 / 4, np.nan, 0],
         "precision": [3 / 5, 2 / 5, np.nan, np.nan],
         "share": [0.4, 0.4, 0, 0.2],
     }
     assert scores.keys() == expected.keys()
+    assert mean_dice(np.zeros((2, 2))) == 0.0
+    assert mean_dice(np.array([[3, 1], [2, 2]])) == pytest.approx((6 / 9 + 4 / 7) / 2)
     for name, values in expected.items():
         np.testing.assert_allclose(scores[name], values, err_msg=name)
 

@@ -8,21 +8,25 @@ import numpy as np
 from PIL import Image
 
 from adl_tf.model_directory import METRICS_FILE
-from adl_tf.planning import auto, stages
-from adl_tf.planning.plan import Timings
+from adl_tf.planning import auto, planner, stages
+from adl_tf.planning.timings import SearchTimings, Timings
 from adl_tf.space.genotype import Genotype
 from data_prep.run import run_conversion
 
 GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "skip_connect")]])
-TIMINGS = Timings(5.0, 10.0, 0.3, 10.0, 0.5, 0.1, 8.0, 15.0, 2.5)
-DECISION = {
-    "candidates": 20,
-    "finished": 4,
-    "first_rung_best": 0.2,
-    "first_rung_median": 0.15,
-    "first_rung_deviation": 0.02,
-    "weightless_ops": 0.5,
-}
+# Of a search and a training of crops of 97 pixels, at the default cost of 360x480.
+TIMINGS = Timings(
+    crop_size=97,
+    multi_adds=0.05,
+    train_start=10.0,
+    train_step=0.1,
+    validation=0.1,
+    evaluation_start=8.0,
+    export=15.0,
+    memory=2.5,
+    baseline_step=0.2,
+    search=SearchTimings(97, 12.0, 0.2, 0.5, 0.1, 4.0, 0.1),
+)
 
 
 def make_folder(root, count=30):
@@ -47,7 +51,19 @@ def convert_here(module, flags):
     return run_conversion(conversion, flags["output_dir"], max_errors=errors)
 
 
-def replace_stages(setattr, ran, failing, convert=None):
+class Clock:
+    """Runs by what stages are planned to take, times a factor; a later training, whose steps have
+    been timed by then, takes what is planned."""
+
+    def __init__(self, pace=1.0):
+        self.pace = pace
+        self.seconds = 0.0
+
+    def time(self):
+        return self.seconds
+
+
+def replace_stages(setattr, ran, failing, convert=None, clock=None):
     """Replaces what takes long.
 
     Args:
@@ -55,43 +71,65 @@ def replace_stages(setattr, ran, failing, convert=None):
       ran: list that gets the names of the stages that run.
       failing: exceptions, by the names of the stages that raise them.
       convert: function of a module and its flags in place of the program.
+      clock: what stages are timed by.
     """
     real = stages.run_program
+    clock = clock or Clock()
 
-    def run_program(stage, label, seconds_after=0, log=None):
+    def run_program(stage, label, seconds_after=0, **options):
         flags = dict(argument[2:].split("=", 1) for argument in stage.arguments)
         if stage.module.startswith("data_prep."):
             if convert:
                 return convert(stage.module, flags)
-            return real(stage, label, seconds_after, log)
+            return real(stage, label, seconds_after, **options)
         ran.append(stage.name)
         if stage.name in failing:
             raise failing[stage.name]
-        return _result(stage.module, flags)
+        pace = 1.0 if stage.name.startswith("train_") else clock.pace
+        clock.seconds += pace * (stage.seconds or 0)
+        return _result(stage, flags)
 
     setattr(stages, "run_program", run_program)
-    setattr(auto, "measure", lambda *_: TIMINGS)
-    setattr(auto, "preset_names", lambda: ())
+    setattr(stages, "now", clock.time)
+    setattr(planner, "measure", lambda *_: TIMINGS)
     setattr(auto, "measure_latency", lambda *_: {"export": 0.063, "keras": 0.07})
+    setattr(auto, "predict_examples", lambda *_: [])
 
 
-def _result(module, flags):
+def _steps(stage):
+    """Of a training, by its flags or by its gin file."""
+    texts = [text.partition("STEPS = ")[2] for text in stage.arguments if "STEPS = " in text]
+    if not texts:
+        (path,) = (text.partition("=")[2] for text in stage.arguments if "gin_file" in text)
+        with open(path) as file:
+            texts = [line[8:] for line in file if line.startswith("STEPS = ")]
+    return int(texts[0])
+
+
+def _result(stage, flags):
     model_dir = flags["model_dir"]
     os.makedirs(model_dir, exist_ok=True)
-    if module == "adl_tf.search":
+    if stage.module == "adl_tf.search":
         with open(os.path.join(model_dir, "genotype.json"), "w") as file:
             json.dump(GENOTYPE.to_dict(), file)
-        return {"decision": DECISION}
-    if module == "adl_tf.train":
+        proposals = {"searched": [1.0, 1.2], "random": [1.1, 1.3], "p_value": 0.3}
+        return {"proposals": proposals, "decision": {}}
+    if stage.module == "adl_tf.train":
         with open(os.path.join(model_dir, METRICS_FILE), "w") as file:
             for epoch in (1, 2):
                 line = {"loss": 1, "val_loss": 1, "miou": 0.2, "val_miou": 0.3}
                 file.write(json.dumps({"epoch": epoch, **line}) + "\n")
-        return {"steps": 20, "model_dir": model_dir}
-    if module == "adl_tf.evaluate":
+        return {"steps": _steps(stage), "best_val_miou": 0.3, "model_dir": model_dir}
+    if stage.module == "adl_tf.evaluate":
         page = os.path.join(model_dir, "evaluation", "report.html")
         classes = {"back": 0.5, "<b>object</b>": None}
-        scores = {"miou": 0.5, "pixel_accuracy": 0.7, "per_class": classes, "images": 6}
+        scores = {
+            "miou": 0.5,
+            "dice": 0.6,
+            "pixel_accuracy": 0.7,
+            "per_class": classes,
+            "images": 6,
+        }
         return {**scores, "page": page, "evaluation": page}
     os.makedirs(flags["output_dir"], exist_ok=True)
     return {"export_dir": flags["output_dir"], "dtype": "float32"}

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from damage import damages, spoil
 from PIL import Image
-from quick_stages import TIMINGS, convert_here, make_folder, replace_stages
+from quick_stages import Clock, convert_here, make_folder, replace_stages
 
 from adl_tf.interrupts import Interrupted
 from adl_tf.planning import auto, stages
+from adl_tf.space.genotype import load_network_size
+
+COMPARED = ["other", "baseline"]
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def test_from_a_folder_to_a_report(programs, tmp_path, capsys):
     ran, _ = programs
     folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
     result = auto.run_auto(str(folder), str(out), hours=1.0)
-    assert ran == ["search", "train", "evaluate", "export"]
+    assert ran == ["search", "train", "evaluate", "export", *COMPARED]
     assert result["miou"] == 0.5 and result["export"] == str(out / "export")
     report = (out / "report.html").read_text()
     assert "&lt;b&gt;object" in report and "<b>object" not in report
@@ -39,16 +42,20 @@ def test_from_a_folder_to_a_report(programs, tmp_path, capsys):
         "planned",
         "sep_conv_3x3",
         "takes 63 ms",
+        "no better than random ones",
+        "MobileNetV3",
+        "from the weights of &#x27;camvid&#x27;",
+        "--formats=onnx,tflite",
     ):
         assert part in report
     card = (out / "export" / "README.md").read_text()
     assert "50.0 %" in card and "license" in card and "| back |" in card
     messages = capsys.readouterr().err
-    assert "[1 of 1] convert" in messages and "[4 of 4] export" in messages
+    assert "[1 of 1] convert" in messages and "[4 of 6] export" in messages
     assert "back" in messages and "24 images" in messages and "PNG, RGB" in messages
     assert (out / "classes.png").exists() and (out / "examples.png").exists()
     auto.run_auto(str(folder), str(out), hours=1.0)
-    assert len(ran) == 4  # Nothing was done again.
+    assert len(ran) == 6  # Nothing was done again.
 
 
 def test_what_was_interrupted_goes_on(programs, tmp_path):
@@ -60,7 +67,7 @@ def test_what_was_interrupted_goes_on(programs, tmp_path):
     assert ran == ["search", "train"] and not (out / "report.html").exists()
     failing.clear()
     auto.run_auto(str(folder), str(out), hours=1.0)
-    assert ran == ["search", "train", "train", "evaluate", "export"]
+    assert ran == ["search", "train", "train", "evaluate", "export", *COMPARED]
 
 
 def test_a_plan_can_be_edited_and_given_back(programs, tmp_path):
@@ -92,7 +99,7 @@ def test_results_inside_the_folder_and_a_wrong_folder_first(programs, tmp_path):
         auto.run_auto(str(wrong), str(out), hours=1.0)
     auto.run_auto(str(folder), str(out), hours=1.0)
     auto.run_auto(str(folder), str(out), hours=1.0)
-    assert len(ran) == 4
+    assert len(ran) == 6
 
 
 def test_more_hours_train_on(programs, tmp_path):
@@ -100,15 +107,96 @@ def test_more_hours_train_on(programs, tmp_path):
     folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
     auto.run_auto(str(folder), str(out), hours=1.0)
     result = auto.run_auto(str(folder), str(out), hours=2.0)
-    assert ran[4:] == ["train_2", "evaluate_2", "export_2"]
+    assert ran[6:] == ["train_2", "evaluate_2", "export_2"]
     assert result["network"] == str(out / "train_2")
     state = json.loads((out / "auto.json").read_text())
     command = state["stages"]["train_2"]["command"]
     assert f"--init_from={out / 'train'}" in command and state["hours"] == 2.0
     (steps,) = state["extensions"]
-    assert 0.9 * 3600 < steps * TIMINGS.train_step < 3600
+    seconds = (
+        steps * state["stages"]["train"]["seconds"] / state["stages"]["train"]["result"]["steps"]
+    )
+    assert 0.9 * 3600 < seconds < 3600
     auto.run_auto(str(folder), str(out), hours=2.0)
-    assert len(ran) == 7
+    assert len(ran) == 9
+
+
+def total(out):
+    state = json.loads((out / "auto.json").read_text())
+    return sum(state["spent"].values()), state
+
+
+@pytest.mark.parametrize("pace", [0.5, 0.8, 1.0, 1.15])
+def test_the_hours_are_used_and_kept_whatever_the_pace(monkeypatch, tmp_path, pace):
+    ran = []
+    replace_stages(monkeypatch.setattr, ran, {}, convert_here, Clock(pace))
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    seconds, _ = total(out)
+    assert 0.8 * 3600 < seconds < 1.1 * 3600
+    assert ("train_2" in ran) == (pace < 0.9)
+    # What to compare with goes first where the time has run out.
+    assert set(COMPARED) <= set(ran) or pace > 1
+
+
+def test_a_training_gets_what_the_search_has_left(monkeypatch, tmp_path):
+    clock = Clock()
+    replace_stages(monkeypatch.setattr, [], {}, convert_here, clock)
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), hours=1.0, plan_only=True)
+    planned = json.loads((out / "plan" / "plan.json").read_text())
+    clock.pace = 0.1
+    run = stages.run_program
+
+    def slower_after_the_search(stage, *rest, **options):
+        if stage.name == "train":
+            clock.pace = 1.0
+        return run(stage, *rest, **options)
+
+    monkeypatch.setattr(stages, "run_program", slower_after_the_search)
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    made = json.loads((out / "plan" / "plan.json").read_text())
+    more = 0.9 * planned["seconds"]["search"]
+    assert made["seconds"]["train"] - planned["seconds"]["train"] == pytest.approx(more, rel=0.1)
+    assert f"STEPS = {made['train_steps']}\n" in (out / "plan" / "train.gin").read_text()
+
+
+@pytest.mark.parametrize(
+    "wishes, start, flag",
+    [
+        ({"search": "off"}, "preset", "--init_from=camvid"),
+        ({"preset": "camvid"}, "preset", "--init_from=camvid"),
+        ({"genotype": "auto_deeplab"}, "genotype", None),
+    ],
+)
+def test_without_a_search(programs, tmp_path, wishes, start, flag):
+    ran, _ = programs
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), hours=1.0, **wishes)
+    assert ran[:3] == ["train", "evaluate", "export"]
+    _, state = total(out)
+    assert state["plan"]["start"] == start
+    command = state["stages"]["train"]["command"]
+    assert (flag or "") in command and ("--init_from" in command) == bool(flag)
+    assert load_network_size(str(out / "plan" / "genotype.json"))[0] > 1
+    report = (out / "report.html").read_text()
+    assert "The architecture" not in report and "<h2>Search</h2>\n<p>None: " in report
+    assert not (out / "plan" / "search.gin").exists()
+    with pytest.raises(ValueError, match="planned with --search="):
+        auto.run_auto(str(folder), str(out), hours=1.0, search="on")
+
+
+def test_wishes_that_exclude_each_other(programs, tmp_path):
+    folder = make_folder(tmp_path / "in")
+    for wishes, message in (
+        ({"search": "on", "preset": "camvid"}, "leave one of them out"),
+        ({"genotype": "auto_deeplab", "preset": "camvid"}, "leave one out"),
+        ({"search": "maybe"}, "choose from auto, on, off"),
+        ({"preset": "mars"}, "there are: camvid"),
+        ({"genotype": "nowhere.json"}, "neither a file nor a preset"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            auto.run_auto(str(folder), str(tmp_path / "out"), **wishes)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +231,7 @@ def test_one_image_cannot_be_divided(programs, tmp_path):
 
 def test_hours_too_few_are_refused_before_they_are_spent(programs, tmp_path):
     folder = make_folder(tmp_path / "in")
-    with pytest.raises(ValueError, match="--hours=0.01 is too short"):
+    with pytest.raises(ValueError, match="--hours=0.01 is too short: .* takes 0.0.* hours"):
         auto.run_auto(str(folder), str(tmp_path / "out"), hours=0.01)
     auto.run_auto(str(folder), str(tmp_path / "out"), hours=1.0)  # The same directory, more hours.
 

@@ -96,6 +96,23 @@ def test_parts_and_devices_make_the_update_of_one_batch(two_devices, options):
     assert_same_weights(whole, mirrored)
 
 
+@pytest.mark.parametrize("class_weights", [None, [1.0, 2.0, 0.5]])
+def test_the_loss_of_validations_is_that_of_the_training(two_devices, class_weights):
+    batch = make_batch(2)
+    labels, valid = np.where(batch["label"] == 255, 0, batch["label"]), batch["label"] != 255
+    with two_devices.scope():
+        mirrored = make_model(class_weights=class_weights)
+    for model in (make_model(class_weights=class_weights), mirrored):
+        logits = model.network(batch["image"]).numpy().astype(np.float64)
+        logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        losses = -np.take_along_axis(logs, labels[..., None], -1)[..., 0]
+        weights_of_pixels = valid * np.array(class_weights or [1.0, 1.0, 1.0])[labels]
+        expected = (weights_of_pixels * losses).sum() / weights_of_pixels.sum()
+        data = tf.data.Dataset.from_tensor_slices(batch).batch(4)
+        scored = model.evaluate(data, verbose=0, return_dict=True)["loss"]
+        assert scored == pytest.approx(expected, rel=1e-5)
+
+
 def test_averaged_weights_are_scored_and_the_trained_ones_restored():
     model = make_model(average_decay=0.9)
     fit(model, make_batch(0), steps=5)

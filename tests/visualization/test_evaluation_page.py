@@ -52,27 +52,45 @@ class Checker(html.parser.HTMLParser):
         self.text += data
 
 
-def page(counts, description, galleries):
+def page(counts, description, images=(), image_scores=()):
     scores = class_scores(counts)
-    summary = {"mIoU": "12.34 %"}
-    return evaluation_page("a <b> & c", ["x < y"], summary, scores, counts, description, galleries)
+    shown = {"mIoU": "12.34 %"}
+    return evaluation_page(
+        "a <b> & c", ["x < y"], shown, scores, counts, description, images, image_scores
+    )
 
 
 def test_page_is_self_contained_and_shows_its_input():
     counts = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])
-    galleries = {"Worst": [scored_image(3, "a & b"), scored_image(3)], "Best": []}
-    text = page(counts, describe(3, "<i>"), galleries)
-    assert not re.search(r"https?:|src=\"(?!data:)|<script|<link|url\(", text)
+    images = [scored_image(3, "a & b"), scored_image(3)]
+    text = page(counts, describe(3, "<i>"), images, [("a & b", 0.25), ("street", 0.25)])
+    assert not re.search(r"https?:|src=\"(?!data:)|<script |<link|url\(", text)
     checker = Checker(text)
     assert len(checker.sources) == 3
-    for expected in ("a <b> & c", "x < y", "12.34 %", "<i> 2", "a & b", "75.0 %", "Worst"):
+    for expected in ("a <b> & c", "x < y", "12.34 %", "<i> 2", "a & b", "75.0 %", "2 of 2: all"):
         assert expected in checker.text
-    assert "nan" not in checker.text and "Best" not in checker.text
+    assert "85.7 %" in checker.text  # Dice of the first class: 2 * 3 / (4 + 3).
+    assert "nan" not in checker.text and "<details>" not in text
+
+
+def test_all_images_are_listed_where_only_some_are_shown():
+    scores = [(f"image {index}", index / 10) for index in range(9)] + [("none", None)]
+    text = page(np.eye(3, dtype=int), describe(3), [scored_image(3)], scores)
+    assert "1 of 10: the worst and the best" in text and "<details>" in text
+    assert text.count("data-name=") == 11 and 'data-score="0.700000"' not in text
+    assert 'data-name="image 7" data-score="0.7"' in text
+    # What the buttons order is there once each: the pictures and the list.
+    assert text.count("<div data-sorted>") == text.count("<tbody data-sorted>") == 1
+
+
+def test_dark_mode_and_narrow_screens_are_styled():
+    text = page(np.eye(2, dtype=int), describe(2))
+    assert "prefers-color-scheme: dark" in text and "width=device-width" in text
 
 
 def test_page_without_errors_or_pixels():
-    assert "No wrong pixels" in page(np.eye(2, dtype=int), describe(2), {})
-    Checker(page(np.zeros((2, 2), int), describe(2), {}))
+    assert "No wrong pixels" in page(np.eye(2, dtype=int), describe(2))
+    Checker(page(np.zeros((2, 2), int), describe(2)))
 
 
 def test_largest_confusions():
@@ -86,7 +104,7 @@ def test_largest_confusions():
 def test_confusion_draws_inside_its_figure(num_classes):
     counts = np.random.default_rng(0).integers(0, 100, (num_classes, num_classes))
     counts[0] = 0
-    figure = draw_confusion(counts, describe(num_classes, "arcade machine"))
+    figure = draw_confusion(counts, describe(num_classes, "WWWWWW arcade machine"))
     assert figure_to_image(figure).std() > 0
     axes = figure.axes[0]
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label):

@@ -5,6 +5,7 @@ from PIL import Image
 from adl_tf.data.description import DatasetDescription, default_colors
 from adl_tf.visualization.figure import figure_to_image, save_figure
 from adl_tf.visualization.predictions import (
+    ERROR_COLOR,
     GALLERY_WIDTH,
     IGNORE_COLOR,
     OPACITY,
@@ -65,19 +66,23 @@ def test_colorize_refuses_other_ranks():
         colorize(np.zeros((1, 2, 2), int), COLORS)
 
 
-def test_panel_is_image_label_prediction_overlay():
+def test_panel_is_image_label_prediction_overlay_errors():
     description = describe(4)
     image, label, prediction = random_example(4, 7, 9)
     panel = prediction_panel(image, label, prediction, description)
-    assert panel.dtype == np.uint8 and panel.shape == (7, 4 * 9 + 3 * SEPARATOR, 3)
+    assert panel.dtype == np.uint8 and panel.shape == (7, 5 * 9 + 4 * SEPARATOR, 3)
     step = 9 + SEPARATOR
     np.testing.assert_array_equal(panel[:, :9], image)
     np.testing.assert_array_equal(panel[:, step : step + 9], colorize(label, description.colors))
     painted = colorize(prediction, description.colors)
     np.testing.assert_array_equal(panel[:, 2 * step : 2 * step + 9], painted)
-    overlay = panel[:, 3 * step :].astype(float)
+    overlay = panel[:, 3 * step : 3 * step + 9].astype(float)
     np.testing.assert_allclose(overlay, (1 - OPACITY) * image + OPACITY * painted, atol=0.5)
     assert (panel[:, 9:step] == 255).all()
+    red = (panel[:, 4 * step :] == ERROR_COLOR).all(-1)
+    wrong = (label != prediction) & (label != description.ignore_label)
+    np.testing.assert_array_equal(red, wrong)
+    assert 0 < wrong.sum() < wrong.size
 
 
 def test_panel_names_its_faults():

@@ -1,0 +1,80 @@
+"""What the steps of a search and of a training take on this machine."""
+
+import dataclasses
+from typing import Optional
+
+# Of a step's time, what smaller crops and networks do not take less of.
+_OVERHEAD = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchTimings:
+    """What a trial of a search took, in seconds.
+
+    Attributes:
+      crop_size: side of its crops in pixels.
+      start: of the search until its first step, graphs included.
+      weight_step: of the weights alone.
+      alternating_step: of the weights and of the architecture in turn.
+      validation: of one image by the supernet.
+      candidate_start: of a short training until its first step, graphs included.
+      candidate_step: of such a training.
+    """
+
+    crop_size: int
+    start: float
+    weight_step: float
+    alternating_step: float
+    validation: float
+    candidate_start: float
+    candidate_step: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Timings:
+    """What a trial took, in seconds.
+
+    Attributes:
+      crop_size, multi_adds: of the network that was tried: side of its crops in pixels, billions
+        of Multi-Adds.
+      train_start: of a training until its first step, graphs included.
+      train_step: of a step.
+      validation: of one image.
+      evaluation_start: of the evaluation without its images.
+      export: of all of it.
+      baseline_step: of the baseline; None where it was not tried.
+      memory: largest of a program, in GiB.
+      search: None where it was not tried.
+    """
+
+    crop_size: int
+    multi_adds: float
+    train_start: float
+    train_step: float
+    validation: float
+    evaluation_start: float
+    export: float
+    memory: float
+    baseline_step: Optional[float] = None
+    search: Optional[SearchTimings] = None
+
+    def step(self, crop_size: int, multi_adds: float) -> float:
+        """Seconds of a training step of another size."""
+        return rescale(self.train_step, (crop_size / self.crop_size) ** 2 * self._cost(multi_adds))
+
+    def image(self, multi_adds: float) -> float:
+        """Seconds to label one image by another network."""
+        return rescale(self.validation, self._cost(multi_adds))
+
+    def candidate_step(self, crop_size: int, multi_adds: float) -> float:
+        """Seconds of a step of the search's short trainings, at another size."""
+        pixels = (crop_size / self.search.crop_size) ** 2
+        return rescale(self.search.candidate_step, pixels * self._cost(multi_adds))
+
+    def _cost(self, multi_adds: float) -> float:
+        return multi_adds / self.multi_adds
+
+
+def rescale(seconds: float, ratio: float) -> float:
+    """Seconds of `ratio` times as much work; less of it keeps its overhead."""
+    return seconds * (ratio if ratio > 1 else _OVERHEAD + (1 - _OVERHEAD) * ratio)
