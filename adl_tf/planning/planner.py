@@ -81,12 +81,6 @@ class Wishes(NamedTuple):
         return {name: value for name, value in self._asdict().items() if name != "hours"}
 
 
-def wish_flags(wishes: Dict[str, Any]) -> List[str]:
-    """Flags of `adl_tf.auto` that say the same; those that are left at their defaults are not."""
-    defaults = Wishes._field_defaults
-    return [f"--{name}={value}" for name, value in wishes.items() if value != defaults.get(name)]
-
-
 class _Network(NamedTuple):
     """A genotype, and F and sizes where they are given."""
 

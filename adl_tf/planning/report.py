@@ -16,7 +16,7 @@ from adl_tf.model_directory import GENOTYPE_FILE, METRICS_FILE, REPORT_FILE, rea
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint
 from adl_tf.planning.pictures import draw_examples, draw_shares
 from adl_tf.planning.plan import BASELINE, EVALUATION, EXPORT, OTHER, SEARCH, TRAINING
-from adl_tf.planning.planner import wish_flags
+from adl_tf.planning.planner import Wishes
 from adl_tf.planning.settings import PRESET
 from adl_tf.planning.stages import State, minutes
 from adl_tf.planning.trials import TRIAL
@@ -34,6 +34,7 @@ from adl_tf.visualization.page import (
     table,
 )
 from adl_tf.visualization.proposals import draw_proposals
+from data_prep.recognize import as_arguments
 
 CARD_FILE = "README.md"
 
@@ -208,32 +209,27 @@ def _evaluated(fingerprint: Fingerprint, evaluation: Dict[str, Any]) -> str:
 def _commands(state: State, export: Dict[str, Any], output_dir: str) -> List[str]:
     """What to do with the network: three commands that work as they are."""
     network, folder = state.get("latency")["of"], export["export_dir"]
-    formats = os.path.join(output_dir, "formats")
-    commands = (
-        ("Label your own images", "predict", [f"--export_dir={folder}", "--output_dir=labelled"]),
-        (
-            "Files for other runtimes",
-            "export",
-            [f"--model_dir={network}", f"--output_dir={formats}", "--formats=onnx,tflite"],
-        ),
-        (
-            "Train it further",
-            "auto",
-            [
-                f"--input={state.get('input')}",
-                f"--output_dir={output_dir}",
-                f"--hours={2 * state.get('hours'):g}",
-            ],
-        ),
-    )
-    lines = []
-    for text, program, flags in commands:
-        if program == "predict":
-            flags = [*flags, state.get("input")]
-        if program == "auto":
-            flags = [*flags, *wish_flags(state.get("wishes"))]
-        command = shlex.join(["python", "-m", f"adl_tf.{program}", *flags])
-        lines.append(f"<p>{text}:</p><pre>{html.escape(command)}</pre>")
+    defaults = Wishes._field_defaults
+    wishes = {name: w for name, w in state.get("wishes").items() if w != defaults[name]}
+    further = {"output_dir": output_dir, "hours": f"{2 * state.get('hours'):g}", **wishes}
+    other = {"output_dir": os.path.join(output_dir, "formats"), "formats": "onnx,tflite"}
+    predicted = as_arguments({"export_dir": folder, "output_dir": "labelled"})
+    commands = {
+        "Label images": ["adl_tf.predict", *predicted, "IMAGE-or-FOLDER"],
+        "Files for other runtimes": [
+            "adl_tf.export",
+            *as_arguments({"model_dir": network, **other}),
+        ],
+        "Train it further": [
+            "adl_tf.auto",
+            state.get("input"),
+            *as_arguments({**further, **state.get("conversion", {})}),
+        ],
+    }
+    lines = [
+        f"<p>{text}:</p><pre>{html.escape(shlex.join(['python', '-m', *command]))}</pre>"
+        for text, command in commands.items()
+    ]
     latency, (height, width) = state.get("latency"), state.get("plan")["settings"]["image_size"]
     lines.append(
         f"<p>An image of {height}x{width} takes {latency['export'] * 1e3:.0f} ms by the export and "

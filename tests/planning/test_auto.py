@@ -280,7 +280,7 @@ def test_records_that_change_are_refused(given, programs, tmp_path):
     for hours in (1.0, 2.0):
         with pytest.raises(ValueError, match="have changed .*class 0 'back' -> '<b>object</b>'"):
             auto.run_auto(str(folder), str(out), hours=hours)
-    assert len(ran) == 4 and (out / "report.html").read_bytes() == report
+    assert len(ran) == 6 and (out / "report.html").read_bytes() == report
 
 
 def test_no_room_is_said_before_anything_is_converted(programs, tmp_path, monkeypatch):
