@@ -15,8 +15,8 @@ A mask is
 - an image of the classes' colors, those of classes.txt or else PASCAL VOC's color map; of a palette
   its colors count if classes.txt has colors, else its indices;
 - a JSON file of shapes, as labelme writes it; class 0 is what none of them covers;
-- or all masks are in one JSON file of annotations, as COCO has them, or in one for each split, told
-  by its name or folder.
+- or all masks are in one file of annotations, COCO's JSON, Label Studio's or CVAT's XML, or in one
+  for each split, told by its name or folder.
 """
 
 import functools

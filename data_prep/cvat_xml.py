@@ -11,6 +11,7 @@ from data_prep import outlines
 
 _ROOT = "annotations"
 _NO_INSIDE = ("polyline", "points", "cuboid", "skeleton")
+_OTHERS = (*_NO_INSIDE, "tag")  # Types of labels that are no classes unless they are drawn.
 _SHAPES = ("polygon", "box", "ellipse", "mask", *_NO_INSIDE)
 
 
@@ -53,7 +54,7 @@ def read(path: str) -> Tuple[Dict[str, Any], List[str]]:
         shapes = [child for child in element if child.tag in _SHAPES]
         for shape in sorted(shapes, key=lambda child: int(child.get("z_order") or 0)):
             annotations.append({"image_id": index, **_annotation(shape, name, size)})
-    labels = [e.findtext("name") for e in root.iter("label") if e.find("parent") is None]
+    labels = [e.findtext("name") for e in root.iter("label") if e.findtext("type") not in _OTHERS]
     labels += [annotation["label"] for annotation in annotations]
     ids = {name: number for number, name in enumerate(filter(None, dict.fromkeys(labels)))}
     for annotation in annotations:

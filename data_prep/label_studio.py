@@ -36,7 +36,7 @@ def read(content: Sequence[Dict[str, Any]]) -> Tuple[Dict[str, Any], List[str]]:
       for the user.
 
     Raises:
-      KeyError, TypeError, ValueError, AttributeError: it is damaged.
+      KeyError, TypeError, ValueError, AttributeError: they are damaged.
     """
     images, annotations, several, empty = [], [], 0, 0
     for index, (data, versions) in enumerate(_tasks(content)):
