@@ -34,7 +34,7 @@ if importlib.util.find_spec("tf_keras"):
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 if sys.argv[:1] == ["-m"]:  # Python is looking for a module to run, of this package perhaps.
-    from adl_tf.interrupts import end_quietly, is_program
+    from adl_tf.system.interrupts import end_quietly, is_program
 
     if is_program():
         end_quietly()

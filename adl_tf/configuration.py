@@ -13,10 +13,10 @@ from adl_tf.gin_files import (
     config_folders,
     read_statements,
 )
-from adl_tf.settings import external_configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace
+from adl_tf.system.settings import external_configurable
 
 # Set in the environment of programs that may not use all cores that they see: how many.
 CORES = "ADL_TF_CORES"

@@ -13,7 +13,7 @@ import sys
 from typing import List, NamedTuple, Sequence
 
 import data_prep
-from adl_tf.interrupts import end_quietly
+from adl_tf.system.interrupts import end_quietly
 
 PROGRAMS = (
     "auto",

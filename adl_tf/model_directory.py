@@ -43,11 +43,11 @@
 The directory of a study has two of its own, and a folder for each of its runs:
 
     study.json                 what all its trainings have in common
-                               runs.study -> the same
+                               studies.study -> the same
     members.jsonl              a line for each training that is done
-                               runs.study -> the same
+                               studies.study -> the same
     report.html                the study for people
-                               runs.study
+                               studies.study
 
 A search leaves space.json, architecture.jsonl, genotype.json and its pictures; a training leaves
 network.json, classes.json, run.json, best/, last/ and, once evaluated, evaluation/; the rest is
@@ -58,7 +58,7 @@ import json
 import os
 from typing import Any, Dict
 
-from adl_tf.files import read_json, write_json, writing
+from adl_tf.system.files import read_json, write_json, writing
 
 SPACE_FILE = "space.json"
 NETWORK_FILE = "network.json"

@@ -17,8 +17,8 @@ from adl_tf.programs import (
     parse_gin_flags,
     run_program,
 )
-from adl_tf.progress import say
 from adl_tf.sizes import parse_image_size
+from adl_tf.system.progress import say
 
 SUPERNET = "supernet"
 

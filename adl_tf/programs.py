@@ -15,15 +15,15 @@ from typing import Any, Callable, Dict, Iterator, List, NoReturn, Optional, Sequ
 from absl import app, flags, logging
 
 from adl_tf.gin_files import Statements, check_gin, read_statements
-from adl_tf.interrupts import (
+from adl_tf.system.interrupts import (
     Interrupted,
     end_quietly,
     handlers_kept,
     hold_lifeline,
     raise_interrupts,
 )
-from adl_tf.progress import STAGE, say
-from adl_tf.startup import silence
+from adl_tf.system.progress import STAGE, say
+from adl_tf.system.startup import silence
 
 # Of a result: what went wrong, without ending the program.
 _FAULTS = ("failed", "bad")

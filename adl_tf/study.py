@@ -29,8 +29,8 @@ def main() -> Dict[str, Any]:
     """Runs the program on its flags."""
     check_gin_flags()
     with importing():
-        import adl_tf.runs.study_members  # noqa: F401  What a study's gin file refers to.
-        from adl_tf.runs.study import run_study
+        import adl_tf.studies.members  # noqa: F401  What a study's gin file refers to.
+        from adl_tf.studies.study import run_study
     parse_gin_flags()
     return run_study(os.path.expanduser(flags.FLAGS.study_dir))
 

@@ -12,8 +12,8 @@ import json
 import numpy as np
 from absl import app, flags
 
-from adl_tf.evaluation.ranking import summarize_ranking
-from adl_tf.evaluation.table import read_table
+from adl_tf.studies.ranking import summarize_ranking
+from adl_tf.studies.table import read_table
 
 
 def main(argv):

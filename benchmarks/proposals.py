@@ -29,10 +29,10 @@ from absl import app, flags
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from adl_tf.configuration import parse_gin  # noqa: E402
-from adl_tf.files import read_json, write_json  # noqa: E402
 from adl_tf.model_directory import append_json_line, read_json_lines  # noqa: E402
 from adl_tf.space.decision import weightless_share  # noqa: E402
 from adl_tf.space.genotype import Genotype  # noqa: E402
+from adl_tf.system.files import read_json, write_json  # noqa: E402
 
 OPTIONS = flags.FLAGS
 TRUE, SHUFFLED, NOISE, UNIFORM, MATCHED = "true", "shuffled", "noise", "uniform", "matched"
@@ -138,9 +138,9 @@ def train(arm, cluster, genotypes):
 
     from adl_tf.configuration import configured_budget, configured_sizes
     from adl_tf.distribution.workers import Workers
-    from adl_tf.progress import Progress
     from adl_tf.searches.proposals import make_candidates
     from adl_tf.searches.trials import Trials
+    from adl_tf.system.progress import Progress
 
     space, data = configure(TRUE, SEED)  # All on the same images, from the same seed.
     sizes, strategy = configured_sizes(), tf.distribute.get_strategy()

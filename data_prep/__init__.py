@@ -5,7 +5,7 @@ Each `convert_NAME.py` lists one data set as a `conversion.Conversion` and hands
 `beam.py` are how. `verify.py` checks what was written.
 """
 
-from adl_tf.interrupts import end_quietly, is_program
+from adl_tf.system.interrupts import end_quietly, is_program
 
 if is_program():
     end_quietly()

@@ -7,7 +7,7 @@ import re
 import urllib.parse
 from typing import Any, Dict, List, Sequence, Tuple
 
-from adl_tf.files import read_json
+from adl_tf.system.files import read_json
 from data_prep import cvat_xml, label_studio, naming
 from data_prep.errors import ConversionError
 from data_prep.folders import File, select

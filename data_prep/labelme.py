@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from adl_tf.data.description import IGNORE_LABEL, Size
-from adl_tf.files import read_json
+from adl_tf.system.files import read_json
 from data_prep.class_file import IGNORED
 from data_prep.errors import BadExample, ConversionError
 from data_prep.images import read_size

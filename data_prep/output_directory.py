@@ -8,8 +8,8 @@ from typing import Dict, Iterator, Sequence, Set
 from absl import logging
 
 from adl_tf.data.description import DESCRIPTION_FILE
-from adl_tf.files import exclusive as exclusive_directory
-from adl_tf.files import read_json, remove_temporaries, write_json
+from adl_tf.system.files import exclusive as exclusive_directory
+from adl_tf.system.files import read_json, remove_temporaries, write_json
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.shards import STATE_DIR, ShardPlan

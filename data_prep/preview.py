@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from adl_tf.data.description import IGNORE_LABEL, DatasetDescription
-from adl_tf.files import make_directory, replacing
+from adl_tf.system.files import make_directory, replacing
 from adl_tf.visualization.predictions import IGNORE_COLOR, add_legend, colorize, overlay
 from data_prep import masks
 from data_prep.conversion import Conversion

@@ -7,8 +7,8 @@ from typing import Any, Callable, Dict, List, Sequence
 
 from absl import flags
 
-from adl_tf.interrupts import Interrupted
 from adl_tf.programs import run_program, show_in_help
+from adl_tf.system.interrupts import Interrupted
 from data_prep import processes
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError

@@ -12,8 +12,8 @@ from typing import Dict, Iterable, List, Tuple, Union
 import numpy as np
 
 from adl_tf.data.description import IGNORE_LABEL
-from adl_tf.files import read_json, replacing, write_json
-from adl_tf.startup import import_quietly
+from adl_tf.system.files import read_json, replacing, write_json
+from adl_tf.system.startup import import_quietly
 from data_prep.conversion import Splits
 from data_prep.errors import BadExample
 from data_prep.examples import EncodedExample, Item

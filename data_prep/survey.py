@@ -4,7 +4,7 @@ import os
 from typing import NamedTuple, Sequence, Set, Tuple
 
 from adl_tf.data.description import IGNORE_LABEL, Color
-from adl_tf.files import read_json, write_text
+from adl_tf.system.files import read_json, write_text
 from data_prep import masks
 from data_prep.conversion import Conversion
 from data_prep.errors import BadExample

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
 from adl_tf.data.foreign_records import list_foreign_splits
-from adl_tf.interrupts import Interrupted
 from adl_tf.programs import importing, run_program
+from adl_tf.system.interrupts import Interrupted
 from data_prep.shards import checksum
 
 

@@ -7,12 +7,12 @@ import gin
 import pytest
 from processes import run
 
-import adl_tf.runs.study  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
 import adl_tf.searches.method  # noqa: F401  Its configurables are what the configs bind.
+import adl_tf.studies.study  # noqa: F401
 from adl_tf.configuration import parse_gin
 from adl_tf.gin_files import CONFIG_DIR, config_names
-from adl_tf.runs.study_members import known_path_members, random_members
+from adl_tf.studies.members import known_path_members, random_members
 
 SIZES = ("auto_deeplab_s", "auto_deeplab_m", "auto_deeplab_l")
 STUDIES = (
@@ -61,7 +61,7 @@ def test_study():
 
 def test_studies_need_no_more_than_their_program_imports(tmp_path):
     program = (
-        "import adl_tf.runs.study, adl_tf.runs.study_members, gin\n"
+        "import adl_tf.studies.study, adl_tf.studies.members, gin\n"
         "from adl_tf.configuration import parse_gin\n"
         f"for study in {STUDIES}:\n"
         "    parse_gin([study], [])\n"
@@ -83,7 +83,7 @@ def test_sizes_win_over_the_config_before_them(size, filters):
 
 PROGRAM = """
 import gin
-from adl_tf.interrupts import Interrupted
+from adl_tf.system.interrupts import Interrupted
 from adl_tf.programs import run_program
 @gin.configurable
 def program():

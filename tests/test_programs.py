@@ -10,10 +10,10 @@ import pytest
 
 import adl_tf.evaluation.network_evaluation  # noqa: F401  Their configurables are compared.
 import adl_tf.planning.auto  # noqa: F401
-import adl_tf.runs.study  # noqa: F401
-import adl_tf.runs.study_members  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
 import adl_tf.searches.method  # noqa: F401
+import adl_tf.studies.members  # noqa: F401
+import adl_tf.studies.study  # noqa: F401
 from adl_tf import gin_files
 from adl_tf.gin_files import check_gin, read_statements
 from adl_tf.models import network_names, registry

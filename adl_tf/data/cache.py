@@ -11,8 +11,8 @@ from typing import Sequence
 import tensorflow as tf
 from absl import logging
 
-from adl_tf.files import exclusive, replacing
-from adl_tf.progress import say
+from adl_tf.system.files import exclusive, replacing
+from adl_tf.system.progress import say
 
 _FEATURES = {
     "image": tf.io.FixedLenFeature([], tf.string),

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Dict, Optional, Tuple
 
-from adl_tf.files import reason_of, write_json
+from adl_tf.system.files import reason_of, write_json
 
 DESCRIPTION_FILE = "dataset.json"
 IGNORE_LABEL = 255

@@ -8,7 +8,7 @@ import pydantic
 
 from adl_tf.data.description import DESCRIPTION_FILE
 from adl_tf.data.reader import RecordReader
-from adl_tf.files import reason_of
+from adl_tf.system.files import reason_of
 
 
 @dataclasses.dataclass(frozen=True)

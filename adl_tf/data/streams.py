@@ -15,7 +15,7 @@ from adl_tf.data.normalization import MEAN_COLOR, normalize
 from adl_tf.data.order import shuffled_records
 from adl_tf.data.reader import SUBSETS, RecordReader
 from adl_tf.data.shard import WHOLE, Shard
-from adl_tf.settings import Count, Name, NotNegative, Positive, Share, check_server
+from adl_tf.system.settings import Count, Name, NotNegative, Positive, Share, check_server
 
 
 def train_stream(

@@ -12,7 +12,7 @@ from typing import Any, Iterator, List, Mapping, NamedTuple, Sequence
 import tensorflow as tf
 
 from adl_tf.distribution import name_missing
-from adl_tf.progress import say
+from adl_tf.system.progress import say
 
 # Seconds after which a worker that does not answer is lost, and between two looks.
 _LOST, _PAUSE = 20, 2

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from adl_tf.data.shard import WHOLE, Shard
 from adl_tf.distribution.cluster import Cluster, find_cluster
-from adl_tf.settings import Name, configurable
+from adl_tf.system.settings import Name, configurable
 
 SINGLE, MIRRORED, MULTI_WORKER = KINDS = ("single", "mirrored", "multi_worker")
 

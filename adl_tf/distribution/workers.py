@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.distribution.strategy import cluster_of
-from adl_tf.progress import say
+from adl_tf.system.progress import say
 
 
 class Workers:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from adl_tf.data.description import DatasetDescription
-from adl_tf.files import make_directory, replacing
+from adl_tf.system.files import make_directory, replacing
 from data_prep.images import IMAGE_SUFFIXES
 
 

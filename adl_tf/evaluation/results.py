@@ -9,7 +9,7 @@ import numpy as np
 from adl_tf.data.description import DatasetDescription
 from adl_tf.evaluation.metrics import class_ious, class_scores, mean_dice, mean_iou, pixel_accuracy
 from adl_tf.evaluation.scoreboard import Scoreboard
-from adl_tf.files import exclusive, replacing_all, write_json, write_text
+from adl_tf.system.files import exclusive, replacing_all, write_json, write_text
 from adl_tf.visualization.confusion import draw_confusion
 from adl_tf.visualization.evaluation_page import draw_images, evaluation_page
 from adl_tf.visualization.figure import save_figure

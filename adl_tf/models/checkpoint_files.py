@@ -11,8 +11,8 @@ from typing import Dict, List, Optional, Tuple
 
 import tensorflow as tf
 
-from adl_tf.files import writing
-from adl_tf.progress import say
+from adl_tf.system.files import writing
+from adl_tf.system.progress import say
 
 _INDEX = ".index"
 _TEMPORARY = "_temp"

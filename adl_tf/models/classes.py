@@ -7,8 +7,8 @@ from typing import Optional, Tuple
 import pydantic
 
 from adl_tf.data.description import Color, Size, default_colors
-from adl_tf.files import reason_of
 from adl_tf.model_directory import CLASSES_FILE
+from adl_tf.system.files import reason_of
 
 
 @dataclasses.dataclass(frozen=True)

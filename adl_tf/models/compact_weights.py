@@ -6,7 +6,7 @@ from typing import Sequence
 import numpy as np
 import tensorflow as tf
 
-from adl_tf.files import replacing
+from adl_tf.system.files import replacing
 
 
 def write_compact(variables: Sequence[tf.Variable], path: str) -> None:

@@ -11,7 +11,6 @@ import pydantic
 import tensorflow as tf
 from typing_extensions import Required, TypedDict
 
-from adl_tf.files import reason_of
 from adl_tf.gin_files import NO_IMPORTS
 from adl_tf.model_directory import (
     BEST,
@@ -36,9 +35,10 @@ from adl_tf.models.checkpoint_files import (
 )
 from adl_tf.models.compact_weights import read_compact, write_compact
 from adl_tf.models.network_names import DECODED
-from adl_tf.settings import Count, Positive
 from adl_tf.space.genotype import Genotype, load_genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
+from adl_tf.system.files import reason_of
+from adl_tf.system.settings import Count, Positive
 
 # A class or function that makes a network of the fields of a `NetworkDescription` that it has
 # arguments for: num_classes, and if it likes genotype, filter_multiplier, width and sizes.

@@ -13,7 +13,6 @@ from adl_tf.layers.shared_function import Wanted
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling, freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.image_network import ImageNetwork
-from adl_tf.settings import Count, NotNegative, configurable
 from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
@@ -26,6 +25,7 @@ from adl_tf.space.search_space import (
     halve,
     level_stride,
 )
+from adl_tf.system.settings import Count, NotNegative, configurable
 
 # How beta weighs the cells of a node.
 NORMALIZED, PAPER = GATES = ("normalized", "paper")

@@ -6,7 +6,6 @@ from typing import Any, Dict, Optional, Tuple
 
 from adl_tf.data.description import DatasetDescription, Size
 from adl_tf.data.identity import DataIdentity, parse_identity
-from adl_tf.files import write_json
 from adl_tf.model_directory import (
     CLASSES_FILE,
     DATA,
@@ -16,6 +15,7 @@ from adl_tf.model_directory import (
     read_versioned,
 )
 from adl_tf.models.classes import Classes
+from adl_tf.system.files import write_json
 
 
 def write_run(model_dir: str, dataset_dir: str, description: DatasetDescription) -> None:

@@ -10,7 +10,6 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from adl_tf.data.description import DESCRIPTION_FILE
 from adl_tf.data.identity import describe_changes, identify, parse_identity
 from adl_tf.data.reader import RecordReader
-from adl_tf.files import exclusive, make_directory, write_json
 from adl_tf.planning.commands import extend, make_stages, seconds_left
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint, take_fingerprint
 from adl_tf.planning.pictures import draw_examples, draw_shares, predict_examples
@@ -18,9 +17,10 @@ from adl_tf.planning.plan import EVALUATION, EXPORT, REPORT, TRAINING
 from adl_tf.planning.planner import PLAN, Wishes, write_plan
 from adl_tf.planning.report import write_card, write_report
 from adl_tf.planning.stages import Stage, State, run_stages
-from adl_tf.progress import say
 from adl_tf.serving.latency import measure_latency
-from adl_tf.settings import Name, Positive, configurable
+from adl_tf.system.files import exclusive, make_directory, write_json
+from adl_tf.system.progress import say
+from adl_tf.system.settings import Name, Positive, configurable
 from adl_tf.visualization.figure import save_figure
 from data_prep.recognize import FOLDER, as_arguments, plan_options, recognize
 from data_prep.shards import checksum

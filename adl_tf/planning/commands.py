@@ -4,7 +4,6 @@ import dataclasses
 import os
 from typing import Any, Dict, List, Sequence
 
-from adl_tf.files import write_json, write_text
 from adl_tf.model_directory import GENOTYPE_FILE
 from adl_tf.planning.config_files import config_files, train_config
 from adl_tf.planning.plan import (
@@ -22,6 +21,7 @@ from adl_tf.planning.planner import PLAN, PLAN_FILE
 from adl_tf.planning.settings import PRESET, Settings
 from adl_tf.planning.stages import Stage, State
 from adl_tf.planning.trials import BASELINE_NETWORK
+from adl_tf.system.files import write_json, write_text
 
 # Later trainings go on from earlier ones, whose rate would undo what these have learned.
 _LATER_RATE = 0.0003

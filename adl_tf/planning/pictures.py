@@ -10,9 +10,9 @@ from PIL import Image
 
 from adl_tf.data.reader import RecordReader
 from adl_tf.evaluation.metrics import count_pixels, mean_iou
-from adl_tf.files import make_directory, replacing
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint
 from adl_tf.serving.versions import find_export
+from adl_tf.system.files import make_directory, replacing
 from adl_tf.visualization.predictions import (
     add_legend,
     colorize,

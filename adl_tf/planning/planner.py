@@ -5,7 +5,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import tensorflow as tf
 
-from adl_tf.files import make_directory, write_json, write_text
 from adl_tf.model_directory import GENOTYPE_FILE
 from adl_tf.models.presets import preset_dir
 from adl_tf.models.registry import read_network_description
@@ -43,7 +42,6 @@ from adl_tf.planning.trials import (
     measure,
     trial_limit,
 )
-from adl_tf.progress import say
 from adl_tf.space.budget import Budget
 from adl_tf.space.genotype import (
     Genotype,
@@ -52,6 +50,8 @@ from adl_tf.space.genotype import (
     save_genotype,
 )
 from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.system.files import make_directory, write_json, write_text
+from adl_tf.system.progress import say
 
 PLAN, TRIALS, PLAN_FILE = "plan", "trials", "plan.json"
 # What comes with the package.

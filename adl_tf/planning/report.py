@@ -11,7 +11,6 @@ from PIL import Image
 
 from adl_tf.data.description import DatasetDescription
 from adl_tf.data.reader import RecordReader
-from adl_tf.files import remove_temporaries, write_text
 from adl_tf.model_directory import GENOTYPE_FILE, METRICS_FILE, REPORT_FILE, read_json_lines
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint
 from adl_tf.planning.pictures import draw_examples, draw_shares
@@ -22,6 +21,7 @@ from adl_tf.planning.stages import State, minutes
 from adl_tf.planning.trials import TRIAL
 from adl_tf.searches.proposals import RANDOM, SEARCHED, Comparison
 from adl_tf.space.genotype import describe_genotype, load_genotype
+from adl_tf.system.files import remove_temporaries, write_text
 from adl_tf.visualization.architecture import draw_architecture
 from adl_tf.visualization.evaluation_page import class_name, picture_titles
 from adl_tf.visualization.page import (

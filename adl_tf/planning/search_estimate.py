@@ -9,11 +9,11 @@ import gin
 
 from adl_tf.planning.stages import Stage, peak_memory, run_program
 from adl_tf.planning.trials import read_search, search_flags
-from adl_tf.progress import say
 from adl_tf.runs.data import RunData
 from adl_tf.searches.gradient_search import run_gradient_search
 from adl_tf.searches.trials import Trials
 from adl_tf.space.early_stopping import rounds
+from adl_tf.system.progress import say
 
 # Steps of a trial epoch, and images that it scores.
 _STEPS, _IMAGES = 10, 4

@@ -12,10 +12,10 @@ import sys
 import time
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
-from adl_tf.files import write_json
-from adl_tf.interrupts import Interrupted
 from adl_tf.model_directory import read_object
-from adl_tf.progress import SECONDS_AFTER, STAGE, say
+from adl_tf.system.files import write_json
+from adl_tf.system.interrupts import Interrupted
+from adl_tf.system.progress import SECONDS_AFTER, STAGE, say
 
 STATE_FILE = "auto.json"
 now = time.time  # What stages are timed by.

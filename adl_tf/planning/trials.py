@@ -14,7 +14,7 @@ from adl_tf.model_directory import METRICS_FILE, RANKING_FILE, read_json_lines
 from adl_tf.planning.plan import BASELINE, EVALUATION, EXPORT, SEARCH, TRAINING
 from adl_tf.planning.stages import OutOfTime, Stage, State, peak_memory, run_program
 from adl_tf.planning.timings import SearchTimings, Timings, rescale
-from adl_tf.progress import Progress
+from adl_tf.system.progress import Progress
 
 TRIAL = "trial"
 clock = time.monotonic

@@ -18,8 +18,16 @@ from adl_tf.data.shard import WHOLE, Shard
 from adl_tf.data.streams import evaluation_stream, train_stream
 from adl_tf.distribution.strategy import distribute, own_shard
 from adl_tf.model_directory import DATA
-from adl_tf.settings import Count, Name, Number, Share, Sides, configurable, external_configurable
 from adl_tf.sizes import crop_sides
+from adl_tf.system.settings import (
+    Count,
+    Name,
+    Number,
+    Share,
+    Sides,
+    configurable,
+    external_configurable,
+)
 from adl_tf.training.losses import median_frequency_weights
 from data_prep.dataset_dir import find_dataset
 

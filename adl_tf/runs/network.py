@@ -18,9 +18,9 @@ from adl_tf.models.registry import (
     initialize_from,
     read_network_description,
 )
-from adl_tf.settings import Count, Name, PartialShare, Positive, configurable
 from adl_tf.space.genotype import Genotype, load_network_size
 from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.system.settings import Count, Name, PartialShare, Positive, configurable
 
 
 @configurable

@@ -4,8 +4,8 @@ from typing import Callable, Optional, Sequence
 
 import tensorflow as tf
 
-from adl_tf.progress import Progress, format_metrics
 from adl_tf.runs.phases import Phase
+from adl_tf.system.progress import Progress, format_metrics
 
 # An alternating step is one of the weights and one of the architecture.
 _ALTERNATING = 2

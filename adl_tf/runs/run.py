@@ -14,7 +14,6 @@ from adl_tf.data.identity import (
     describe_changes,
     parse_identity,
 )
-from adl_tf.files import write_text
 from adl_tf.model_directory import (
     CANDIDATES_FOLDER,
     CHECKPOINTS,
@@ -31,9 +30,10 @@ from adl_tf.model_directory import (
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.classes import trained_class_names
 from adl_tf.models.trained_on import kept_data
-from adl_tf.progress import say
 from adl_tf.runs.data import Validation
 from adl_tf.runs.phases import Phase
+from adl_tf.system.files import write_text
+from adl_tf.system.progress import say
 from adl_tf.training.checkpointing import Checkpointing
 
 

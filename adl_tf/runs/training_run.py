@@ -7,17 +7,17 @@ import gin
 
 from adl_tf.distribution.strategy import check_devices, distribute, distribution_strategy
 from adl_tf.distribution.workers import Workers
-from adl_tf.files import exclusive
 from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.trained_on import write_run
-from adl_tf.progress import say
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.phases import plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
 from adl_tf.runs.run import claim, fit_phases, last_val_miou, start_or_resume
-from adl_tf.settings import Count, configurable
+from adl_tf.system.files import exclusive
+from adl_tf.system.progress import say
+from adl_tf.system.settings import Count, configurable
 from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout
 from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.result_weights import ResultWeights

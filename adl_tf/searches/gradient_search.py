@@ -11,7 +11,6 @@ import tensorflow as tf
 from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.distribution.strategy import check_devices, distribute, distribution_strategy
 from adl_tf.distribution.workers import Workers
-from adl_tf.files import exclusive
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     PROPOSALS_PICTURE,
@@ -19,7 +18,6 @@ from adl_tf.model_directory import (
     SPACE_FILE,
 )
 from adl_tf.models.supernet import Supernet
-from adl_tf.progress import Progress
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
@@ -35,10 +33,12 @@ from adl_tf.searches.proposals import (
 from adl_tf.searches.result import decode_search, describe_search, write_events
 from adl_tf.searches.trials import Trial, Trials, winner
 from adl_tf.serving.layer_timing import with_latency
-from adl_tf.settings import Count, Number, configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace, level_stride
+from adl_tf.system.files import exclusive
+from adl_tf.system.progress import Progress
+from adl_tf.system.settings import Count, Number, configurable
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.callbacks.architecture_log import ArchitectureLog, record_architecture
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite

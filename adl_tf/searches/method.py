@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict
 
 from adl_tf.searches.gradient_search import run_gradient_search
 from adl_tf.searches.random_search import run_random_search  # noqa: F401  Gin files refer to it.
-from adl_tf.settings import configurable
+from adl_tf.system.settings import configurable
 
 
 @configurable

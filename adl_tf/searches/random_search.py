@@ -10,26 +10,26 @@ import numpy as np
 from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.distribution.strategy import distribution_strategy
 from adl_tf.distribution.workers import Workers
-from adl_tf.files import exclusive
 from adl_tf.model_directory import (
     ARCHITECTURE_PICTURE,
     GENOTYPE_FILE,
     SCHEDULE_FILE,
     SPACE_FILE,
 )
-from adl_tf.progress import Progress, say
 from adl_tf.runs.data import RunData
 from adl_tf.runs.run import claim
 from adl_tf.searches.proposals import RANDOM, draw_random, make_candidates
 from adl_tf.searches.result import write_events
 from adl_tf.searches.trials import Trial, Trials, winner
 from adl_tf.serving.layer_timing import with_latency
-from adl_tf.settings import Count, configurable
 from adl_tf.space.budget import Budget
 from adl_tf.space.decision import weightless_share, weightless_warning
 from adl_tf.space.genotype import describe_genotype, save_genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace
+from adl_tf.system.files import exclusive
+from adl_tf.system.progress import Progress, say
+from adl_tf.system.settings import Count, configurable
 from adl_tf.training.devices import configure_runtime, deterministic_ops, seeded
 from adl_tf.visualization.architecture import draw_architecture
 from adl_tf.visualization.figure import save_figure

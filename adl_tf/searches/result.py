@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from adl_tf.files import writing
 from adl_tf.model_directory import (
     ALPHA_HISTORY_PICTURE,
     ALPHA_PICTURE,
@@ -23,7 +22,6 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.checkpoint_files import newest_checkpoint
 from adl_tf.models.supernet import Supernet
-from adl_tf.progress import say
 from adl_tf.space.decision import measure_decision
 from adl_tf.space.decoding import (
     decode,
@@ -33,6 +31,8 @@ from adl_tf.space.decoding import (
 )
 from adl_tf.space.genotype import Genotype, describe_genotype, save_genotype
 from adl_tf.space.search_space import SearchSpace
+from adl_tf.system.files import writing
+from adl_tf.system.progress import say
 from adl_tf.training.callbacks.architecture_log import architecture_history
 from adl_tf.visualization.alpha_map import draw_alpha
 from adl_tf.visualization.architecture import draw_architecture

@@ -21,14 +21,14 @@ from adl_tf.model_directory import (
 )
 from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.registry import DECODED, NetworkDescription, build_network
-from adl_tf.progress import Progress
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import plan_phases
 from adl_tf.runs.run import write_config
-from adl_tf.settings import Count, PartialShare, SomeShare, configurable
 from adl_tf.space.early_stopping import rounds, survivors
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.system.progress import Progress
+from adl_tf.system.settings import Count, PartialShare, SomeShare, configurable
 from adl_tf.training.callbacks.step_times import StepTimes
 from adl_tf.training.checkpointing import Checkpointing, Diverged
 from adl_tf.training.devices import seeded

@@ -12,10 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.data.description import Size
-from adl_tf.files import make_directory, staging_folder
 from adl_tf.models.classes import read_classes
 from adl_tf.models.registry import load_network
-from adl_tf.progress import Progress, say
 from adl_tf.serving.body import Body, precision
 from adl_tf.serving.edge_check import (
     CHECKED,
@@ -32,6 +30,8 @@ from adl_tf.serving.options import MAX_PIXELS, SAVED_MODEL, check_options
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import add_version
 from adl_tf.serving.warmup import write_warmup
+from adl_tf.system.files import make_directory, staging_folder
+from adl_tf.system.progress import Progress, say
 
 # How much folding may change a logit, as a share of the largest one or of 1.
 TOLERANCE = 1e-4

@@ -23,10 +23,8 @@ import scipy.optimize
 import tensorflow as tf
 
 from adl_tf.configuration import available_cores
-from adl_tf.files import read_json, write_json
 from adl_tf.layers.convolution import conv2d, depthwise_conv2d, resize
 from adl_tf.models.auto_deeplab import DecodedNetwork
-from adl_tf.progress import say
 from adl_tf.serving.body import Body
 from adl_tf.serving.edges import labels_of
 from adl_tf.space.budget import Budget
@@ -46,6 +44,8 @@ from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.ops import AVERAGE_POOL, MAX_POOL
 from adl_tf.space.sampling import sample_genotype
 from adl_tf.space.search_space import SearchSpace
+from adl_tf.system.files import read_json, write_json
+from adl_tf.system.progress import say
 
 Clock = Callable[[], float]
 

@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from adl_tf.data.description import DatasetDescription, Size
 from adl_tf.evaluation.prediction_writer import PredictionWriter
-from adl_tf.files import make_directory, replacing
 from adl_tf.models.classes import Classes, read_classes
 from adl_tf.models.presets import preset_dir
 from adl_tf.models.registry import load_network
@@ -25,6 +24,7 @@ from adl_tf.serving.photos import TRAINING, find_images
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.tiled import Part, TiledNetwork
 from adl_tf.serving.versions import find_export
+from adl_tf.system.files import make_directory, replacing
 from adl_tf.visualization.predictions import add_legend, colorize, overlay
 from data_prep.errors import BadExample
 from data_prep.images import read_pixels

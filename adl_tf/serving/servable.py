@@ -9,13 +9,13 @@ from typing import Dict, Sequence
 import tensorflow as tf
 
 from adl_tf.data.normalization import normalize
-from adl_tf.files import write_json
 from adl_tf.layers.convolution import resize
 from adl_tf.model_directory import CLASSES_FILE
 from adl_tf.models.classes import Classes
 from adl_tf.serving.body import Body
 from adl_tf.serving.images import decode_batch
 from adl_tf.serving.options import MAX_PIXELS
+from adl_tf.system.files import write_json
 
 
 class Servable(tf.Module):

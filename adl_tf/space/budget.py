@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any, Dict, Optional, Tuple
 
-from adl_tf.settings import Count, NotNegative, Positive, Sides
 from adl_tf.space.costs import primitive_cost
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.latency import LatencyTable
@@ -12,6 +11,7 @@ from adl_tf.space.layout import (
     network_layout,
 )
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
+from adl_tf.system.settings import Count, NotNegative, Positive, Sides
 
 PARTS = ("total", "cells")
 # What can be limited, and what its numbers count.

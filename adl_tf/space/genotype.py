@@ -9,10 +9,10 @@ import operator
 import os
 from typing import Any, Dict, List, Tuple, Union
 
-from adl_tf.files import read_json, write_json
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.ops import OPS
 from adl_tf.space.search_space import CELL_INPUTS, SearchSpace, level_stride
+from adl_tf.system.files import read_json, write_json
 
 Branch = Tuple[int, str]
 Block = Tuple[Branch, Branch]

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Dict, Sequence
 
-from adl_tf.settings import Count
+from adl_tf.system.settings import Count
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import List, Sequence, Tuple
 
 import numpy as np
 
-from adl_tf.settings import Count, Name
 from adl_tf.space.ops import NONE, OPS
+from adl_tf.system.settings import Count, Name
 
 # A move leads from a node of one layer to a node of the next; its index is its
 # column in beta, its offset the change of level.

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from adl_tf.layers.shared_function import Wanted
 from adl_tf.models.supernet import Supernet
-from adl_tf.settings import NotNegative, configurable
+from adl_tf.system.settings import NotNegative, configurable
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import (
     Optimizer,

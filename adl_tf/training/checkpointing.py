@@ -11,8 +11,6 @@ import tensorflow as tf
 from absl import logging
 
 from adl_tf.distribution.workers import Workers
-from adl_tf.files import write_text
-from adl_tf.interrupts import INTERRUPTS, Interrupted
 from adl_tf.models.checkpoint_files import (
     checkpoint_number,
     finish_writing,
@@ -22,6 +20,8 @@ from adl_tf.models.checkpoint_files import (
     split_by_damage,
     write_checkpoint,
 )
+from adl_tf.system.files import write_text
+from adl_tf.system.interrupts import INTERRUPTS, Interrupted
 
 # A checkpoint that was written so few steps before a loss that is not finite was too late.
 TOO_LATE = 20

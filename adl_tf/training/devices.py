@@ -11,8 +11,8 @@ import tensorflow as tf
 from tensorflow.python.framework import config as tf_config
 
 from adl_tf.configuration import available_cores
-from adl_tf.progress import say
-from adl_tf.settings import Count, configurable
+from adl_tf.system.progress import say
+from adl_tf.system.settings import Count, configurable
 
 FLOAT32 = "float32"
 PRECISIONS = (FLOAT32, "mixed_bfloat16", "mixed_float16")

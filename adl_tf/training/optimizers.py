@@ -4,7 +4,7 @@ from typing import List, Optional, Sequence, Union
 
 import tensorflow as tf
 
-from adl_tf.settings import Count, NotNegative, Number, PartialShare, Positive, configurable
+from adl_tf.system.settings import Count, NotNegative, Number, PartialShare, Positive, configurable
 from adl_tf.training.addons import MovingAverage
 
 # The legacy optimizers update a variable with one fused kernel; the newer ones take

@@ -9,7 +9,7 @@ import tensorflow as tf
 from adl_tf.layers.convolution import require_cpu_kernels
 from adl_tf.layers.synchronized_norm import has_synchronized_norms
 from adl_tf.models.image_network import ImageNetwork
-from adl_tf.settings import Count, NotNegative, SomeShare, configurable
+from adl_tf.system.settings import Count, NotNegative, SomeShare, configurable
 from adl_tf.training.addons import MovingAverage
 from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import (

@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize, PowerNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from adl_tf.files import replacing
+from adl_tf.system.files import replacing
 
 TEXT = "#30363d"
 # Marks what decoding prefers.

@@ -16,10 +16,10 @@ import pytest
 
 import adl_tf.evaluation.network_evaluation  # noqa: F401  Whose settings are tested.
 import adl_tf.planning.auto  # noqa: F401
-import adl_tf.runs.study  # noqa: F401
 import adl_tf.runs.training_run  # noqa: F401
 import adl_tf.searches.method  # noqa: F401
-from adl_tf.settings import types
+import adl_tf.studies.study  # noqa: F401
+from adl_tf.system.settings import types
 
 VALUES = ("x", 5, -1, 0, 2.5, 1e9, None, (1, 2, 3), "", float("nan"))
 # Of each binding, in the whole suite.

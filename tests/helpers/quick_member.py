@@ -10,8 +10,8 @@ import signal
 import sys
 import time
 
-from adl_tf.files import exclusive
 from adl_tf.programs import run_program
+from adl_tf.system.files import exclusive
 
 STEPS = 8
 

@@ -12,9 +12,9 @@ from damage import damages, spoil
 from PIL import Image
 from quick_stages import Clock, convert_here, make_folder, replace_stages
 
-from adl_tf.interrupts import Interrupted
 from adl_tf.planning import auto, stages
 from adl_tf.space.genotype import load_network_size
+from adl_tf.system.interrupts import Interrupted
 
 COMPARED = ["other", "baseline"]
 

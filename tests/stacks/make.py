@@ -14,11 +14,11 @@ import sys
 import numpy as np
 
 import adl_tf  # Before TensorFlow: it chooses the Keras.
-from adl_tf.files import make_directory
 from adl_tf.models.registry import save_weights, write_network_description
 from adl_tf.serving.export import export_network
 from adl_tf.space.genotype import Genotype, save_genotype
 from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.system.files import make_directory
 from adl_tf.training.optimizers import training_optimizer
 from adl_tf.training.training_model import TrainingModel
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 import tensorflow as tf
 
-from adl_tf.interrupts import Interrupted
+from adl_tf.system.interrupts import Interrupted
 from adl_tf.training.checkpointing import (
     TOO_LATE,
     Checkpointing,

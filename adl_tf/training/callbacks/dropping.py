@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from adl_tf.layers.cell import Cell
 from adl_tf.layers.drop import Drop
-from adl_tf.settings import Count, PartialShare, SomeShare, configurable
+from adl_tf.system.settings import Count, PartialShare, SomeShare, configurable
 
 
 def drop_rate(final_keep: float, depth: float, progress: float) -> float:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from adl_tf.data.description import DatasetDescription
 from adl_tf.data.normalization import denormalize
 from adl_tf.evaluation.metrics import class_ious
-from adl_tf.files import writing
 from adl_tf.model_directory import METRICS_FILE, append_json_line
+from adl_tf.system.files import writing
 from adl_tf.training.callbacks.step_times import StepTimes
 from adl_tf.training.optimizers import current_rate
 from adl_tf.visualization.figure import figure_to_image

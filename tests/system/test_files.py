@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from adl_tf import files
+from adl_tf.system import files
 
 
 def names(directory):
@@ -57,7 +57,7 @@ def test_writer_killed_leaves_the_old_file_and_a_temporary_to_remove(tmp_path):
     path.write_text("old")
     program = f"""
 import os, signal
-from adl_tf import files
+from adl_tf.system import files
 with files.replacing({str(path)!r}) as temporary, open(temporary, "w") as file:
     print("half", file=file, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -111,7 +111,7 @@ def test_what_is_not_json_is_named(tmp_path):
 def test_folders_that_killed_processes_left_are_removed_and_those_of_running_ones_stay(tmp_path):
     program = (
         "import os, sys\n"
-        "from adl_tf import files\n"
+        "from adl_tf.system import files\n"
         "with files.staging_folder(sys.argv[1], 'export') as folder:\n"
         "    print(folder, flush=True)\n"
         "    sys.stdin.read()\n"

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from adl_tf.evaluation.ranking import (
+from adl_tf.studies.ranking import (
     expected_best_of,
     kendall_tau,
     regret,

@@ -14,9 +14,12 @@ from adl_tf.data.reader import RecordReader
 from adl_tf.model_directory import write_versioned
 from adl_tf.models.registry import NetworkDescription, write_network_description
 from adl_tf.models.trained_on import write_run
-from adl_tf.runs import study
-from adl_tf.runs.processes import Processes, run_side_by_side
-from adl_tf.runs.study_members import (
+from adl_tf.space.costs import network_cost
+from adl_tf.space.genotype import PRESETS, Genotype, load_genotype, load_network_size
+from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.space.search_space import SearchSpace
+from adl_tf.studies import study
+from adl_tf.studies.members import (
     Member,
     baseline_members,
     default_path_members,
@@ -24,10 +27,7 @@ from adl_tf.runs.study_members import (
     random_members,
     search_members,
 )
-from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import PRESETS, Genotype, load_genotype, load_network_size
-from adl_tf.space.network_sizes import NetworkSizes
-from adl_tf.space.search_space import SearchSpace
+from adl_tf.studies.processes import Processes, run_side_by_side
 from data_prep import convert_synthetic
 
 SPACE = SearchSpace(num_layers=4, num_blocks=2)

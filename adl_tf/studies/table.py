@@ -6,9 +6,9 @@ import numpy as np
 import pydantic
 from typing_extensions import NotRequired, TypedDict
 
-from adl_tf.files import reason_of
 from adl_tf.model_directory import read_json_lines
 from adl_tf.space.genotype import Genotype, load_genotype
+from adl_tf.system.files import reason_of
 
 
 class _Cost(TypedDict):

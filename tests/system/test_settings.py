@@ -9,7 +9,7 @@ import adl_tf.runs.training_run  # noqa: F401  What the gin files bind.
 from adl_tf.configuration import parse_gin
 from adl_tf.gin_files import NO_IMPORTS
 from adl_tf.models.registry import find_builder
-from adl_tf.settings import (
+from adl_tf.system.settings import (
     Count,
     Name,
     NotNegative,

@@ -15,8 +15,6 @@ from typing import Any, Callable, Dict, List, Literal, Optional, Sequence, Tuple
 import gin
 
 from adl_tf.data.identity import identify_again
-from adl_tf.evaluation.table import pooled_deviation, read_trainings
-from adl_tf.files import exclusive, make_directory, read_json, write_json, write_text
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     LOG_FILE,
@@ -33,15 +31,17 @@ from adl_tf.model_directory import (
 from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, build_network, read_network_description
 from adl_tf.models.trained_on import kept_data, read_run
-from adl_tf.progress import say
-from adl_tf.runs.processes import MemberFailure, Processes, Runner, run_side_by_side
-from adl_tf.runs.ray_tasks import RayTasks
 from adl_tf.runs.run import check_same_data
-from adl_tf.runs.study_members import Member
-from adl_tf.settings import Count, Name, Number, Sides, configurable
 from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import load_genotype
-from adl_tf.visualization.study_page import study_page
+from adl_tf.studies.members import Member
+from adl_tf.studies.page import study_page
+from adl_tf.studies.processes import MemberFailure, Processes, Runner, run_side_by_side
+from adl_tf.studies.ray_tasks import RayTasks
+from adl_tf.studies.table import pooled_deviation, read_trainings
+from adl_tf.system.files import exclusive, make_directory, read_json, write_json, write_text
+from adl_tf.system.progress import say
+from adl_tf.system.settings import Count, Name, Number, Sides, configurable
 
 
 @configurable

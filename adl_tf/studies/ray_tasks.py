@@ -13,10 +13,10 @@ from typing import Any, Dict, Iterator, Optional, Sequence, Set, Tuple
 
 from adl_tf.configuration import CORES
 from adl_tf.gin_files import NO_IMPORTS
-from adl_tf.interrupts import LIFELINE, handlers_kept
-from adl_tf.progress import say
-from adl_tf.runs.processes import MemberFailure
-from adl_tf.settings import Count, Name, NotNegative, Number, check_server, configurable
+from adl_tf.studies.processes import MemberFailure
+from adl_tf.system.interrupts import LIFELINE, handlers_kept
+from adl_tf.system.progress import say
+from adl_tf.system.settings import Count, Name, NotNegative, Number, check_server, configurable
 
 # Seconds between two looks at whether the study was interrupted.
 _PATIENCE = 0.5

@@ -12,11 +12,11 @@ import pytest
 import quick_member
 
 from adl_tf.models.registry import NetworkDescription, write_network_description
-from adl_tf.runs import study
-from adl_tf.runs.processes import Processes, run_side_by_side
-from adl_tf.runs.ray_tasks import RayTasks
-from adl_tf.runs.study_members import Member
 from adl_tf.space.genotype import Genotype
+from adl_tf.studies import study
+from adl_tf.studies.members import Member
+from adl_tf.studies.processes import Processes, run_side_by_side
+from adl_tf.studies.ray_tasks import RayTasks
 
 GENOTYPE = Genotype((0, 1), [[(0, "sep_conv_3x3"), (1, "skip_connect")]])
 
@@ -174,7 +174,7 @@ def test_a_program_is_killed_with_what_started_it(tmp_path):
     """What a worker of Ray does, without Ray."""
     command = [quick_member.__file__, ".", "waits"]
     program = (
-        "from adl_tf.runs.ray_tasks import LIFELINE, run_to_its_end\n"
+        "from adl_tf.studies.ray_tasks import LIFELINE, run_to_its_end\n"
         f"run_to_its_end({command}, 'log.txt', '.', {{LIFELINE: '1'}})"
     )
     worker = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
@@ -209,7 +209,7 @@ open("begun", "w").close()
 time.sleep(600)
 """
     program = (
-        "from adl_tf.runs.ray_tasks import run_to_its_end\n"
+        "from adl_tf.studies.ray_tasks import run_to_its_end\n"
         f"run_to_its_end({['-c', member]}, 'log.txt', '.', {{}})"
     )
     worker = subprocess.Popen(

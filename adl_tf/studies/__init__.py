@@ -1,0 +1,1 @@
+"""Studies: many trainings and searches under one protocol, and what they are compared by."""

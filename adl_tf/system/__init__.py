@@ -1,0 +1,1 @@
+"""The machine under the programs: files, signals, progress, settings and the start of libraries."""
