@@ -149,14 +149,14 @@ def write_versioned(content: Dict[str, Any], path: str) -> None:
     write_json({_FORMAT_KEY: FORMAT, **content}, path)
 
 
-def claim_model_dir(model_dir: str, file: str, content: Dict[str, Any], begun: bool) -> None:
+def reserve_model_dir(model_dir: str, file: str, content: Dict[str, Any], begun: bool) -> None:
     """Creates the model directory and records its content, or checks that it is the same.
 
     Args:
       model_dir: the directory.
       file: JSON file in it that records the content.
       content: what the run will store there.
-      begun: whether the directory holds anything to lose; otherwise a run that never began claimed
+      begun: whether the directory holds anything to lose; otherwise a run that never began reserved
         it, and its content is replaced.
 
     Raises:

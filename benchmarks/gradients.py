@@ -37,7 +37,7 @@ def measure(gates, seed, shuffled):
     """Gradients on each batch: alpha [batches, edges, ops], beta [batches, layers - 1, ...]."""
     import tensorflow as tf
 
-    from adl_tf.layers.shared_function import Wanted
+    from adl_tf.layers.shared_function import GradientsFor
     from adl_tf.models.supernet import Supernet
     from adl_tf.runs.data import RunData
     from adl_tf.training.alternating_model import AlternatingModel
@@ -70,7 +70,7 @@ def measure(gates, seed, shuffled):
             variables = supernet.architecture_variables
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(variables)
-                logits = supernet(batch["image"], training=True, wanted=Wanted.ARCHITECTURE)
+                logits = supernet(batch["image"], training=True, wanted=GradientsFor.ARCHITECTURE)
                 value = segmentation_loss(tf.cast(batch["label"], tf.int32), logits, 255)
             return value, tape.gradient(value, variables)
 

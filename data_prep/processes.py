@@ -70,7 +70,7 @@ def _encode_all(encode, items, num_workers):
         pending = collections.deque()
         try:
             for item in items:
-                with _deaf_processes():
+                with _sigint_blocked():
                     pending.append(pool.submit(encode, item))
                 if len(pending) > 4 * num_workers:
                     yield pending.popleft().result()
@@ -87,7 +87,7 @@ def _encode_all(encode, items, num_workers):
 
 
 @contextlib.contextmanager
-def _deaf_processes():
+def _sigint_blocked():
     """Ctrl-C never comes to processes that start in the block: it reaches all of a terminal's, and
     would find some that cannot ignore it yet."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])

@@ -9,10 +9,10 @@ import pytest
 
 from adl_tf.model_directory import (
     append_json_line,
-    claim_model_dir,
     read_json_lines,
     read_object,
     read_versioned,
+    reserve_model_dir,
 )
 from adl_tf.space.search_space import SearchSpace
 
@@ -35,10 +35,10 @@ def test_json_lines_survive_a_kill_and_a_repeat(tmp_path):
 
 def test_a_model_directory_keeps_its_space(tmp_path):
     directory = str(tmp_path / "run")
-    claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()), True)
-    claim_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()), True)
+    reserve_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()), True)
+    reserve_model_dir(directory, "space.json", dataclasses.asdict(SearchSpace()), True)
     with pytest.raises(ValueError, match=r"different space.json \(num_layers 12 -> 10\)"):
-        claim_model_dir(
+        reserve_model_dir(
             directory, "space.json", dataclasses.asdict(SearchSpace(num_layers=10)), True
         )
 
@@ -68,7 +68,7 @@ def test_files_of_other_versions_and_damaged_ones_are_named(tmp_path, content, m
     path.write_text(content)
     for use in (
         lambda: read_versioned(str(path)),
-        lambda: claim_model_dir(str(tmp_path), "space.json", {"num_layers": 12}, True),
+        lambda: reserve_model_dir(str(tmp_path), "space.json", {"num_layers": 12}, True),
     ):
         with pytest.raises(ValueError, match=f"space.json: {message}") as error:
             use()
@@ -76,7 +76,7 @@ def test_files_of_other_versions_and_damaged_ones_are_named(tmp_path, content, m
 
 
 def test_the_version_is_written_and_kept_to_itself(tmp_path):
-    claim_model_dir(str(tmp_path), "space.json", {"ops": ("none", "conv")}, True)
+    reserve_model_dir(str(tmp_path), "space.json", {"ops": ("none", "conv")}, True)
     path = str(tmp_path / "space.json")
     assert json.loads((tmp_path / "space.json").read_text())["format"] == 2
     assert read_versioned(path) == {"ops": ["none", "conv"]}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from processes import run, start_and_signal, tensors
 
-from adl_tf.model_directory import SCHEDULE_FILE, claim_model_dir
+from adl_tf.model_directory import SCHEDULE_FILE, reserve_model_dir
 from adl_tf.models.registry import (
     NetworkDescription,
     load_network,
@@ -196,7 +196,7 @@ def test_illegal_genotypes_and_other_runs_are_one_line_of_the_program(folder, tm
     assert "illegal.json" in line and "illegal move from level 0 to 2" in line
     assert "Traceback" not in result.stderr
     other = tmp_path / "other"
-    claim_model_dir(
+    reserve_model_dir(
         str(other),
         SCHEDULE_FILE,
         {"seed": 0, "batch_size": 4, "steps_per_epoch": 1, "examples": 12},

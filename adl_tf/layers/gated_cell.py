@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, batch_norm, gated, resize
 from adl_tf.layers.mixed_op import MixedOp, Packing, edges_function, evaluate_edges
-from adl_tf.layers.shared_function import SharedFunction, Wanted
+from adl_tf.layers.shared_function import GradientsFor, SharedFunction
 from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
 from adl_tf.space.search_space import CELL_INPUTS, MOVES
 
@@ -216,7 +216,7 @@ class GatedCell(tf.keras.layers.Layer):
             update_statistics(self.input_statistics[branch], statistics, self.momentum)
         return y
 
-    def call(self, inputs, gates, mixing, size, training=False, wanted=Wanted.ALL):
+    def call(self, inputs, gates, mixing, size, training=False, wanted=GradientsFor.ALL):
         """Evaluates the node.
 
         Args:

@@ -29,7 +29,7 @@ from adl_tf.layers.convolution import (
     sum_channel_groups,
     tile_channels,
 )
-from adl_tf.layers.shared_function import SharedFunction, Wanted
+from adl_tf.layers.shared_function import GradientsFor, SharedFunction
 from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
 from adl_tf.space.ops import (
     ATROUS,
@@ -484,7 +484,7 @@ class MixedOp(tf.keras.layers.Layer):
             branch,
             self.read_kernels(),
             training,
-            Wanted.ALL,
+            GradientsFor.ALL,
             features=tf.nest.flatten(x),
             architecture=mixing_weights(self.packing, weights),
         )

@@ -10,7 +10,7 @@ import tensorflow as tf
 _CALL = {"_noinline": True}
 
 
-class Wanted(str, enum.Enum):
+class GradientsFor(str, enum.Enum):
     """Which gradients a step needs, besides those of feature maps; others are not computed.
 
     Strings, since a SavedModel stores its functions' arguments.
@@ -24,9 +24,9 @@ class Wanted(str, enum.Enum):
     def groups(self) -> Tuple[str, ...]:
         """The groups of arguments of a shared function that get a gradient."""
         return {
-            Wanted.WEIGHTS: ("features", "weights"),
-            Wanted.ARCHITECTURE: ("features", "architecture"),
-            Wanted.ALL: ("features", "weights", "architecture"),
+            GradientsFor.WEIGHTS: ("features", "weights"),
+            GradientsFor.ARCHITECTURE: ("features", "architecture"),
+            GradientsFor.ALL: ("features", "weights", "architecture"),
         }[self]
 
 
@@ -70,7 +70,7 @@ class SharedFunction:
 
         self._backward = tf.function(backward, experimental_attributes=_CALL, autograph=False)
 
-    def __call__(self, wanted: Wanted, features, weights, architecture, statistics):
+    def __call__(self, wanted: GradientsFor, features, weights, architecture, statistics):
         """Calls the function.
 
         Args:

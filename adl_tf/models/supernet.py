@@ -9,7 +9,7 @@ import tensorflow as tf
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, require_cpu_kernels, resize
 from adl_tf.layers.gated_cell import GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
-from adl_tf.layers.shared_function import Wanted
+from adl_tf.layers.shared_function import GradientsFor
 from adl_tf.layers.stem import Stem
 from adl_tf.models.aspp import SpatialPyramidPooling, freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.image_network import ImageNetwork
@@ -275,7 +275,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
 
     # AutoGraph has nothing to convert in the whole network and would only cost time.
     @tf.autograph.experimental.do_not_convert
-    def call(self, images, training=False, wanted=Wanted.ALL):
+    def call(self, images, training=False, wanted=GradientsFor.ALL):
         """Logits at the size of the images.
 
         Args:

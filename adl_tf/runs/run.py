@@ -24,8 +24,8 @@ from adl_tf.model_directory import (
     NETWORK_FILE,
     RANKING_FILE,
     SCHEDULE_FILE,
-    claim_model_dir,
     read_json_lines,
+    reserve_model_dir,
 )
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.classes import trained_class_names
@@ -37,8 +37,8 @@ from adl_tf.system.progress import say
 from adl_tf.training.checkpointing import Checkpointing
 
 
-def claim(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
-    """Reserves a model directory for a run and its data, see `claim_model_dir`.
+def reserve(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
+    """Reserves a model directory for a run and its data, see `reserve_model_dir`.
 
     Args:
       model_dir: the directory.
@@ -61,7 +61,7 @@ def claim(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
         if os.path.exists(os.path.join(model_dir, SCHEDULE_FILE)):  # Else it is written anew.
             files = {**files, SCHEDULE_FILE: {**schedule, DATA: kept}}
     for file, content in files.items():
-        claim_model_dir(model_dir, file, content, begun)
+        reserve_model_dir(model_dir, file, content, begun)
 
 
 def check_same_data(model_dir: str, found: DataIdentity, ways: str) -> Optional[Dict[str, Any]]:

@@ -14,7 +14,7 @@ from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.phases import plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
-from adl_tf.runs.run import claim, fit_phases, last_val_miou, start_or_resume
+from adl_tf.runs.run import fit_phases, last_val_miou, reserve, start_or_resume
 from adl_tf.system.files import exclusive
 from adl_tf.system.progress import say
 from adl_tf.system.settings import Count, configurable
@@ -93,7 +93,7 @@ def run_training(
             model.build((None, *data.crop_size, 3))
         with exclusive(own_dir):
             schedule = data.schedule(epoch_steps)
-            claim(own_dir, {NETWORK_FILE: description.to_dict(), SCHEDULE_FILE: schedule})
+            reserve(own_dir, {NETWORK_FILE: description.to_dict(), SCHEDULE_FILE: schedule})
             best = ResultWeights(own_dir, model)
             rate = f"{getattr(optimizer, '__name__', 'the optimizer')}.initial_rate"
             checkpointing = Checkpointing(

@@ -21,7 +21,7 @@ from adl_tf.models.supernet import Supernet
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
-from adl_tf.runs.run import claim, fit_phases, last_val_miou, start_or_resume
+from adl_tf.runs.run import fit_phases, last_val_miou, reserve, start_or_resume
 from adl_tf.searches.proposals import (
     RANDOM,
     SEARCHED,
@@ -148,7 +148,7 @@ def run_gradient_search(
             model.build((None, *data.crop_size, 3))
         with exclusive(own_dir):
             settings = _settings(trials, proposals, limit, precision)
-            claim(
+            reserve(
                 own_dir,
                 {
                     SPACE_FILE: describe_search(run_gradient_search.__name__, model.supernet),

@@ -17,7 +17,7 @@ from adl_tf.model_directory import (
     SPACE_FILE,
 )
 from adl_tf.runs.data import RunData
-from adl_tf.runs.run import claim
+from adl_tf.runs.run import reserve
 from adl_tf.searches.proposals import RANDOM, draw_random, make_candidates
 from adl_tf.searches.result import write_events
 from adl_tf.searches.trials import Trial, Trials, winner
@@ -84,7 +84,7 @@ def run_random_search(
         genotypes = draw_random(space, candidates, data.seed)
         networks = make_candidates(RANDOM, genotypes, space, sizes, limit)
         with exclusive(own_dir):
-            claim(
+            reserve(
                 own_dir,
                 {
                     SPACE_FILE: {

@@ -25,8 +25,8 @@ from adl_tf.model_directory import (
     RUN_FILE,
     STUDY_FILE,
     append_json_line,
-    claim_model_dir,
     read_json_lines,
+    reserve_model_dir,
 )
 from adl_tf.models.profiling import profile_network
 from adl_tf.models.registry import DECODED, build_network, read_network_description
@@ -95,7 +95,7 @@ def run_study(
             glob.glob(os.path.join(glob.escape(study_dir), "*", "*", name))
             for name in ("checkpoint", RANKING_FILE)
         )
-        claim_model_dir(study_dir, STUDY_FILE, {"training": list(training)}, begun)
+        reserve_model_dir(study_dir, STUDY_FILE, {"training": list(training)}, begun)
         _check_data(study_dir)
         trainings = [(member, seed) for seed in seeds for member in listed]
         done = read_trainings(path)

@@ -4,7 +4,7 @@ from typing import Callable, List
 
 import tensorflow as tf
 
-from adl_tf.layers.shared_function import Wanted
+from adl_tf.layers.shared_function import GradientsFor
 from adl_tf.models.supernet import Supernet
 from adl_tf.system.settings import NotNegative, configurable
 from adl_tf.training.losses import segmentation_loss
@@ -128,7 +128,7 @@ class AlternatingModel(SegmentationModel):
             self.supernet.weight_variables,
             self.weight_optimizer,
             self.weight_decay,
-            Wanted.WEIGHTS,
+            GradientsFor.WEIGHTS,
         )
         self.loss_mean.update_state(loss)
         self.score(batches[0], logits)
@@ -141,7 +141,7 @@ class AlternatingModel(SegmentationModel):
                 self.supernet.architecture_variables,
                 self.architecture_optimizer,
                 self.architecture_decay,
-                Wanted.ARCHITECTURE,
+                GradientsFor.ARCHITECTURE,
             )
             self.arch_loss_mean.update_state(loss)
             self.advance(1, batches[1])

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tiny_record import decode_mask, with_mask
 
 from adl_tf.runs.data import RunData
-from adl_tf.runs.run import claim
+from adl_tf.runs.run import reserve
 
 PROGRAMS = ("train", "random_search", "search")
 
@@ -149,15 +149,15 @@ def test_a_search_that_was_killed_in_its_first_network_has_begun(streets, tmp_pa
     """Nothing is ranked yet, but the network's training would go on."""
     run, data = str(tmp_path / "run"), RunData(streets, 33, 2)
     schedule = data.schedule(4)
-    claim(run, {"schedule.json": schedule})
+    reserve(run, {"schedule.json": schedule})
     state = tmp_path / "run" / "candidates" / "000"
     state.mkdir(parents=True)
     other = {**schedule, "data": {**schedule["data"], "class_names": ["other"] * 8}}
-    claim(run, {"schedule.json": schedule})
+    reserve(run, {"schedule.json": schedule})
     (state / "ckpt-2.index").touch()
-    claim(run, {"schedule.json": schedule})
+    reserve(run, {"schedule.json": schedule})
     with pytest.raises(ValueError, match="the data have changed since this run began"):
-        claim(run, {"schedule.json": other})
+        reserve(run, {"schedule.json": other})
     count("silent", 1)
 
 

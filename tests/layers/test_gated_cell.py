@@ -12,7 +12,7 @@ from reference import BatchNorm, assert_close, node, randomize_moving_statistics
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM
 from adl_tf.layers.gated_cell import GatedCell, cell_packing
 from adl_tf.layers.mixed_op import mixing_weights
-from adl_tf.layers.shared_function import Wanted
+from adl_tf.layers.shared_function import GradientsFor
 from adl_tf.space.ops import OPS
 from adl_tf.space.search_space import SearchSpace
 
@@ -36,7 +36,7 @@ class Node:
     alpha: tf.Tensor
     size: Any
 
-    def fast(self, training, wanted=Wanted.ALL):
+    def fast(self, training, wanted=GradientsFor.ALL):
         layer = self.layer
         edges = SearchSpace(num_blocks=layer.num_blocks).edges
         # Rows of alpha are sorted by block, mixing weights want them by source state.
@@ -214,11 +214,11 @@ def test_wanted_gradients_are_those_of_all(training):
     a_node = make_node(moves=("down", "up"))
     weights = {variable.name for variable in a_node.layer.trainable_variables}
     architecture = {"alpha", "gate 0", "gate 1"}
-    y, full = a_node.run(lambda: a_node.fast(training, Wanted.ALL))
+    y, full = a_node.run(lambda: a_node.fast(training, GradientsFor.ALL))
     inputs = set(full) - weights - architecture
     for wanted, names in (
-        (Wanted.WEIGHTS, weights | inputs),
-        (Wanted.ARCHITECTURE, architecture | inputs),
+        (GradientsFor.WEIGHTS, weights | inputs),
+        (GradientsFor.ARCHITECTURE, architecture | inputs),
     ):
         again, gradients = a_node.run(lambda wanted=wanted: a_node.fast(training, wanted))
         assert_close([again], [y], tolerance=1e-6)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from reference import assert_close
 from tensorflow.python.eager import context
 
-from adl_tf.layers.shared_function import SharedFunction, Wanted
+from adl_tf.layers.shared_function import GradientsFor, SharedFunction
 
 LAYERS = 4
 
@@ -34,7 +34,7 @@ def test_value_and_gradients():
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
         tape.watch([x, w, b])
-        (y,), (mean, largest) = shared(Wanted.ALL, x, w, b, None)
+        (y,), (mean, largest) = shared(GradientsFor.ALL, x, w, b, None)
         loss = tf.reduce_sum(y**2)
     assert_close([y, mean, largest], [x * w + tf.sin(b), tf.reduce_mean(x), tf.reduce_max(w)])
     assert_close(tape.gradient(loss, [x, w, b]), [2 * y * w, 2 * y * x, 2 * y * tf.cos(b)])
@@ -48,7 +48,7 @@ def test_gradients_go_only_where_they_are_wanted(wanted, groups):
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
         tape.watch([x, w, b])
-        (y,), _ = shared(Wanted[wanted], x, w, b, None)
+        (y,), _ = shared(GradientsFor[wanted], x, w, b, None)
     gradients = tape.gradient(y, [x, w, b])
     expected = {"x": w, "w": x, "b": tf.cos(b)}
     assert_close(gradients, [g if name in groups else None for name, g in expected.items()])
@@ -59,10 +59,10 @@ def test_an_argument_of_another_name_is_refused():
     x, w, b = arguments()
     shared = SharedFunction(Counted())
     with pytest.raises(TypeError, match="kernels"):
-        shared(Wanted.ALL, features=x, kernels=w, architecture=b, statistics=None)
+        shared(GradientsFor.ALL, features=x, kernels=w, architecture=b, statistics=None)
     renamed = SharedFunction(lambda x, kernels, mixing, statistics: ([x], []))
     with pytest.raises(TypeError):
-        renamed(Wanted.ALL, x, w, b, None)
+        renamed(GradientsFor.ALL, x, w, b, None)
 
 
 def test_no_gradient_passes_through_statistics():
@@ -70,7 +70,7 @@ def test_no_gradient_passes_through_statistics():
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
         tape.watch([x, w])
-        (y,), (mean, largest) = shared(Wanted.WEIGHTS, x, w, b, None)
+        (y,), (mean, largest) = shared(GradientsFor.WEIGHTS, x, w, b, None)
         loss = tf.reduce_sum(y) + mean + largest
     assert_close(tape.gradient(loss, [x, w]), [w, x])
 
@@ -83,7 +83,7 @@ def test_an_argument_without_influence_gets_zeros():
     x, unused, _ = arguments()
     with tf.GradientTape() as tape:
         tape.watch([x, unused])
-        (y,), _ = shared(Wanted.WEIGHTS, x, unused, None, None)
+        (y,), _ = shared(GradientsFor.WEIGHTS, x, unused, None, None)
     assert_close(tape.gradient(y, [x, unused]), [2 * tf.ones(3), tf.zeros(3)])
 
 
@@ -92,7 +92,7 @@ def test_gradients_of_variables():
     x, _, b = arguments()
     shared = SharedFunction(Counted())
     with tf.GradientTape() as tape:
-        (y,), _ = shared(Wanted.WEIGHTS, x, w, b, None)
+        (y,), _ = shared(GradientsFor.WEIGHTS, x, w, b, None)
     assert_close([tape.gradient(y, w)], [x])
 
 
@@ -102,7 +102,7 @@ def chain(shared, x, w, b):
         tape.watch([x, w, b])
         y = x
         for _ in range(LAYERS):
-            (y,), _ = shared(Wanted.ALL, y, w, b, None)
+            (y,), _ = shared(GradientsFor.ALL, y, w, b, None)
     return [y, *tape.gradient(y, [x, w, b])]
 
 
@@ -173,7 +173,7 @@ def test_numbers_of_outputs():
     x, y, _ = arguments()
     with tf.GradientTape() as tape:
         tape.watch([x, y])
-        outputs, statistics = shared(Wanted.WEIGHTS, x, y, None, None)
+        outputs, statistics = shared(GradientsFor.WEIGHTS, x, y, None, None)
         loss = tf.reduce_sum(3 * outputs[1])
     assert (len(outputs), len(statistics)) == (3, 1)
     assert_close(tape.gradient(loss, [x, y]), [3 * tf.ones(3), 3 * tf.ones(3)])
@@ -183,7 +183,7 @@ def test_backward_of_each_set_of_wanted_is_traced_once():
     function = Counted()
     shared = SharedFunction(function)
     for _ in range(2):
-        for choice in (Wanted.WEIGHTS, Wanted.ARCHITECTURE):
+        for choice in (GradientsFor.WEIGHTS, GradientsFor.ARCHITECTURE):
             x, w, b = arguments()
             with tf.GradientTape() as tape:
                 tape.watch(x)
@@ -205,6 +205,6 @@ def test_arguments_and_results_are_structures():
     x, a, b = arguments()
     with tf.GradientTape() as tape:
         tape.watch([x, a, b])
-        outputs, statistics = shared(Wanted.WEIGHTS, x, ({"a": a}, None, b), None, x)
+        outputs, statistics = shared(GradientsFor.WEIGHTS, x, ({"a": a}, None, b), None, x)
     assert_close([outputs["y"], statistics], [x * a + b, x])
     assert_close(tape.gradient(outputs["y"], [x, a, b]), [a, x, tf.ones(3)])

@@ -16,7 +16,7 @@ from reference import (
 )
 
 from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM
-from adl_tf.layers.shared_function import Wanted
+from adl_tf.layers.shared_function import GradientsFor
 from adl_tf.models.supernet import GATES, Supernet, node_name
 from adl_tf.space import ops as candidate_ops
 from adl_tf.space import search_space
@@ -325,10 +325,12 @@ def test_wanted_gradients_are_those_of_all(tiny):
         return tape.gradient(loss, variables)
 
     for wanted, variables in (
-        (Wanted.WEIGHTS, tiny.weight_variables),
-        (Wanted.ARCHITECTURE, tiny.architecture_variables),
+        (GradientsFor.WEIGHTS, tiny.weight_variables),
+        (GradientsFor.ARCHITECTURE, tiny.architecture_variables),
     ):
-        assert_close(gradients(wanted, variables), gradients(Wanted.ALL, variables), tolerance=1e-5)
+        assert_close(
+            gradients(wanted, variables), gradients(GradientsFor.ALL, variables), tolerance=1e-5
+        )
     tiny.set_weights(before)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from adl_tf.layers.shared_function import Wanted
+from adl_tf.layers.shared_function import GradientsFor
 from adl_tf.models.supernet import Supernet
 from adl_tf.runs.data import RunData
 from adl_tf.space.decoding import move_probabilities, visit_probabilities
@@ -44,7 +44,7 @@ def direction(scene, folder, seed):
         def gradient(image, label):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(supernet.beta)
-                logits = supernet(image, training=True, wanted=Wanted.ARCHITECTURE)
+                logits = supernet(image, training=True, wanted=GradientsFor.ARCHITECTURE)
                 loss = segmentation_loss(tf.cast(label, tf.int32), logits)
             return tape.gradient(loss, supernet.beta)
 
