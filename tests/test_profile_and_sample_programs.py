@@ -92,4 +92,4 @@ def test_a_search_is_estimated_from_a_few_of_its_steps(tmp_path):
 
     random = [*search, "--gin_param=search.method = @run_random_search"]
     outcome = forked.run("adl_tf.profile", random, cwd=str(tmp_path))
-    assert "--search estimates searches of a supernet, not search.method" in outcome.error
+    assert "--search estimates searches by gradients, not search.method" in outcome.error

@@ -33,6 +33,8 @@ SEARCH_SHARE, LARGEST_SEARCH_SHARE, LONGEST_SEARCH = 0.25, 0.5, 1.0
 # What a search may be, the best first: proposals, steps of an epoch and of a trial. Steps grow with
 # the time.
 SEARCHES = ((10, 45, 300), (8, 30, 200), (6, 20, 120), (4, 12, 60))
+# A search takes longer than so many starts of a training.
+SEARCH_STARTS = 10
 _LEAST_SEARCH_CROP = 0.2  # Of the median short side.
 # What a training may be, the best first: steps, and the least crop as a share of the median short
 # side. The largest crop that allows the steps is taken; in the end, the smallest of all.
@@ -222,12 +224,19 @@ class _Draft:
         return self._timings.step(crop_size, self._multi_adds)
 
     def least(self) -> float:
-        """Seconds of the smallest plan without a search."""
+        """Seconds of the smallest plan."""
         own, images = self._timings, VALIDATIONS + 1 + _SHOWN
         seconds = own.train_start + 2 * own.evaluation_start + own.export
         seconds += images * own.image(self._multi_adds) + LEAST_STEPS * self._step(CROPS[0])
         # With more time, more images are scored.
-        return seconds / (1 - _VALIDATED - _EVALUATED)
+        seconds /= 1 - _VALIDATED - _EVALUATED
+        if self._start.kind == SEARCHED:
+            search = SEARCH_STARTS * own.train_start
+            if own.search:
+                smallest = SearchSteps(self._search_crops()[-1], *SEARCHES[-1], 1)
+                search = sum(self._search_seconds(smallest)) / (1 - _VALIDATED)
+            seconds = max(search / search_share(self._insists), search + seconds)
+        return seconds
 
     def plan(self, trainings, compared: Sequence[str]) -> Optional[Plan]:
         """The plan with one of these trainings; None if there is no time for it."""
@@ -303,13 +312,11 @@ class _Draft:
         if self._timings.search is None:
             return None, 0.0
         limit = min(search_share(self._insists) * self._seconds, LONGEST_SEARCH * 3600)
-        short = self._settings.short_side
-        largest = largest_crop(LARGEST_SEARCH_CROP, short)
-        scored = _affordable(self._images, limit / 20 / EPOCHS, self._timings.search.validation)
+        scored = _affordable(
+            self._images, _VALIDATED * limit / EPOCHS, self._timings.search.validation
+        )
         for proposals, steps, trial_steps in SEARCHES:
-            for crop in reversed(CROPS):
-                if not (crop == largest or _LEAST_SEARCH_CROP * short <= crop < largest):
-                    continue
+            for crop in self._search_crops():
                 search = SearchSteps(crop, proposals, steps, trial_steps, scored)
                 fixed, variable = self._search_seconds(search)
                 if fixed + variable <= limit:
@@ -319,6 +326,16 @@ class _Draft:
                     )
                     return search, sum(self._search_seconds(search))
         return None, 0.0
+
+    def _search_crops(self) -> List[int]:
+        """The crops that a search may have, the largest first."""
+        short = self._settings.short_side
+        largest = largest_crop(LARGEST_SEARCH_CROP, short)
+        return [
+            crop
+            for crop in reversed(CROPS)
+            if crop == largest or _LEAST_SEARCH_CROP * short <= crop < largest
+        ]
 
     def _search_seconds(self, search: SearchSteps) -> Tuple[float, float]:
         """What a search takes whatever its steps, and what these take."""

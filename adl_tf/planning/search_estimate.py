@@ -11,7 +11,6 @@ from adl_tf.planning.stages import Stage, peak_memory, run_program
 from adl_tf.planning.trials import read_search, search_flags
 from adl_tf.runs.data import RunData
 from adl_tf.searches.gradient_search import run_gradient_search
-from adl_tf.searches.trials import Trials
 from adl_tf.space.early_stopping import rounds
 from adl_tf.system.progress import say
 
@@ -41,13 +40,13 @@ def estimate_search(arguments: Sequence[str]) -> Dict[str, Any]:
     _check_method()
     settings = _settings()
     data = RunData()
-    trials = Trials() if settings["proposals"] else None
+    trials = settings["trials"] and settings["trials"]()
     steps = settings["steps_per_epoch"] or data.steps_per_pass("A")
     epochs, start = settings["epochs"], settings["arch_start_epoch"]
     weight_epochs = min(epochs, epochs // 2 if start is None else start)
     images = data.num_validation_images
     say(f"Trying {3 * _STEPS} steps of the search on this machine, which takes a minute or so.")
-    found = _trial(arguments, min(_IMAGES, images), min(1, settings["proposals"]))
+    found = _trial(arguments, min(_IMAGES, images))
     validation = images * found["validation"]
     weight_epoch = steps * found["weight_step"] + validation
     alternating_epoch = steps * found["alternating_step"] + validation
@@ -95,11 +94,11 @@ def _settings() -> Dict[str, Any]:
     return {**{p.name: p.default for p in parameters}, **gin.get_bindings("run_gradient_search")}
 
 
-def _trial(arguments: Sequence[str], images: int, proposals: int) -> Dict[str, float]:
+def _trial(arguments: Sequence[str], images: int) -> Dict[str, float]:
     """Seconds of an epoch of weight steps, of two of alternating ones, and of what follows."""
     with tempfile.TemporaryDirectory() as folder:
         model_dir = os.path.join(folder, "search")
-        flags = search_flags(_STEPS, images, proposals)
+        flags = search_flags(_STEPS, images)
         stage = Stage(
             "trial of the search", "adl_tf.search", [*arguments, *flags, f"--model_dir={model_dir}"]
         )

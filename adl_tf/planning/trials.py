@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from adl_tf.model_directory import METRICS_FILE, RANKING_FILE, read_json_lines
-from adl_tf.planning.plan import BASELINE, EVALUATION, EXPORT, SEARCH, TRAINING
+from adl_tf.planning.plan import BASELINE, EVALUATION, EXPORT, SEARCH, SEARCH_STARTS, TRAINING
 from adl_tf.planning.stages import OutOfTime, Stage, State, peak_memory, run_program
 from adl_tf.planning.timings import SearchTimings, Timings, rescale
 from adl_tf.system.progress import Progress
@@ -27,9 +27,6 @@ LARGEST_TRIED, LARGEST_SEARCH_TRIED = 257, 161
 _STEPS, _BASELINE_STEPS, _IMAGES = 30, 10, 4
 # Of each of three epochs of a search, and of the trainings that follow.
 _SEARCH_STEPS = 6
-# A search takes longer than so many starts of a training: where there is no time for them, none is
-# tried.
-_STARTS = 10
 
 
 class Tried(NamedTuple):
@@ -84,7 +81,7 @@ def measure(state: State, directory: str, tried: Tried, hours: float) -> Timings
     with _Trial(state, directory, tried, hours) as trial:
         train = trial.part(TRAINING, _try_training, last=True)
         search, searching = None, 3600 * hours * tried.search_share
-        if tried.search_crop_size and _STARTS * train["start"] < searching:
+        if tried.search_crop_size and SEARCH_STARTS * train["start"] < searching:
             search = trial.part(SEARCH, _try_search)
         export = trial.part(EXPORT, _try_export)
         evaluation = trial.part(EVALUATION, _try_evaluation)
@@ -251,7 +248,7 @@ def _try_baseline(trial: _Trial, limit: float) -> Optional[Dict[str, Any]]:
 
 def _try_search(trial: _Trial, limit: float) -> Dict[str, Any]:
     scored = min(_IMAGES, trial.tried.val_images)
-    flags = search_flags(_SEARCH_STEPS, scored, proposals=1)
+    flags = search_flags(_SEARCH_STEPS, scored)
     started = clock()
     with contextlib.suppress(OutOfTime):  # What it got to is worth something.
         trial.run(SEARCH, SEARCH, limit, f"--gin_file={trial.tried.configs[SEARCH]}", *flags)
@@ -260,19 +257,18 @@ def _try_search(trial: _Trial, limit: float) -> Dict[str, Any]:
     return found or {"start": 1.5 * seconds}  # It has taken that long without an epoch.
 
 
-def search_flags(steps: int, images: int, proposals: int) -> List[str]:
+def search_flags(steps: int, images: int) -> List[str]:
     """Flags of `adl_tf.search` that make a few steps of a configured search.
 
     Args:
       steps: of an epoch of weight steps, of each of two alternating ones, and of a training.
       images: that each epoch scores.
-      proposals: see `run_gradient_search`.
     """
     bindings = (
         "run_gradient_search.epochs = 3",
         "run_gradient_search.arch_start_epoch = 1",
         f"run_gradient_search.steps_per_epoch = {steps}",
-        f"run_gradient_search.proposals = {proposals}",
+        "run_gradient_search.proposals = 1",
         f"Trials.steps = {steps}",
         "Trials.rungs = 1",
         f"RunData.validation_images = {images}",

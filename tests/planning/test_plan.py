@@ -194,6 +194,16 @@ def test_too_little_time_says_how_much_is_needed():
     plan(caught.value.seconds / 3600 + 0.001)
 
 
+@pytest.mark.parametrize("tried", [True, False])
+def test_a_search_that_is_insisted_on_says_what_it_needs(tried):
+    timings = TIMINGS if tried else Timings(**{**vars(TIMINGS), "search": None})
+    with pytest.raises(TooShort) as caught:
+        plan(0.06, timings=timings, search=True)
+    assert caught.value.seconds > 0.06 * 3600
+    made = plan(1.01 * caught.value.seconds / 3600 + (0 if tried else 0.1), search=True)
+    assert made.search and made.search.proposals == 4
+
+
 def test_what_a_training_may_start_from():
     def kinds(images=100, cost=3.2, **wishes):
         return [start.kind for start in possible_starts(images, "camvid", cost, **wishes)]
