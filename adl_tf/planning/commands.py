@@ -149,12 +149,15 @@ def extend(state: State, hours: float, asked: bool) -> None:
     Raises:
       ValueError: hours were added, but too few for a training.
     """
+    if not asked and state.get("filled") == hours:
+        return  # An interrupted run does not get another one.
     compared = [name for name in (OTHER, BASELINE) if name not in state.stages]
     left = seconds_left(state, hours, (EVALUATION, EXPORT, REPORT, *compared))
     # What a step takes is known by now.
     last = [state.stages[name] for name in state.stages if name.startswith(TRAINING)][-1]
     step = last["seconds"] / max(1, last["result"]["steps"])
     steps = int(left / max(step, 1e-3))
+    state.set(filled=hours)
     if asked and steps < LEAST_STEPS:
         raise ValueError(f"--hours={hours:g}: too little more for a further training.")
     if asked or (left > _WORTH * 3600 * hours and steps >= LEAST_STEPS):
