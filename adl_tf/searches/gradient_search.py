@@ -147,7 +147,7 @@ def run_gradient_search(
             )
             model.build((None, *data.crop_size, 3))
         with exclusive(own_dir):
-            settings = _settings(trials, proposals, limit, precision)
+            settings = _settings(trials, proposals, sizes, limit, precision)
             reserve(
                 own_dir,
                 {
@@ -193,12 +193,16 @@ def _check(data: RunData, strategy: tf.distribute.Strategy) -> None:
 
 
 def _settings(
-    trials: Optional[Trials], proposals: int, budget: Optional[Budget], precision: str
+    trials: Optional[Trials],
+    proposals: int,
+    sizes: NetworkSizes,
+    budget: Optional[Budget],
+    precision: str,
 ) -> Dict[str, Any]:
     """What `schedule.json` records of a search beyond its data."""
     settings = {"precision": precision}
     if trials:
-        settings.update(proposals=proposals, trials=trials.settings())
+        settings.update(proposals=proposals, trials=trials.settings(), sizes=sizes.to_dict())
     if budget:
         settings["budget"] = budget.to_dict()
     return settings
