@@ -1,6 +1,6 @@
 """Whether lines need fine strides and dots coarse ones, at equal Multi-Adds.
 
-python benchmarks/scenes.py [--scenes=lines,dots] [--seeds=3] [--steps=300]
+python benchmarks/scenes.py [--scenes=lines,dots] [--seeds=3] [--steps=600]
 
 Trains a network on each of five paths by train.gin, on images of 129x129 that are drawn here. Each
 is as wide as the budget of its cells allows: what they cost at stride 4 with F = 16.
@@ -45,7 +45,7 @@ BINDINGS = (
     # One pixel wide is one pixel wide in every crop.
     "train_stream.min_scale = 1.0",
     "train_stream.max_scale = 1.0",
-    # As in the search: what a path knows about details has to pass through all of its cells.
+    # As in the supernet: what is known about details has to pass through all cells.
     "NetworkSizes.low_level = 1",
     "NetworkSizes.decoder = 4",
     "training_optimizer.initial_rate = 0.05",
@@ -148,7 +148,7 @@ def main(argv):
 if __name__ == "__main__":
     flags.DEFINE_list("scenes", [name for name in SCENES if name != "street"], "To train on.")
     flags.DEFINE_integer("seeds", 3, "Trainings of each path.", lower_bound=1)
-    flags.DEFINE_integer("steps", 300, "Of each training.", lower_bound=1)
+    flags.DEFINE_integer("steps", 600, "Of each training.", lower_bound=1)
     flags.DEFINE_string("data_dir", "data", "Where the records are, or are drawn.")
     flags.DEFINE_string("output_dir", "benchmarks/scenes", "Of the lines.")
     app.run(main)
