@@ -1,8 +1,8 @@
 """The scenes that `convert_synthetic` draws: streets, and two with opposite needs.
 
-Lines are told apart by what is a few pixels away; regions of a mosaic by which color is frequent
-among tiles that are many pixels wide. So networks of fine strides are better at the first, networks
-of coarse strides at the second.
+Lines are told apart by what is a few pixels away, and have to be found to the pixel; with dots,
+every pixel depends on what is far away, and nothing has to be found to the pixel. So networks of
+fine strides are better at the first, networks of coarse strides at the second.
 """
 
 from typing import Callable, Mapping, NamedTuple, Tuple
@@ -18,20 +18,19 @@ LINE_CLASSES = {
     "dashed": (107, 142, 35),
     "double": (70, 130, 180),
 }
-LINES = 12
+LINES = 60  # In an image of 129x129.
+LENGTH = 24  # In pixels.
 DASH = 4  # Length of a dash, and of a gap, in pixels.
 DOUBLE_GAP = 3  # Between the two lines of a double one, in pixels.
-NEAR = 2.5  # What is so near to a line has its class, in pixels.
+NEAR = 2  # What is so near to a line has its class, in pixels.
 
-TILE_CLASSES = {
-    "red": (190, 60, 60),
-    "green": (60, 190, 60),
-    "blue": (60, 60, 190),
-    "yellow": (190, 190, 60),
+DOT_CLASSES = {
+    "nearest to red": (190, 60, 60),
+    "nearest to green": (60, 190, 60),
+    "nearest to blue": (60, 60, 190),
 }
-TILE = 16  # Side of a tile in pixels.
-REGIONS = 3
-OWN_SHARE = 0.45  # Of a region's tiles; the other colors share the rest.
+DOT_RADIUS = 6  # In pixels.
+DOT_DISTANCE = 0.37  # At least this share of the shorter side is between two dots.
 
 
 class Scene(NamedTuple):
@@ -50,7 +49,7 @@ class Scene(NamedTuple):
 
 
 def draw_lines(rng: np.random.Generator, height: int, width: int):
-    """Bright lines of three kinds, one pixel wide, on noise.
+    """Short bright lines of three kinds, one pixel wide, on noise.
 
     A double line is two solid ones. The pixels near a line have its class, in the gaps of a dashed
     one too: at stride 4 nothing could tell single pixels.
@@ -66,19 +65,28 @@ def draw_lines(rng: np.random.Generator, height: int, width: int):
     y, x = np.mgrid[:height, :width]
     brightness = np.full((height, width), 60.0)
     label = np.zeros((height, width), np.uint8)
-    for kind in rng.permutation(np.arange(LINES) % 3):
-        start, angle = rng.uniform(0, [height, width]), rng.uniform(0, np.pi)
-        across = np.array([np.cos(angle), -np.sin(angle)])
+    count = max(3, round(LINES * height * width / 129**2))
+    for kind in rng.permutation(np.arange(count) % 3):
+        center, angle = rng.uniform(0, [height, width]), rng.uniform(0, np.pi)
+        line_brightness = rng.uniform(130, 210)  # So that it does not tell the kind.
+        (dy, dx), across = direction(angle), direction(angle + np.pi / 2)
         offsets = np.array([-0.5, 0.5]) * DOUBLE_GAP if kind == 2 else np.zeros(1)
-        away = (y - start[0]) * across[0] + (x - start[1]) * across[1]
-        label[np.abs(away) <= NEAR + offsets.max()] = 1 + kind
+        near = np.abs((y - center[0]) * dy + (x - center[1]) * dx) <= LENGTH / 2
+        away = np.abs((y - center[0]) * across[0] + (x - center[1]) * across[1])
+        label[near & (away <= NEAR + offsets.max())] = 1 + kind
         for offset in offsets:
-            point = start + offset * across
-            rows, columns, along = line_pixels(point, angle, (height, width))
-            bright = along % (2 * DASH) < DASH if kind == 1 else slice(None)
-            brightness[rows[bright], columns[bright]] = 180
+            rows, columns, along = line_pixels(center + offset * across, angle, (height, width))
+            bright = np.abs(along) <= LENGTH / 2
+            if kind == 1:
+                bright &= along % (2 * DASH) < DASH
+            brightness[rows[bright], columns[bright]] = line_brightness
     image = np.clip(brightness + rng.normal(0, 15, label.shape), 0, 255).astype(np.uint8)
     return np.repeat(image[..., None], 3, axis=-1), label
+
+
+def direction(angle: float) -> np.ndarray:
+    """The unit vector (y, x) at an angle to the x axis, in radians."""
+    return np.array([np.sin(angle), np.cos(angle)])
 
 
 def line_pixels(point: np.ndarray, angle: float, size: Tuple[int, int]):
@@ -92,18 +100,18 @@ def line_pixels(point: np.ndarray, angle: float, size: Tuple[int, int]):
     Returns:
       rows and columns, int64 [N], and the distance of each along the line, float64 [N], in pixels.
     """
-    direction = np.array([np.sin(angle), np.cos(angle)])
-    axis = int(abs(direction[1]) > abs(direction[0]))  # A step along it is one row or column.
-    steps = (np.arange(size[axis]) - point[axis]) / direction[axis]
-    places = np.round(point + steps[:, None] * direction).astype(np.int64)
+    step = direction(angle)
+    axis = int(abs(step[1]) > abs(step[0]))  # A step along it is one row or column.
+    steps = (np.arange(size[axis]) - point[axis]) / step[axis]
+    places = np.round(point + steps[:, None] * step).astype(np.int64)
     inside = np.all((places >= 0) & (places < size), axis=1)
     return (*places[inside].T, steps[inside])
 
 
-def draw_mosaic(rng: np.random.Generator, height: int, width: int):
-    """Tiles in a few regions: a region has the class of the color that most of its tiles have.
+def draw_dots(rng: np.random.Generator, height: int, width: int):
+    """A dot of each color on noise; every pixel has the class of the nearest one.
 
-    A single tile does not tell which color that is.
+    Nothing else tells the classes apart, and all of them are in every image.
 
     Args:
       rng: decides everything.
@@ -113,23 +121,27 @@ def draw_mosaic(rng: np.random.Generator, height: int, width: int):
     Returns:
       image uint8 [height, width, 3], label uint8 [height, width].
     """
-    count = len(TILE_CLASSES)
+    colors = np.array(list(DOT_CLASSES.values()))
+    centers = np.zeros((len(colors), 2))
+    while min_distance(centers) < DOT_DISTANCE * min(height, width):
+        low, high = DOT_RADIUS, [height - DOT_RADIUS, width - DOT_RADIUS]
+        centers = rng.uniform(low, high, centers.shape)
     y, x = np.mgrid[:height, :width]
-    centers = rng.uniform(0, [height, width], (REGIONS, 2))[:, :, None, None]
-    region = np.argmin(np.hypot(y - centers[:, 0], x - centers[:, 1]), axis=0)
-    label = rng.permutation(count)[region].astype(np.uint8)
-    top, left = rng.integers(TILE, size=2)
-    tile = (y + top) // TILE, (x + left) // TILE
-    tiles = (height // TILE + 2, width // TILE + 2)
-    own = rng.random(tiles) < OWN_SHARE
-    other = rng.integers(1, count, tiles)  # How many colors further.
-    color = (label + np.where(own, 0, other)[tile]) % count
-    image = np.array(list(TILE_CLASSES.values()))[color] + rng.normal(0, 15, (height, width, 3))
+    distances = np.hypot(*(np.stack([y, x])[:, None] - centers.T[:, :, None, None]))
+    label = np.argmin(distances, axis=0).astype(np.uint8)
+    on_dot = np.min(distances, axis=0)[..., None] <= DOT_RADIUS
+    image = np.where(on_dot, colors[label], 120) + rng.normal(0, 15, (height, width, 3))
     return np.clip(image, 0, 255).astype(np.uint8), label
+
+
+def min_distance(points: np.ndarray) -> float:
+    """The smallest distance of two of the points [N, 2]."""
+    first, second = np.triu_indices(len(points), 1)
+    return float(np.min(np.hypot(*(points[first] - points[second]).T)))
 
 
 SCENES = {
     "street": Scene(STREET_CLASSES, (128, 256), draw_street),
     "lines": Scene(LINE_CLASSES, (129, 129), draw_lines),
-    "mosaic": Scene(TILE_CLASSES, (129, 129), draw_mosaic),
+    "dots": Scene(DOT_CLASSES, (129, 129), draw_dots),
 }

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.scenes import LINE_CLASSES, OWN_SHARE, SCENES, TILE, TILE_CLASSES, line_pixels
+from data_prep.scenes import DOT_CLASSES, DOT_RADIUS, LINE_CLASSES, SCENES, line_pixels
 
 
 def draw(scene, seed, size=(129, 129)):
@@ -63,9 +63,10 @@ def test_lines_differ_by_what_is_drawn():
         for kind, name in enumerate(LINE_CLASSES):
             bright[name].append(np.mean(image[label == kind] > 120))
     share = {name: np.mean(values) for name, values in bright.items()}
-    # One of 5 pixels across, half of that, and two of 8; crossings change a little.
+    # One of 4 pixels across, half of that, and two of 7; crossings change a little.
     assert share["background"] < 0.001
-    assert 0.1 < share["dashed"] < 0.19 < share["solid"] < 0.23 < share["double"] < 0.3
+    assert 0.12 < share["dashed"] < 0.18 and 0.23 < share["solid"] < 0.28
+    assert 0.27 < share["double"] < 0.32
 
 
 def test_lines_in_any_size():
@@ -74,25 +75,28 @@ def test_lines_in_any_size():
         assert image.shape == (*size, 3) and label.shape == size and label.max() == 3
 
 
-def test_a_region_of_a_mosaic_has_the_color_that_is_frequent_in_it():
-    colors = np.array(list(TILE_CLASSES.values()))
-    hits, regions = [], []
-    for seed in range(12):
-        image, label = draw("mosaic", seed, (257, 257))
-        color = np.argmin(np.linalg.norm(image[:, :, None] - colors, axis=-1), axis=-1)
-        hits.append(np.mean(color == label))
-        for kind in np.unique(label):
-            inside = color[label == kind]
-            if inside.size > 60 * TILE**2:
-                regions.append(np.bincount(inside, minlength=4).argmax() == kind)
-    # A tile alone tells little, a region all.
-    assert abs(np.mean(hits) - OWN_SHARE) < 0.03
-    assert len(regions) > 20 and np.mean(regions) > 0.95
+def test_a_pixel_has_the_class_of_the_nearest_dot():
+    colors = np.array(list(DOT_CLASSES.values()))
+    for seed, size in enumerate([(129, 129), (65, 200), (33, 32)]):
+        image, label = draw("dots", seed, size)
+        y, x = np.mgrid[: size[0], : size[1]]
+        distances = []
+        for kind, color in enumerate(colors):
+            dot = np.linalg.norm(image - color.astype(float), axis=-1) < 55
+            # A disc: its area, and a center with its own class.
+            assert 0.6 < dot.sum() / (np.pi * DOT_RADIUS**2) < 1.2
+            center = np.array([y[dot].mean(), x[dot].mean()])
+            assert label[tuple(center.astype(int))] == kind
+            distances.append(np.hypot(y - center[0], x - center[1]))
+        assert np.mean(np.argmin(distances, axis=0) == label) > 0.97
 
 
-def test_tiles_of_a_mosaic_are_squares_of_one_color():
-    image, label = draw("mosaic", 3)
-    same = np.all(np.abs(np.diff(image.astype(int), axis=1)) < 100, axis=-1)
-    edges = np.flatnonzero(~same[label.shape[0] // 2])
-    inside = edges[label[label.shape[0] // 2][edges] == label[label.shape[0] // 2][edges + 1]]
-    assert len(inside) and len(set((inside + 1) % TILE)) == 1
+def test_dots_are_far_from_each_other_and_noise_is_the_rest():
+    image, label = draw("dots", 7)
+    away = np.linalg.norm(image - 120.0, axis=-1) > 65
+    assert 0.015 < away.mean() < 0.025  # Three discs of radius 6.
+    rest = image[~away].astype(float)
+    assert abs(rest.mean() - 120) < 1 and 14 < rest.std() < 16
+    # The classes' backgrounds are alike.
+    for kind in range(len(DOT_CLASSES)):
+        assert abs(image[~away & (label == kind)].mean() - 120) < 1
