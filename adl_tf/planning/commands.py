@@ -21,7 +21,7 @@ from adl_tf.planning.planner import PLAN, PLAN_FILE
 from adl_tf.planning.settings import PRESET, Settings
 from adl_tf.planning.stages import Stage, State
 from adl_tf.planning.trials import BASELINE_NETWORK
-from adl_tf.system.files import write_json, write_text
+from adl_tf.system.files import remove_temporaries, write_json, write_text
 
 # Later trainings go on from earlier ones, whose rate would undo what these have learned.
 _LATER_RATE = 0.0003
@@ -114,21 +114,24 @@ def fit_training(state: State, output_dir: str, dataset_dir: str, hours: float) 
     """
     plan, step = state.get("plan"), state.get("train_step")
     path = config_files(os.path.join(output_dir, PLAN))[TRAINING]
-    with open(path) as file:
-        if file.read() != _training_text(plan, dataset_dir):
-            return
     after = (EVALUATION, EXPORT, REPORT, OTHER, BASELINE)
     fixed = plan["seconds"][TRAINING] - plan["train_steps"] * step
     steps = max(LEAST_STEPS, int((seconds_left(state, hours, after) - fixed) / step))
-    plan = {
+    fitted = {
         **plan,
         "train_steps": steps,
         "validate_every": -(-steps // VALIDATIONS),
         "seconds": {**plan["seconds"], TRAINING: fixed + steps * step},
     }
-    write_text(_training_text(plan, dataset_dir), path)
-    write_json(plan, os.path.join(output_dir, PLAN, PLAN_FILE))
-    state.set(plan=plan)
+    text = _training_text(fitted, dataset_dir)
+    remove_temporaries(os.path.dirname(path))  # Of a run that was killed here.
+    with open(path) as file:
+        # The second one is such a run's.
+        if file.read() not in (_training_text(plan, dataset_dir), text):
+            return
+    write_text(text, path)
+    write_json(fitted, os.path.join(output_dir, PLAN, PLAN_FILE))
+    state.set(plan=fitted)
 
 
 def _training_text(plan: Dict[str, Any], dataset_dir: str) -> str:

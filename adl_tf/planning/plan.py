@@ -34,7 +34,7 @@ SEARCH_SHARE, LARGEST_SEARCH_SHARE, LONGEST_SEARCH = 0.25, 0.5, 1.0
 # the time.
 SEARCHES = ((10, 45, 300), (8, 30, 200), (6, 20, 120), (4, 12, 60))
 # A search takes longer than so many starts of a training.
-SEARCH_STARTS = 10
+SEARCH_STARTS = 15
 _LEAST_SEARCH_CROP = 0.2  # Of the median short side.
 # What a training may be, the best first: steps, and the least crop as a share of the median short
 # side. The largest crop that allows the steps is taken; in the end, the smallest of all.

@@ -50,7 +50,7 @@ from adl_tf.space.genotype import (
     save_genotype,
 )
 from adl_tf.space.network_sizes import NetworkSizes
-from adl_tf.system.files import make_directory, write_json, write_text
+from adl_tf.system.files import make_directory, remove_temporaries, write_json, write_text
 from adl_tf.system.progress import say
 
 PLAN, TRIALS, PLAN_FILE = "plan", "trials", "plan.json"
@@ -99,6 +99,7 @@ def write_plan(
     """
     plan_dir = os.path.join(output_dir, PLAN)
     make_directory(plan_dir)
+    remove_temporaries(plan_dir)  # Of a run that was killed here.
     settings = choose_settings(
         fingerprint, wishes.multi_adds, len(tf.config.list_physical_devices("GPU"))
     )

@@ -106,14 +106,14 @@ def _timings(tried: Tried, train, search, export, evaluation, baseline) -> Timin
     )
     if not search:
         return timings
-    # What it did not get to is estimated: a supernet of small F is about as fast as the network
-    # that is trained, and an architecture step takes twice as long as a weight step. Its trainings
-    # start in a process that is running already.
+    # What it did not get to is estimated, by ratios of one machine: a supernet step takes six times
+    # as long as one of the network, both kinds together twice as long as a weight step. Its
+    # trainings start in a process that is running already.
     step = rescale(train["step"], (tried.search_crop_size / tried.crop_size) ** 2)
-    weight_step = search.get("weight_step", 1.5 * step)
+    weight_step = search.get("weight_step", 6.0 * step)
     found = {
         "weight_step": weight_step,
-        "alternating_step": 3.0 * weight_step,
+        "alternating_step": 2.0 * weight_step,
         "validation": validation,
         "candidate_start": 0.7 * start,
         "candidate_step": step,

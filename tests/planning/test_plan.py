@@ -201,7 +201,7 @@ def test_a_search_that_is_insisted_on_says_what_it_needs(tried):
         plan(0.06, timings=timings, search=True)
     assert caught.value.seconds > 0.06 * 3600
     made = plan(1.01 * caught.value.seconds / 3600 + (0 if tried else 0.1), search=True)
-    assert made.search and made.search.proposals == 4
+    assert made.search and made.search.proposals <= 6
 
 
 def test_what_a_training_may_start_from():

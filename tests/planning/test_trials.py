@@ -117,8 +117,8 @@ def test_a_search_that_does_not_begin_in_time_is_estimated(monkeypatch, tmp_path
     monkeypatch.setattr(trials, "read_search", lambda *_: None)
     timings, _ = run(tmp_path, tried, 1.0)
     assert timings.search.start == pytest.approx(1.5 * 100) and len(programs.ran) == 2
-    assert timings.train_step / 2 < timings.search.weight_step < 2 * timings.train_step
-    assert timings.search.alternating_step == 3 * timings.search.weight_step
+    assert timings.search.weight_step > timings.train_step
+    assert timings.search.alternating_step == 2 * timings.search.weight_step
 
 
 def test_no_search_is_tried_in_hours_that_cannot_hold_it(monkeypatch, tmp_path, tried):
