@@ -63,7 +63,7 @@ def run_study(
       study_dir: directory of everything that is written: `members.jsonl`, with a line for each
         training that is done, and a folder for each run, whose messages are in its `log.txt`.
       training: gin files, and bindings such as "STEPS = 500", of every training.
-      members: functions that list the members, see `study_members`.
+      members: functions that list the members, see `studies.members`.
       image_size: (H, W) in pixels at which costs are counted.
       seeds: each member is trained with each of them.
       workers: members that run at the same time, each on its share of the cores. Small networks
