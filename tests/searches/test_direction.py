@@ -1,4 +1,4 @@
-"""The search's own test: on data that need fine strides beta turns to them."""
+"""The search's own test: on data that need fine strides beta turns to them, and the reverse."""
 
 import numpy as np
 import pytest
@@ -59,6 +59,7 @@ def direction(scene, folder, seed):
 
 
 @pytest.mark.whole
-def test_on_thin_lines_beta_turns_to_fine_strides(tmp_path):
-    mean, error = direction("lines", tmp_path, seed=0)
-    assert mean < -2 * error, (mean, error)
+@pytest.mark.parametrize("scene, sign", [("lines", -1), ("dots", 1)])
+def test_beta_turns_to_the_strides_that_the_data_need(scene, sign, tmp_path):
+    mean, error = direction(scene, tmp_path, seed=0)
+    assert sign * mean > 2 * error, (mean, error)
