@@ -91,7 +91,7 @@ def test_what_is_known_without_imports_is_what_gin_knows():
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("RunData.crop_size = (1", "gin: 'RunData.crop_size = .1': EOF in multi-line statement"),
+        ("RunData.crop_size = (1", "gin: 'RunData.crop_size = .1': .*EOF in multi-line statement"),
         ("RunData.crop_size", "line 1: Couldn't parse statement"),
         ("RunDatta.seed = 1", "nothing is called 'RunDatta'; did you mean RunData?"),
         (
