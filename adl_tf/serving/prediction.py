@@ -24,7 +24,7 @@ from adl_tf.serving.photos import TRAINING, find_images
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.tiled import Part, TiledNetwork
 from adl_tf.serving.versions import find_export
-from adl_tf.system.files import make_directory, replacing
+from adl_tf.system.files import NoRoomError, make_directory, replacing
 from adl_tf.visualization.predictions import add_legend, colorize, overlay
 from data_prep.errors import BadExample
 from data_prep.images import read_pixels
@@ -102,6 +102,8 @@ def predict_images(
                 np.asarray(shrunk), photo.shape[:2], report=bar.set_postfix_str
             )
             writer.write(name, photo, parts)
+        except NoRoomError:  # For the next photo neither.
+            raise
         except (BadExample, OSError, tf.errors.OpError, MemoryError) as error:
             failed.append(path)
             bar.write(f"{path}: skipped, {_cause(error)}", file=sys.stderr)
