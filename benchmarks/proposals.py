@@ -5,8 +5,9 @@ python benchmarks/proposals.py --dataset_dir=DIR --output_dir=runs/proposals \
 
 Searches by recommended_search.gin with true labels, with those of other images (shuffled), and with
 random numbers in place of the gradients of alpha and beta (noise); a dozen proposals of each are
-trained for a hundred steps beside uniform networks and beside random ones that have as many ops
-with parameters as the proposals of the true searches (matched). F fills one budget for all. Stops
+trained for a hundred steps beside uniform networks, beside draws from the softmaxes of the true
+searches' alpha and beta (softmax), and beside random ones that have as many ops with parameters as
+the proposals of the true searches (matched). F fills one budget for all. Stops
 after --minutes and goes on when it is started again. Each training is a line of --results. Prints
 how far each arm is ahead of the uniform one, in deviations of single uniform networks, with the
 p-value of a test over the means of its searches, and one JSON line last.
@@ -35,7 +36,8 @@ from adl_tf.space.genotype import Genotype  # noqa: E402
 from adl_tf.system.files import read_json, write_json  # noqa: E402
 
 OPTIONS = flags.FLAGS
-TRUE, SHUFFLED, NOISE, UNIFORM, MATCHED = "true", "shuffled", "noise", "uniform", "matched"
+TRUE, SHUFFLED, NOISE = "true", "shuffled", "noise"
+UNIFORM, MATCHED, SOFTMAX = "uniform", "matched", "softmax"
 COUNT = 12  # Proposals of a search.
 SEED = 1000  # Of all that is not a search.
 
@@ -108,15 +110,21 @@ def configure(kind, seed):
 def arms():
     """Yields (name of the arm, cluster, genotypes), first those that are cheap."""
     from adl_tf.searches.proposals import draw_random, propose
+    from adl_tf.space.sampling import draw_genotype
+    from adl_tf.training.optimizers import architecture_optimizer
 
     space, _ = configure(TRUE, SEED)
+    noise = float(architecture_optimizer(total_steps=1).learning_rate)
     yield UNIFORM, UNIFORM, draw_random(space, 2 * COUNT, SEED)
     for seed, kind in itertools.product(range(OPTIONS.searches), (TRUE, SHUFFLED, NOISE)):
         alpha, beta = find_logits(kind, seed)
-        proposed = propose(space, alpha, beta, COUNT, seed)
+        proposed = propose(space, alpha, beta, noise, COUNT, seed)
         yield kind, f"{kind}_{seed}", proposed
         if kind == TRUE:
             yield MATCHED, f"{MATCHED}_{seed}", match(space, proposed, seed)
+            random = np.random.default_rng([seed, 4])
+            drawn = [draw_genotype(space, alpha, beta, random) for _ in range(COUNT)]
+            yield SOFTMAX, f"{SOFTMAX}_{seed}", drawn
 
 
 def match(space, genotypes, seed):

@@ -50,7 +50,12 @@ from adl_tf.training.devices import (
     seeded,
 )
 from adl_tf.training.losses import segmentation_loss
-from adl_tf.training.optimizers import Optimizer, architecture_optimizer, weight_optimizer
+from adl_tf.training.optimizers import (
+    Optimizer,
+    architecture_optimizer,
+    walk_of_noise,
+    weight_optimizer,
+)
 from adl_tf.visualization.proposals import draw_proposals
 
 
@@ -160,7 +165,8 @@ def run_gradient_search(
             trained = _train(place, model, data, plan, checkpoint_steps, precision, later)
             del model
             if trials:
-                searched = propose(space, *trained.architecture, proposals, data.seed)
+                logits, noise = trained.architecture, trained.noise
+                searched = propose(space, *logits, noise, proposals, data.seed)
                 candidates = make_candidates(SEARCHED, searched, space, sizes, limit) + random
                 with trained.progress as progress:
                     tried = trials.run(
@@ -213,11 +219,13 @@ class _Trained(NamedTuple):
 
     Attributes:
       architecture: alpha and beta, logits.
+      noise: how far each of them would have moved on noise alone.
       weight_steps, architecture_steps: how many were made.
       progress: of the whole search.
     """
 
     architecture: Tuple[np.ndarray, np.ndarray]
+    noise: float
     weight_steps: int
     architecture_steps: int
     progress: Progress
@@ -260,6 +268,7 @@ def _train(
     _fit(place, model, data, left, bar, [stop], checkpointing)
     return _Trained(
         model.supernet.architecture(),
+        walk_of_noise(model.architecture_optimizer),
         int(model.weight_optimizer.iterations.numpy()),
         int(model.architecture_optimizer.iterations.numpy()),
         bar.progress,

@@ -6,11 +6,12 @@ import numpy as np
 import scipy.stats
 
 from adl_tf.searches.trials import Candidate, Trial
+from adl_tf.space import evidence
 from adl_tf.space.budget import Budget
-from adl_tf.space.decoding import decode
+from adl_tf.space.decoding import decode, strongest_cell
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
-from adl_tf.space.sampling import draw_genotype, sample_genotype
+from adl_tf.space.sampling import draw_path, sample_genotype
 from adl_tf.space.search_space import SearchSpace
 
 SEARCHED, RANDOM = "searched", "random"
@@ -20,21 +21,29 @@ _ATTEMPTS = 100  # Draws of one genotype before one that was there already is ta
 
 
 def propose(
-    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, count: int, seed: int
+    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, noise: float, count: int, seed: int
 ) -> List[Genotype]:
-    """What alpha and beta stand for: the decoded genotype first, then draws from the softmaxes.
+    """What alpha and beta stand for, first the most probable of it.
+
+    The cell is decoded from alpha without its noise, then from draws of what alpha could as well
+    be (see `space.evidence`); the path is that of Viterbi, then drawn by the softmax of beta.
 
     Args:
       space: the search space.
       alpha: [edges, ops], logits.
       beta: [layers - 1, levels, moves], logits.
+      noise: how far a logit would have moved on noise alone, see `architecture_optimizer`.
       count: how many, all different where the draws allow it.
       seed: of the draws.
     """
     random = np.random.default_rng([seed, 2])
-    return _different(
-        count, lambda: draw_genotype(space, alpha, beta, random), [decode(space, alpha, beta)[0]]
-    )
+
+    def drawn():
+        cell = strongest_cell(space, evidence.draw(alpha, noise, random))
+        return Genotype(path=draw_path(space, beta, random), cell=cell)
+
+    first = decode(space, evidence.shrunk(alpha, noise), beta)[0]
+    return _different(count, drawn, [first])
 
 
 def draw_random(space: SearchSpace, count: int, seed: int) -> List[Genotype]:

@@ -47,18 +47,11 @@ def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype
     return Genotype(path=path, cell=cell)
 
 
-def draw_genotype(
-    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, random: np.random.Generator
-) -> Genotype:
-    """Draws from what alpha and beta say, where decoding takes the strongest.
-
-    The path is drawn move by move, by the softmax of beta. A block reads two different inputs,
-    drawn in proportion to the probability that their edge's op is not none, and on each of them an
-    op other than none, by the softmax of alpha.
+def draw_path(space: SearchSpace, beta: np.ndarray, random: np.random.Generator) -> Tuple[int, ...]:
+    """Draws a path move by move, by the softmax of beta.
 
     Args:
       space: the search space.
-      alpha: [edges, ops], logits.
       beta: [layers - 1, levels, moves], logits.
       random: numpy's generator.
     """
@@ -67,6 +60,25 @@ def draw_genotype(
     for layer in range(space.num_layers - 1):
         move = random.choice(len(MOVE_OFFSETS), p=moves[layer, path[-1]])
         path.append(path[-1] + MOVE_OFFSETS[move])
+    return tuple(path)
+
+
+def draw_genotype(
+    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, random: np.random.Generator
+) -> Genotype:
+    """Draws from what alpha and beta say, where decoding takes the strongest.
+
+    The path is drawn by `draw_path`. A block reads two different inputs, drawn in proportion to
+    the probability that their edge's op is not none, and on each of them an op other than none, by
+    the softmax of alpha.
+
+    Args:
+      space: the search space.
+      alpha: [edges, ops], logits.
+      beta: [layers - 1, levels, moves], logits.
+      random: numpy's generator.
+    """
+    path = draw_path(space, beta, random)
     ops = [op for op in space.ops if op != NONE]
     strength = op_probabilities(alpha)[:, [space.ops.index(op) for op in ops]]
     cell = []

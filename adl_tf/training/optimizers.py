@@ -48,6 +48,13 @@ def architecture_optimizer(
     return _Adam(wander / max(1, total_steps) ** 0.5 if rate is None else rate)
 
 
+def walk_of_noise(optimizer: Optimizer) -> float:
+    """How far an Adam has moved each variable by now, if all gradients were noise; about."""
+    rate = optimizer.learning_rate
+    rate = rate(optimizer.iterations) if callable(rate) else rate
+    return float(rate) * float(optimizer.iterations) ** 0.5
+
+
 @configurable
 def training_optimizer(
     total_steps: Count,

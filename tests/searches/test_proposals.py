@@ -8,6 +8,7 @@ import pytest
 from adl_tf.searches.proposals import compare, draw_random, make_candidates, propose
 from adl_tf.searches.trials import Candidate, Trial
 from adl_tf.space.decoding import decode, move_probabilities, op_probabilities
+from adl_tf.space.evidence import shrunk
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.sampling import draw_genotype
@@ -49,18 +50,48 @@ def test_an_edge_that_is_probably_none_is_seldom_read():
 
 def test_the_decoded_network_comes_first_and_nothing_twice():
     alpha, beta = logits()
-    proposed = propose(SPACE, alpha, beta, 12, seed=3)
-    assert proposed[0] == decode(SPACE, alpha, beta)[0]
+    proposed = propose(SPACE, alpha, beta, 0.3, 12, seed=3)
+    assert proposed[0] == decode(SPACE, shrunk(alpha, 0.3), beta)[0]
     assert len(set(proposed)) == 12
-    assert proposed == propose(SPACE, alpha, beta, 12, seed=3)
-    assert proposed[1:] != propose(SPACE, alpha, beta, 12, seed=4)[1:]
+    assert proposed == propose(SPACE, alpha, beta, 0.3, 12, seed=3)
+    assert proposed[1:] != propose(SPACE, alpha, beta, 0.3, 12, seed=4)[1:]
     assert len(set(draw_random(SPACE, 12, seed=3))) == 12
+
+
+def test_noise_proposes_what_random_draws_do():
+    """No op leads where alpha is what a walk on noise leaves."""
+    space = SearchSpace(num_layers=8, num_blocks=3)
+    counts = collections.Counter()
+    for seed in range(40):
+        alpha = 0.3 * np.random.default_rng(seed).normal(size=space.alpha_shape)
+        for genotype in propose(space, alpha, np.zeros(space.beta_shape), 0.3, 6, seed)[1:]:
+            counts.update(op for block in genotype.cell for _, op in block)
+    shares = np.array([counts[op] for op in space.ops if op != "none"]) / sum(counts.values())
+    np.testing.assert_allclose(shares, 1 / 7, atol=0.06)
+
+
+def test_an_op_that_leads_on_all_edges_is_proposed():
+    """Its lead is plain in the mean over edges, where noise hides it on many of them."""
+    space = SearchSpace(num_layers=8, num_blocks=3)
+    leader = space.ops.index("sep_conv_5x5")
+    random = np.random.default_rng(0)
+    alpha = 0.3 * random.normal(size=space.alpha_shape)
+    alpha[:, leader] += 0.6
+    beta = np.zeros(space.beta_shape)
+    proposed = propose(space, alpha, beta, 0.3, 8, seed=0)
+    drawn = [draw_genotype(space, alpha, beta, random) for _ in range(8)]
+
+    def share(genotypes):
+        ops = [op for genotype in genotypes for block in genotype.cell for _, op in block]
+        return ops.count("sep_conv_5x5") / len(ops)
+
+    assert share(proposed) > 0.7 > 0.4 > share(drawn)
 
 
 def test_a_space_of_one_genotype_is_drawn_all_the_same():
     space = SearchSpace(num_layers=1, num_blocks=1, num_levels=1, ops=("skip_connect",))
     zeros = np.zeros(space.alpha_shape), np.zeros(space.beta_shape)
-    assert len(propose(space, *zeros, 3, seed=0)) == 3
+    assert len(propose(space, *zeros, 0.3, 3, seed=0)) == 3
 
 
 def test_without_a_budget_networks_have_the_f_of_the_space():
