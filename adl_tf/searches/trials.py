@@ -95,10 +95,10 @@ class Trials:
     """Trains candidates by successive halving (https://arxiv.org/abs/1502.07943).
 
     A training has rungs of equally many steps. All candidates are trained to the end of the first
-    rung, the best `share` of them to the end of the next, and so on. All see the same images in the
-    same order, and start from the same seed. They are judged by their mean training loss over the
-    steps of the rung, which is far more reliable than a score on a few validation images
-    (benchmarks/RESULTS.md).
+    rung, the best `share` of them to the end of the next, and so on, until one is left. All see the
+    same images in the same order, and start from the same seed. They are judged by their mean
+    training loss over the steps of the rung, which is far more reliable than a score on a few
+    validation images (benchmarks/RESULTS.md).
 
     Args:
       steps: of a training that reaches the last rung.
@@ -182,6 +182,8 @@ class Trials:
                 )
             alive = survivors(losses, self.share)
             runner.keep(alive)
+            if len(candidates) > len(alive) == 1:
+                break
         runner.keep([])
         return [
             Trial(

@@ -19,8 +19,11 @@ def survivors(losses: Dict[int, float], share: float) -> List[int]:
 
 
 def rounds(candidates: int, rungs: int, share: float) -> List[int]:
-    """How many candidates are trained in each rung, if all losses are finite."""
+    """How many candidates are trained in each rung, if all losses are finite.
+
+    One that is left alone of several has won, and is not trained further.
+    """
     counts = [candidates]
     while len(counts) < rungs:
         counts.append(max(1, math.ceil(share * counts[-1])))
-    return counts
+    return [count for count in counts if candidates == 1 or count > 1]

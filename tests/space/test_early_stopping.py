@@ -22,3 +22,6 @@ def test_trainings_are_counted():
     assert rounds(7, 1, 0.33) == [7]
     assert rounds(5, 3, 1.0) == [5, 5, 5]
     assert rounds(1, 3, 0.1) == [1, 1, 1]
+    # One that is left alone of several has won.
+    assert rounds(8, 3, 0.33) == [8, 3]
+    assert rounds(8, 3, 0.1) == [8]
