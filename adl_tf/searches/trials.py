@@ -31,7 +31,7 @@ from adl_tf.system.progress import Progress
 from adl_tf.system.settings import Count, PartialShare, SomeShare, configurable
 from adl_tf.training.callbacks.step_times import StepTimes
 from adl_tf.training.checkpointing import Checkpointing, Diverged
-from adl_tf.training.devices import seeded
+from adl_tf.training.devices import graphs_as_written, seeded
 from adl_tf.training.optimizers import Optimizer, training_optimizer
 from adl_tf.training.training_model import TrainingModel
 
@@ -254,7 +254,7 @@ class _Runner:
         began = time.monotonic()
         place = os.path.join(CANDIDATES_FOLDER, _name(index))
         os.makedirs(os.path.join(self._own_dir, place), exist_ok=True)
-        with seeded(data.seed):
+        with seeded(data.seed), graphs_as_written():
             with self._strategy.scope():
                 model = self._build(candidate)
             checkpointing = Checkpointing(
