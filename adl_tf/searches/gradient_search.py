@@ -3,7 +3,7 @@
 import functools
 import os
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +35,7 @@ from adl_tf.searches.trials import Trial, Trials, winner
 from adl_tf.serving.layer_timing import with_latency
 from adl_tf.space.budget import Budget
 from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import SearchSpace, level_stride
 from adl_tf.system.files import exclusive
 from adl_tf.system.progress import Progress
@@ -165,8 +166,7 @@ def run_gradient_search(
             trained = _train(place, model, data, plan, checkpoint_steps, precision, later)
             del model
             if trials:
-                logits, noise = trained.architecture, trained.noise
-                searched = propose(space, *logits, noise, proposals, data.seed)
+                searched = propose(trained.architecture, trained.noise, proposals, data.seed)
                 candidates = make_candidates(SEARCHED, searched, space, sizes, limit) + random
                 with trained.progress as progress:
                     tried = trials.run(
@@ -218,13 +218,13 @@ class _Trained(NamedTuple):
     """A supernet at the end of its training.
 
     Attributes:
-      architecture: alpha and beta, logits.
-      noise: how far each of them would have moved on noise alone.
+      architecture: alpha and beta.
+      noise: how far each logit would have moved on noise alone.
       weight_steps, architecture_steps: how many were made.
       progress: of the whole search.
     """
 
-    architecture: Tuple[np.ndarray, np.ndarray]
+    architecture: RelaxedArchitecture
     noise: float
     weight_steps: int
     architecture_steps: int
@@ -261,7 +261,7 @@ def _train(
         return f"epoch {checkpointing.epoch} of {last.end_epoch}, {step}"
 
     if not start_or_resume(place.model_dir, checkpointing, describe_place):
-        record_architecture(place.own_dir, 0, *model.supernet.architecture())
+        record_architecture(place.own_dir, 0, model.supernet.architecture())
     left = plan(checkpointing.epoch, checkpointing.step)
     bar = ProgressBar(phases, left, later, note=lambda: _describe_path(model.supernet))
     stop = StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16")
