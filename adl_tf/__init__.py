@@ -50,7 +50,7 @@ _HOMES = {
     "DecodedBackbone": "models.auto_deeplab",
     "NetworkDescription": "models.registry",
     "build_network": "models.registry",
-    "load_network": "models.registry",
+    "load_network": "models.weights",
     "AlternatingModel": "training.alternating_model",
     "TrainingModel": "training.training_model",
     "RecordReader": "data.reader",

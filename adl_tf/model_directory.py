@@ -18,9 +18,9 @@
     ckpt-*, checkpoint         the whole state that a run resumes from
                                training.checkpointing -> the same, searches.result
     best/, last/               weights as scored
-                               training.callbacks.result_weights -> models.registry
+                               training.callbacks.result_weights -> models.weights
     weights.npz                those of a preset, in float16
-                               models.registry -> the same
+                               models.weights -> the same
     metrics.jsonl              losses and scores of each epoch
                                training.callbacks.metrics_log -> runs.run
     events.out.tfevents.*      the same and pictures

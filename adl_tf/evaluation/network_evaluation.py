@@ -24,8 +24,8 @@ from adl_tf.evaluation.results import format_table, summarize, write_results
 from adl_tf.evaluation.scoreboard import Scoreboard
 from adl_tf.model_directory import CLASSES_FILE, EVALUATION_FOLDER
 from adl_tf.models.classes import read_classes
-from adl_tf.models.registry import load_network
 from adl_tf.models.trained_on import kept_data, read_run
+from adl_tf.models.weights import load_network
 from adl_tf.sizes import crop_sides
 from adl_tf.system.files import make_directory
 from adl_tf.system.progress import say

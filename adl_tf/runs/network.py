@@ -15,9 +15,9 @@ from adl_tf.models.registry import (
     Builder,
     NetworkDescription,
     build_network,
-    initialize_from,
     read_network_description,
 )
+from adl_tf.models.weights import initialize_from
 from adl_tf.space.genotype import Genotype, load_network_size
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.system.settings import Count, Name, PartialShare, Positive, configurable

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from adl_tf.data.description import Size
 from adl_tf.models.classes import read_classes
-from adl_tf.models.registry import load_network
+from adl_tf.models.weights import load_network
 from adl_tf.serving.body import Body, precision
 from adl_tf.serving.edge_check import (
     CHECKED,

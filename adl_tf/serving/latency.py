@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from adl_tf.data.description import Size
 from adl_tf.data.normalization import normalize
-from adl_tf.models.registry import load_network
+from adl_tf.models.weights import load_network
 from adl_tf.serving.versions import find_export
 
 

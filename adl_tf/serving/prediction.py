@@ -18,7 +18,7 @@ from adl_tf.data.description import DatasetDescription, Size
 from adl_tf.evaluation.prediction_writer import PredictionWriter
 from adl_tf.models.classes import Classes, read_classes
 from adl_tf.models.presets import preset_dir
-from adl_tf.models.registry import load_network
+from adl_tf.models.weights import load_network
 from adl_tf.serving.body import Body
 from adl_tf.serving.photos import TRAINING, find_images
 from adl_tf.serving.servable import Servable
