@@ -147,6 +147,7 @@ def train(arm, cluster, genotypes):
 
     from adl_tf.configuration import configured_budget, configured_sizes
     from adl_tf.distribution.workers import Workers
+    from adl_tf.runs.run import Run
     from adl_tf.searches.proposals import make_candidates
     from adl_tf.searches.trials import Trials
     from adl_tf.system.progress import Progress
@@ -165,9 +166,8 @@ def train(arm, cluster, genotypes):
             candidates = make_candidates(arm, [genotype], space, sizes, budget)
             with Progress(1) as progress:
                 workers = Workers(strategy)
-                (trial,) = Trials().run(
-                    folder, folder, candidates, data, workers, strategy, progress
-                )
+                run = Run(folder, folder, workers, strategy)
+                (trial,) = Trials().run(run, candidates, data, progress)
         line = {"key": key, "arm": arm, "cluster": cluster, "loss": trial.losses[-1]}
         fields = {"genotype": genotype.to_dict(), "f": trial.candidate.filter_multiplier}
         append_json_line(OPTIONS.results, {**line, **fields})

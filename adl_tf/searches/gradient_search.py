@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space
-from adl_tf.distribution.strategy import check_devices, distribute, distribution_strategy
-from adl_tf.distribution.workers import Workers
+from adl_tf.distribution.strategy import check_devices, distribute
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     PROPOSALS_PICTURE,
@@ -21,7 +20,7 @@ from adl_tf.models.supernet import Supernet
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
-from adl_tf.runs.run import fit_phases, last_val_miou, reserve, start_or_resume
+from adl_tf.runs.run import Run, fit_phases, last_val_miou, open_run, reserve, start_or_resume
 from adl_tf.searches.proposals import (
     RANDOM,
     SEARCHED,
@@ -43,13 +42,7 @@ from adl_tf.system.settings import Count, Number, configurable
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.callbacks.architecture_log import ArchitectureLog, record_architecture
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
-from adl_tf.training.devices import (
-    FLOAT32,
-    configure_runtime,
-    deterministic_ops,
-    precision_policy,
-    seeded,
-)
+from adl_tf.training.devices import FLOAT32
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import (
     Optimizer,
@@ -58,15 +51,6 @@ from adl_tf.training.optimizers import (
     weight_optimizer,
 )
 from adl_tf.visualization.proposals import draw_proposals
-
-
-class _Place(NamedTuple):
-    """Where a search runs and what it writes to."""
-
-    model_dir: str
-    own_dir: str
-    workers: Workers
-    strategy: tf.distribute.Strategy
 
 
 @configurable
@@ -130,21 +114,16 @@ def run_gradient_search(
     sizes = sizes or configured_sizes()
     if space.num_layers < 2:
         raise ValueError("SearchSpace.num_layers = 1: without a move there is no path to search.")
-    configure_runtime(small_kernels=True)
-    strategy = distribution_strategy()
-    workers = Workers(strategy)
-    deterministic = deterministic_ops(data.deterministic)
-    own, seed, policy = workers.running(model_dir), seeded(data.seed), precision_policy(precision)
-    with own as own_dir, seed, policy, deterministic, data.open(must_score=False):
-        place = _Place(model_dir, own_dir, workers, strategy)
+    with open_run(model_dir, data, precision, small_kernels=True) as run:
+        own_dir = run.own_dir
         steps = steps_per_epoch or data.steps_per_pass("A")
         start = epochs // 2 if arch_start_epoch is None else arch_start_epoch
-        _check(data, strategy)
+        _check(data, run.strategy)
         trials = trials and trials()
         limit = budget and with_latency(budget(num_classes=data.num_classes, sizes=sizes))
         genotypes = draw_random(space, proposals, data.seed) if trials else []
         random = make_candidates(RANDOM, genotypes, space, sizes, limit)
-        with strategy.scope():
+        with run.strategy.scope():
             model = AlternatingModel(Supernet(space, data.num_classes, stem=sizes.stem))
             model.compile(
                 weight_optimizer(total_steps=epochs * steps),
@@ -163,15 +142,13 @@ def run_gradient_search(
             )
             plan = functools.partial(plan_phases, epochs * steps, steps, alternating_from=start)
             later = trials.work(2 * proposals) if trials else 0
-            trained = _train(place, model, data, plan, checkpoint_steps, precision, later)
+            trained = _train(run, model, data, plan, checkpoint_steps, precision, later)
             del model
             if trials:
                 searched = propose(trained.architecture, trained.noise, proposals, data.seed)
                 candidates = make_candidates(SEARCHED, searched, space, sizes, limit) + random
                 with trained.progress as progress:
-                    tried = trials.run(
-                        model_dir, own_dir, candidates, data, workers, strategy, progress
-                    )
+                    tried = trials.run(run, candidates, data, progress)
                 found = _report_trials(own_dir, tried, trained)
             else:
                 found = decode_search(own_dir, os.path.join(own_dir, GENOTYPE_FILE))
@@ -232,7 +209,7 @@ class _Trained(NamedTuple):
 
 
 def _train(
-    place: _Place,
+    run: Run,
     model: AlternatingModel,
     data: RunData,
     plan: Callable[..., List[Phase]],
@@ -243,11 +220,11 @@ def _train(
     """Trains the supernet to its last step, from where an earlier run stopped."""
     phases, (last, *_) = plan(), reversed(plan())
     checkpointing = Checkpointing(
-        place.own_dir,
+        run.own_dir,
         phases[0].steps,
         checkpoint_steps,
-        place.workers,
-        place.model_dir,
+        run.workers,
+        run.model_dir,
         rates="weight_optimizer.initial_rate or architecture_optimizer.rate",
         metrics=model.metrics,
         supernet=model.supernet,
@@ -260,12 +237,12 @@ def _train(
         step = f"step {checkpointing.step} of {phases[0].steps}"
         return f"epoch {checkpointing.epoch} of {last.end_epoch}, {step}"
 
-    if not start_or_resume(place.model_dir, checkpointing, describe_place):
-        record_architecture(place.own_dir, 0, model.supernet.architecture())
+    if not start_or_resume(run.model_dir, checkpointing, describe_place):
+        record_architecture(run.own_dir, 0, model.supernet.architecture())
     left = plan(checkpointing.epoch, checkpointing.step)
     bar = ProgressBar(phases, left, later, note=lambda: _describe_path(model.supernet))
     stop = StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16")
-    _fit(place, model, data, left, bar, [stop], checkpointing)
+    _fit(run, model, data, left, bar, [stop], checkpointing)
     return _Trained(
         model.supernet.architecture(),
         walk_of_noise(model.architecture_optimizer),
@@ -276,7 +253,7 @@ def _train(
 
 
 def _fit(
-    place: _Place,
+    run: Run,
     model: AlternatingModel,
     data: RunData,
     phases: Sequence[Phase],
@@ -298,7 +275,7 @@ def _fit(
         return distribute(strategy, stream)
 
     log = ArchitectureLog(
-        place.own_dir,
+        run.own_dir,
         model.supernet,
         model.weight_optimizer,
         data.train_reader.description,
@@ -308,7 +285,7 @@ def _fit(
     validation = data.validation(strategy, padded=True) if data.is_scored else None
     with checkpointing, bar:
         fit_phases(
-            place.own_dir,
+            run.own_dir,
             model,
             phases,
             training_data,
