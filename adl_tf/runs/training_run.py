@@ -4,10 +4,12 @@ import time
 from typing import Any, Callable, Dict, Optional
 
 import gin
+import tensorflow as tf
 
 from adl_tf.distribution.strategy import check_devices, distribute
 from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE
 from adl_tf.models.checkpoint_files import list_checkpoints
+from adl_tf.models.registry import NetworkDescription
 from adl_tf.models.trained_on import write_run
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
@@ -72,10 +74,7 @@ def run_training(
         class_weights = data.class_weights() if class_balanced_loss else None
         with run.strategy.scope():
             built = network.build(description, resumed=bool(list_checkpoints(model_dir)))
-            scored = None
-            if precision != FLOAT32:  # What is kept is evaluated in float32, and so scored.
-                with precision_policy(FLOAT32):
-                    scored = network.build(description, resumed=True)
+            scored = _scored_network(network, description, precision)
             model = TrainingModel(built, class_weights, scored=scored)
             check_devices(run.strategy, data.batch_size, model.accumulation_steps, jit_compile)
             model.compile(optimizer(total_steps=steps), loss, jit_compile=jit_compile)
@@ -104,16 +103,8 @@ def run_training(
             if not data.is_scored:
                 say(f"{data.directory} has no split val: nothing is scored, and best is the last.")
             write_run(own_dir, data.directory, data.train_reader.description)
-            _fit(
-                own_dir,
-                model,
-                data,
-                epoch_steps,
-                best,
-                checkpointing,
-                steps,
-                StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16"),
-            )
+            stop = StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16")
+            _fit(own_dir, model, data, epoch_steps, best, checkpointing, steps, stop)
             result = _report(own_dir, model, best, started)
     return {**result, "model_dir": model_dir}
 
@@ -122,6 +113,16 @@ def _steps_per_epoch(data: RunData, steps: int, validate_every: Optional[int]) -
     """Steps between validations."""
     one_pass = data.steps_per_pass()  # This also checks that there is at least one batch.
     return min(steps, validate_every or one_pass)
+
+
+def _scored_network(
+    network: RunNetwork, description: NetworkDescription, precision: str
+) -> Optional[tf.keras.Model]:
+    """The network in float32, in which an evaluation computes; None if the training's is that."""
+    if precision == FLOAT32:
+        return None
+    with precision_policy(FLOAT32):
+        return network.build(description, resumed=True)
 
 
 def _place(checkpointing: Checkpointing, steps: int, steps_per_epoch: int) -> str:

@@ -30,7 +30,7 @@ from adl_tf.searches.proposals import (
     propose,
 )
 from adl_tf.searches.result import decode_search, describe_search, write_events
-from adl_tf.searches.trials import Trial, Trials, winner
+from adl_tf.searches.trials import Candidate, Trials, winner
 from adl_tf.serving.layer_timing import with_latency
 from adl_tf.space.budget import Budget
 from adl_tf.space.network_sizes import NetworkSizes
@@ -125,31 +125,22 @@ def run_gradient_search(
         random = make_candidates(RANDOM, genotypes, space, sizes, limit)
         with run.strategy.scope():
             model = AlternatingModel(Supernet(space, data.num_classes, stem=sizes.stem))
-            model.compile(
-                weight_optimizer(total_steps=epochs * steps),
-                architecture_optimizer(total_steps=max(0, epochs - start) * steps),
-                loss,
-            )
+            weights = weight_optimizer(total_steps=epochs * steps)
+            architecture = architecture_optimizer(total_steps=max(0, epochs - start) * steps)
+            model.compile(weights, architecture, loss)
             model.build((None, *data.crop_size, 3))
         with exclusive(own_dir):
-            settings = _settings(trials, proposals, sizes, limit, precision)
-            reserve(
-                own_dir,
-                {
-                    SPACE_FILE: describe_search(run_gradient_search.__name__, model.supernet),
-                    SCHEDULE_FILE: {**data.schedule(steps), **settings},
-                },
-            )
+            description = describe_search(run_gradient_search.__name__, model.supernet)
+            schedule = _schedule(data.schedule(steps), trials, proposals, sizes, limit, precision)
+            reserve(own_dir, {SPACE_FILE: description, SCHEDULE_FILE: schedule})
             plan = functools.partial(plan_phases, epochs * steps, steps, alternating_from=start)
             later = trials.work(2 * proposals) if trials else 0
             trained = _train(run, model, data, plan, checkpoint_steps, precision, later)
-            del model
+            del model, weights, architecture  # Their memory is for the trials.
             if trials:
                 searched = propose(trained.architecture, trained.noise, proposals, data.seed)
                 candidates = make_candidates(SEARCHED, searched, space, sizes, limit) + random
-                with trained.progress as progress:
-                    tried = trials.run(run, candidates, data, progress)
-                found = _report_trials(own_dir, tried, trained)
+                found = _try(run, trials, candidates, data, trained)
             else:
                 found = decode_search(own_dir, os.path.join(own_dir, GENOTYPE_FILE))
     return {
@@ -158,8 +149,7 @@ def run_gradient_search(
         "weight_steps": trained.weight_steps,
         "arch_steps": trained.architecture_steps,
         "seconds": round(time.time() - started, 1),
-        # Of the other machines' directories nothing is left.
-        "genotype": os.path.join(model_dir, GENOTYPE_FILE),
+        "genotype": os.path.join(model_dir, GENOTYPE_FILE),  # `own_dir` may be gone by now.
         "model_dir": model_dir,
     }
 
@@ -175,20 +165,21 @@ def _check(data: RunData, strategy: tf.distribute.Strategy) -> None:
         )
 
 
-def _settings(
+def _schedule(
+    data: Dict[str, Any],
     trials: Optional[Trials],
     proposals: int,
     sizes: NetworkSizes,
     budget: Optional[Budget],
     precision: str,
 ) -> Dict[str, Any]:
-    """What `schedule.json` records of a search beyond its data."""
-    settings = {"precision": precision}
+    """What `schedule.json` records of a search: its data and steps, and how it tries proposals."""
+    schedule = {**data, "precision": precision}
     if trials:
-        settings.update(proposals=proposals, trials=trials.settings(), sizes=sizes.to_dict())
+        schedule.update(proposals=proposals, trials=trials.settings(), sizes=sizes.to_dict())
     if budget:
-        settings["budget"] = budget.to_dict()
-    return settings
+        schedule["budget"] = budget.to_dict()
+    return schedule
 
 
 class _Trained(NamedTuple):
@@ -300,19 +291,23 @@ def _describe_path(supernet: Supernet) -> str:
     return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
 
 
-def _report_trials(own_dir: str, trials: Sequence[Trial], trained: _Trained) -> Dict[str, Any]:
-    """Writes the best network of the trials, and what they say of the search."""
-    best, comparison = winner(trials), compare(trials)
+def _try(
+    run: Run, trials: Trials, candidates: Sequence[Candidate], data: RunData, trained: _Trained
+) -> Dict[str, Any]:
+    """Trains the candidates; writes the best one, and what the trials say of the search."""
+    with trained.progress as progress:
+        tried = trials.run(run, candidates, data, progress)
+    best, comparison = winner(tried), compare(tried)
     result = decode_search(
-        own_dir,
-        os.path.join(own_dir, GENOTYPE_FILE),
+        run.own_dir,
+        os.path.join(run.own_dir, GENOTYPE_FILE),
         found=best.candidate.genotype,
         pictures={PROPOSALS_PICTURE: draw_proposals(comparison.searched, comparison.random)},
         remarks=[comparison.sentence(), best.sentence()],
         **best.fields(),
     )
     write_events(
-        own_dir,
+        run.own_dir,
         trained.weight_steps,
         {
             "found/loss": best.losses[-1],
