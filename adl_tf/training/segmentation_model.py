@@ -18,7 +18,7 @@ def check_batch(batch) -> Dict[str, Any]:
         shape and a dtype. Images are float [B, H, W, 3] in [-1, 1], labels integers [B, H, W].
 
     Raises:
-      ValueError: something else, images of integers, or labels that are none.
+      ValueError: something else, integer images, or labels that are not integers.
     """
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         batch = {"image": batch[0], "label": batch[1]}
@@ -109,8 +109,10 @@ class SegmentationModel(tf.keras.Model):
 
     def _check_batches(self, data) -> List[Dict[str, Any]]:
         """The batches of a step, one of each stream, checked."""
-        several = isinstance(data, (tuple, list)) and isinstance(data[0], (tuple, list, dict))
-        batches = list(data) if several else [data]
+        # A batch is a dict or (image, label); a tuple that begins with a batch has one per stream,
+        # as zipped streams give them to alternating steps.
+        zipped = isinstance(data, (tuple, list)) and isinstance(data[0], (tuple, list, dict))
+        batches = list(data) if zipped else [data]
         if len(batches) > len(self.positions):
             raise ValueError(
                 f"a step has {len(batches)} batches; {type(self).__name__} takes at most "
