@@ -57,14 +57,14 @@ def evaluate_network(
     Args:
       model_dir: directory of a trained network.
       dataset_dir: directory of TFRecords; None for the training data.
-      split: of the data set.
+      split: split of the data set.
       checkpoint: "best", "last", or a path.
       scales, flip: see `Predictor`.
       crop_size: (height, width) of windows in pixels, or one side; None for whole images.
       stride: (y, x) distance of the windows in pixels, or one number for both.
       batch_size: images per batch, if all have the same size.
       save_predictions: directory of label maps in the data set's official ids.
-      output_dir: of what is written; `evaluation` in the model directory by default.
+      output_dir: directory of what is written; `evaluation` in the model directory by default.
       max_images: score only the first ones.
       num_pictures: how many of the worst and of the best images are shown, all where there are no
         more than these.

@@ -322,7 +322,7 @@ def evaluate_edges(packing: Packing, state: int, x, kernels, mixing, statistics,
       packing: layout.
       state: index of the state.
       x: the state, [B, H, W, C].
-      kernels, mixing, statistics: of all states, as `packing.split` returns them.
+      kernels, mixing, statistics: those of all states, as `packing.split` returns them.
       training: normalize with batch statistics, or with the moving ones.
 
     Returns:
@@ -404,7 +404,7 @@ class MixedOp(tf.keras.layers.Layer):
       separable_atrous: depthwise-separable or full atrous convolutions.
       branches: uses of the layer that share its kernels but not their moving statistics,
         as {name: indices of the states evaluated}; by default one with all states.
-      momentum: of the moving batch statistics.
+      momentum: momentum of the moving batch statistics.
 
     Raises:
       ValueError: an op is unknown.

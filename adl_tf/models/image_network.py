@@ -1,4 +1,4 @@
-"""What every network checks before it computes anything."""
+"""Checks of images that every network makes before it computes anything."""
 
 import tensorflow as tf
 

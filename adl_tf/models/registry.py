@@ -92,7 +92,7 @@ def _parameters(builder: Builder):
 
 @dataclasses.dataclass(frozen=True)
 class NetworkDescription:
-    """What a network is built from.
+    """The parameters that a network is built from.
 
     Attributes:
       network: name in `NETWORKS`; or a class or function of your own, see `Builder`, which is
@@ -101,7 +101,7 @@ class NetworkDescription:
       genotype: what `load_genotype` takes; None where the network has no use for it.
       filter_multiplier: F of a decoded network.
       width: factor of the filters of a baseline's backbone.
-      sizes: of stem, ASPP and decoder of a decoded network: `NetworkSizes`, or its fields.
+      sizes: filters of stem, ASPP and decoder of a decoded network: `NetworkSizes`, or its fields.
 
     Raises:
       ValueError: an unknown network, one that cannot be imported, or one without the genotype

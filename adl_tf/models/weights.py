@@ -39,7 +39,7 @@ def find_weights(model_dir: str, checkpoint: str) -> str:
     """Path, without extension, of a checkpoint.
 
     Args:
-      model_dir: of a training run.
+      model_dir: model directory of a training run.
       checkpoint: "best" or "last", or the path itself.
 
     Raises:
@@ -70,7 +70,7 @@ def load_network(model_dir: str, checkpoint: str = BEST) -> tf.keras.Model:
     """Builds the network of a model directory with trained weights.
 
     Args:
-      model_dir: of a training run, or of a preset.
+      model_dir: model directory of a training run, or of a preset.
       checkpoint: "best" or "last", or the path of a checkpoint without its extension.
 
     Returns:
@@ -109,9 +109,9 @@ def initialize_from(
     last convolution, keeps its own weights.
 
     Args:
-      network: of the description.
+      network: built from the description.
       description: what the network was built from.
-      model_dir: of the other run.
+      model_dir: model directory of the other run.
 
     Raises:
       FileNotFoundError: no such run.

@@ -39,11 +39,11 @@ _configured_stream = external_configurable(train_stream)
 
 
 class Validation(NamedTuple):
-    """What is scored after each epoch.
+    """The images that are scored after each epoch.
 
     Attributes:
       data: what `fit` and `evaluate` take.
-      steps: of one pass; None where the data end by themselves.
+      steps: steps of one pass; None where the data end by themselves.
     """
 
     data: Any
@@ -60,7 +60,7 @@ class RunData:
       dataset_dir: directory of TFRecords, or "synthetic".
       crop_size: side of the square crops, or (height, width), in pixels.
       batch_size: images per step, over all devices.
-      seed: of the order, the augmentation and the halves of a search; a run also uses it for
+      seed: seed of the order, the augmentation and the halves of a search; a run also uses it for
         everything else that is random.
       train_split: split to train on.
       val_split: split to score.
@@ -72,8 +72,8 @@ class RunData:
       max_bad_records: bad records to skip before failing.
       cache_dir: where decoded examples are kept, see `RecordReader`.
       deterministic: the same run gives the same bits.
-      class_weight_power: of the weights of a class-balanced loss: 1 for median frequency / own,
-        smaller for weights that are nearer to each other.
+      class_weight_power: exponent of the weights of a class-balanced loss: 1 for median frequency /
+        own, smaller for weights that are nearer to each other.
       shuffled_labels: train each image on the labels of another one of its batch, as a control:
         what a run still finds is not in the data.
 
@@ -162,7 +162,7 @@ class RunData:
 
     @property
     def num_validation_images(self) -> int:
-        """How many images a validation scores."""
+        """Number of images that a validation scores."""
         return _validation_steps(self.val_reader, self._validation_images, WHOLE)
 
     @contextlib.contextmanager
@@ -224,8 +224,11 @@ class RunData:
         return median_frequency_weights(frequencies) ** self._class_weight_power
 
     def schedule(self, steps_per_epoch: int) -> Dict[str, Any]:
-        """What a resumed run must not change, for `schedule.json`: otherwise its position in the
-        data, the halves of a search and the best score so far would refer to other images."""
+        """Settings that a resumed run must not change, for `schedule.json`.
+
+        Otherwise its position in the data, the halves of a search and the best score so far would
+        refer to other images.
+        """
         return {
             DATA: identify(
                 self._readers, self.num_validation_images if self.is_scored else None

@@ -1,4 +1,4 @@
-"""What searches and trainings share: open, start or resume, fit over the phases, report."""
+"""The shared parts of searches and trainings: open, start or resume, fit over the phases."""
 
 import contextlib
 import gc
@@ -51,7 +51,7 @@ class Run(NamedTuple):
     """The place of a run.
 
     Attributes:
-      model_dir: of the run, which all its processes can read.
+      model_dir: model directory of the run, which all its processes can read.
       own_dir: the directory that this process writes to; the same for the only or first one.
       workers: the processes of the run.
       strategy: over the devices of this process.
@@ -118,7 +118,7 @@ def check_same_data(model_dir: str, found: DataIdentity, ways: str) -> Optional[
     """Checks that a run that has begun goes on with the same data.
 
     Args:
-      model_dir: of the run.
+      model_dir: model directory of the run.
       found: the identity of the data now.
       ways: how to go on with other data, for the message.
 
@@ -147,7 +147,7 @@ def start_or_resume(model_dir: str, checkpointing: Checkpointing, place: Callabl
     """Restores the newest checkpoint, if there is one, and reports where the run stands.
 
     Args:
-      model_dir: of the run.
+      model_dir: model directory of the run.
       checkpointing: what is restored.
       place: describes where the run stands; called after restoring.
 

@@ -83,8 +83,8 @@ def run_gradient_search(
       model_dir: directory of everything that is written.
       data: images; None for those bound by gin.
       space: what is searched; None for the one bound by gin.
-      sizes: of stem, ASPP and decoder of the networks; None for those bound by gin. The supernet
-        has the same stem.
+      sizes: filters of stem, ASPP and decoder of the networks; None for those bound by gin. The
+        supernet has the same stem.
       epochs: passes over trainA, the first half of the training split.
       arch_start_epoch: passes before alpha and beta start to train; None for half of them, as in
         the paper.
@@ -173,7 +173,7 @@ def _schedule(
     budget: Optional[Budget],
     precision: str,
 ) -> Dict[str, Any]:
-    """What `schedule.json` records of a search: its data and steps, and how it tries proposals."""
+    """The content of `schedule.json`: data and steps of a search, and how it tries proposals."""
     schedule = {**data, "precision": precision}
     if trials:
         schedule.update(proposals=proposals, trials=trials.settings(), sizes=sizes.to_dict())
@@ -189,7 +189,7 @@ class _Trained(NamedTuple):
       architecture: alpha and beta.
       noise: how far each logit would have moved on noise alone.
       weight_steps, architecture_steps: how many were made.
-      progress: of the whole search.
+      progress: progress of the whole search.
     """
 
     architecture: RelaxedArchitecture

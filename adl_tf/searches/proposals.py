@@ -1,4 +1,4 @@
-"""What a search proposes, beside random networks of the same cost: the two arms of its trials."""
+"""Proposals of a search, beside random networks of the same cost: the two arms of its trials."""
 
 import dataclasses
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -32,7 +32,7 @@ def propose(relaxed: RelaxedArchitecture, noise: float, count: int, seed: int) -
       relaxed: alpha and beta.
       noise: how far a logit would have moved on noise alone, see `architecture_optimizer`.
       count: how many, all different where the draws allow it.
-      seed: of the draws.
+      seed: seed of the draws.
     """
     random = np.random.default_rng([seed, 2])
     alpha = relaxed.alpha
@@ -100,7 +100,7 @@ class Comparison(NamedTuple):
         return {**arms, "p_value": self.p_value}
 
     def sentence(self) -> str:
-        """What it says, for people."""
+        """The conclusion in a sentence."""
         medians = (
             f"median training loss {np.median(self.searched):.3f} against "
             f"{np.median(self.random):.3f}, best {min(self.searched):.3f} against "

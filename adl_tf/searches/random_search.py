@@ -52,7 +52,7 @@ def run_random_search(
       data: images; None for those that gin binds. All of its training split is trained on, and
         nothing else is seen.
       space: what is searched; None for the one that gin binds.
-      sizes: of stem, ASPP and decoder; None for those that gin binds.
+      sizes: filters of stem, ASPP and decoder; None for those that gin binds.
       candidates: genotypes to train.
       trials: makes what trains them; None for the one that gin binds.
       budget: makes the budget that F of each of them fills, given `num_classes` and `sizes`; None

@@ -39,7 +39,7 @@ _VARIABLE = "supernet/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def describe_search(method: str, supernet: Supernet) -> Dict[str, Any]:
-    """What `space.json` records of a search by gradients: its method, space and supernet."""
+    """The content of `space.json` for a search by gradients: its method, space and supernet."""
     config = supernet.get_config()
     own = ("stem", "separable_atrous", "gates", "auxiliary_skip")
     return {
@@ -61,7 +61,7 @@ def decode_search(
     """Writes the genotype of a search's newest checkpoint, prints it to stderr and draws it.
 
     Args:
-      model_dir: of a search, running or finished.
+      model_dir: model directory of a search, running or finished.
       output: file of the genotype; `decoded/genotype.json` in the model directory by default.
         The pictures go beside it.
       found: what the search found in the end; None decodes alpha and beta (paper, section 3.3).
@@ -128,7 +128,7 @@ def read_search(model_dir: str) -> RelaxedArchitecture:
     """Reads where a search by gradients stands.
 
     Args:
-      model_dir: of the search.
+      model_dir: model directory of the search.
 
     Returns:
       alpha and beta of the newest checkpoint.

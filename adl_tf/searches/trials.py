@@ -45,7 +45,7 @@ class Candidate(NamedTuple):
       arm: where it comes from, such as "random".
       genotype: its architecture.
       filter_multiplier: F.
-      sizes: of stem, ASPP and decoder.
+      sizes: filters of stem, ASPP and decoder.
     """
 
     arm: str
@@ -55,7 +55,7 @@ class Candidate(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """How well a candidate learned.
+    """The result of a candidate's training.
 
     Attributes:
       candidate: what was trained.
@@ -71,7 +71,7 @@ class Trial(NamedTuple):
     seconds_per_step: float
 
     def fields(self) -> Dict[str, Any]:
-        """What belongs to the network, beside its genotype, as JSON holds it."""
+        """The network's fields beside its genotype, as JSON holds them."""
         candidate = self.candidate
         return {
             "filter_multiplier": candidate.filter_multiplier,
@@ -100,11 +100,11 @@ class Trials:
     validation images (benchmarks/RESULTS.md).
 
     Args:
-      steps: of a training that reaches the last rung.
+      steps: steps of a training that reaches the last rung.
       rungs: parts of a training.
-      share: of the candidates that go on after each rung.
+      share: share of the candidates that go on after each rung.
       class_balanced_loss: weigh pixels by median frequency / frequency of their class.
-      norm_momentum: of the moving statistics of batch norms.
+      norm_momentum: momentum of the moving statistics of batch norms.
       optimizer: makes the optimizer of a training, given `total_steps`.
 
     Raises:
@@ -130,7 +130,7 @@ class Trials:
         self.optimizer = optimizer
 
     def settings(self) -> Dict[str, Any]:
-        """What a resumed run must not change, for `schedule.json`."""
+        """Settings that a resumed run must not change, for `schedule.json`."""
         names = ("rungs", "share", "rung_steps", "class_balanced_loss", "norm_momentum")
         return {name: getattr(self, name) for name in names}
 

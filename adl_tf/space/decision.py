@@ -1,4 +1,4 @@
-"""How much a search decided: where its alpha and beta stand between undecided and decided."""
+"""Measures of how decided a search is: its alpha and beta between uniform and one-hot."""
 
 from typing import Dict, NamedTuple, Optional, Set, Tuple, Union
 
@@ -20,7 +20,7 @@ FEW_WEIGHTS = 0.5
 
 
 class Decision(NamedTuple):
-    """What alpha and beta say beyond the architecture that is decoded from them.
+    """Measures of alpha and beta beyond the architecture that is decoded from them.
 
     Untrained logits are zero. They decode to an architecture too, so the decoded one alone says
     nothing: https://arxiv.org/abs/1912.12522 compares searches with what they return untrained.

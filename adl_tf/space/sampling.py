@@ -106,7 +106,7 @@ def sample_within(
     Args:
       space: the search space.
       random: numpy's generator.
-      cost: of a genotype, such as the Multi-Adds of `network_cost`.
+      cost: cost of a genotype, such as the Multi-Adds of `network_cost`.
       wanted: cost wanted.
       tolerance: relative distance allowed.
       attempts: draws before giving up on the next one.

@@ -1,4 +1,4 @@
-"""What a study compares: genotypes and networks to train, and searches to run first."""
+"""Members of a study: genotypes and networks to train, and searches to run first."""
 
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
@@ -18,12 +18,12 @@ class Member(NamedTuple):
 
     Attributes:
       name: unique in the study; also the name of its directory.
-      genotype: of a decoded network; None where the search finds it, or for a baseline.
+      genotype: genotype of a decoded network; None where the search finds it, or for a baseline.
       filter_multiplier: F, where it is another than the study's.
       network: "decoded" or a baseline.
       width: factor of the filters of a baseline's backbone.
       search: gin files of the search that finds the genotype; empty for none.
-      search_seed: of that search.
+      search_seed: seed of that search.
     """
 
     name: str
@@ -53,9 +53,9 @@ def random_members(
     Args:
       count: how many.
       filter_multiplier: F at which costs are compared.
-      num_classes: of the data.
+      num_classes: number of classes of the data.
       image_size: (H, W) in pixels at which costs are compared.
-      seed: of the draws.
+      seed: seed of the draws.
       tolerance: relative distance of the cells' Multi-Adds.
       name: start of the members' names.
       space: what to draw from; None for the one that gin binds.
@@ -125,6 +125,6 @@ def search_members(name: Name, gin_files: Sequence[Name], seeds: Sequence[Number
     Args:
       name: start of the members' names; the seed follows.
       gin_files: gin files, and bindings such as "STEPS = 500", of the searches.
-      seeds: of the searches.
+      seeds: seeds of the searches.
     """
     return [Member(f"{name}_{seed}", search=tuple(gin_files), search_seed=seed) for seed in seeds]

@@ -1,4 +1,4 @@
-"""How well a predictor ranks networks, next to the scores that training them gave."""
+"""Quality of a predictor's ranking of networks, against the scores of their trainings."""
 
 from typing import Dict, Tuple
 

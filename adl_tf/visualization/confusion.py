@@ -29,7 +29,7 @@ def draw_confusion(counts: np.ndarray, description: DatasetDescription) -> Figur
 
     Args:
       counts: [classes, classes] pixel counts by (true, predicted).
-      description: of the data set, for the names.
+      description: description of the data set, for the names.
 
     Raises:
       ValueError: another shape.

@@ -102,7 +102,7 @@ def text_width(texts: Sequence[str], size: float) -> float:
 
     Args:
       texts: as they are, without formulas.
-      size: of the font, in points.
+      size: size of the font, in points.
     """
     figure = Figure()
     renderer = FigureCanvasAgg(figure).get_renderer()

@@ -57,7 +57,7 @@ class ArchitectureLog(MetricsLog):
     Args:
       model_dir: directory to write to.
       supernet: the network that is searched.
-      optimizer: of its weights.
+      optimizer: optimizer of its weights.
       description: the data set, for the pictures.
       examples: a few batches of the validation split, for the pictures.
     """
