@@ -107,12 +107,6 @@ def known_path_members(filter_multipliers: Dict[Name, Count]) -> List[Member]:
 
 
 @configurable
-def genotype_members(files: Dict[Name, Name]) -> List[Member]:
-    """Genotypes from files or presets, by the names of the members."""
-    return [Member(name, load_genotype(file)) for name, file in files.items()]
-
-
-@configurable
 def baseline_members(widths: Dict[Name, Positive]) -> List[Member]:
     """Baselines, by their names in the registry, with a factor of their backbone's filters."""
     return [Member(name, network=name, width=width) for name, width in widths.items()]
