@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Union
 
 import gin
 import numpy as np
@@ -64,9 +64,6 @@ class RunData:
         everything else that is random.
       train_split: split to train on.
       val_split: split to score.
-      architecture_split: split that is trainB of a search, with all of `train_split` as trainA;
-        None for the two halves of `train_split` (the paper). One of other places or days makes a
-        search look for what carries over to them.
       validation_images: how many of them to score; None for all.
       num_classes: for records without `dataset.json`.
       max_bad_records: bad records to skip before failing.
@@ -93,7 +90,6 @@ class RunData:
         seed: Number = 0,
         train_split: Name = "train",
         val_split: Name = VAL,
-        architecture_split: Optional[Name] = None,
         validation_images: Optional[Count] = None,
         num_classes: Optional[Count] = None,
         max_bad_records: Number = 0,
@@ -109,7 +105,6 @@ class RunData:
         self._dataset_dir = dataset_dir
         self._train_split = train_split
         self._val_split = val_split
-        self._architecture_split = architecture_split
         self._validation_images = validation_images
         self._class_weight_power = class_weight_power
         self._shuffled_labels = shuffled_labels
@@ -135,16 +130,6 @@ class RunData:
     def val_reader(self) -> RecordReader:
         """Reader of the split to score."""
         return RecordReader(self.directory, self._val_split, **self._reader_options)
-
-    def _half(self, subset: Optional[str]) -> Tuple[RecordReader, Optional[str]]:
-        """The reader of trainA or trainB, and which half of its split that is."""
-        if self._architecture_split is None:
-            return self.train_reader, subset
-        return self._architecture_reader if subset == "B" else self.train_reader, None
-
-    @functools.cached_property
-    def _architecture_reader(self) -> RecordReader:
-        return RecordReader(self.directory, self._architecture_split, **self._reader_options)
 
     @property
     def num_classes(self) -> int:
@@ -186,8 +171,6 @@ class RunData:
         readers = [self.train_reader]
         if self.is_scored:
             readers.append(self.val_reader)
-        if self._architecture_split is not None:
-            readers.append(self._architecture_reader)
         return readers
 
     def steps_per_pass(self, subset: Optional[str] = None) -> int:
@@ -196,8 +179,7 @@ class RunData:
         Raises:
           ValueError: its examples do not fill a batch.
         """
-        reader, half = self._half(subset)
-        steps = len(reader.subset(half, self.seed)) // self.batch_size
+        steps = len(self.train_reader.subset(subset, self.seed)) // self.batch_size
         if not steps:
             count = self.train_reader.num_examples
             examples = f"{count} examples of {self._train_split!r}"
@@ -239,9 +221,6 @@ class RunData:
             "steps_per_epoch": steps_per_epoch,
             # Left out where they are the default, as in the files of earlier versions.
             **({"shuffled_labels": True} if self._shuffled_labels else {}),
-            **(
-                {"architecture_split": self._architecture_split} if self._architecture_split else {}
-            ),
         }
 
     def training_stream(
@@ -257,16 +236,15 @@ class RunData:
         Raises:
           ValueError: shuffled labels of batches of one image.
         """
-        reader, half = self._half(subset)
         batch_size = self.batch_size // shard.total
         if self._shuffled_labels and batch_size < 2:
             raise ValueError("RunData.shuffled_labels needs two images on each device, or more.")
         stream = _configured_stream(
-            reader,
+            self.train_reader,
             batch_size=batch_size,
             crop_size=self.crop_size,
             seed=self.seed,
-            subset=half,
+            subset=subset,
             start_position=position,
             deterministic=self.deterministic,
             shard=shard,

@@ -7,7 +7,7 @@ import numpy as np
 from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.models.registry import DECODED
 from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype, load_genotype
+from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype
 from adl_tf.space.sampling import sample_genotype, sample_within
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.system.settings import Count, Name, NotNegative, Number, Positive, Sides, configurable
