@@ -1,4 +1,4 @@
-"""The processes of a run on several machines: who they are, and who is missing."""
+"""The processes of a run on several machines: their addresses, and those that are missing."""
 
 import contextlib
 import json

@@ -72,7 +72,7 @@ class SearchSteps(NamedTuple):
       crop_size: side of its crops in pixels.
       proposals: networks of the search to try, and as many random ones.
       steps_per_epoch: steps per epoch of the supernet; there are `EPOCHS`.
-      trial_steps: steps of a trial that goes on to its end.
+      trial_steps: steps of a trial that survives to its end.
       validation_images: that the supernet scores after each epoch.
     """
 

@@ -115,7 +115,7 @@ def reserve(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
 
 
 def check_same_data(model_dir: str, found: DataIdentity, ways: str) -> Optional[Dict[str, Any]]:
-    """Checks that a run that has begun goes on with the same data.
+    """Checks that a run that has begun resumes with the same data.
 
     Args:
       model_dir: model directory of the run.

@@ -14,7 +14,7 @@ def check_batch(batch) -> Dict[str, Any]:
     """A batch as a dict, whatever it came as.
 
     Args:
-      batch: (image, label), or a dict of the two and more; tensors, arrays, or what else has a
+      batch: (image, label), or a dict of the two and more; tensors, arrays, or anything else with a
         shape and a dtype. Images are float [B, H, W, 3] in [-1, 1], labels integers [B, H, W].
 
     Raises:
@@ -127,7 +127,7 @@ class SegmentationModel(tf.keras.Model):
           data: an element of the data, see the class.
 
         Returns:
-          of each batch image, float [B, H, W, 3], label, int32 [B, H, W], and what else it had.
+          for each batch: image, float [B, H, W, 3], label, int32 [B, H, W], and its other entries.
         """
         return [
             {**batch, "label": tf.cast(batch["label"], tf.int32)}
@@ -154,8 +154,8 @@ class SegmentationModel(tf.keras.Model):
     def average_statistics(self) -> None:
         """Makes the moving statistics of batch norm, on all devices, their mean.
 
-        They would be averaged anyway when they are read, saved included; but a run that goes on
-        from there would not have the bits of one that was never saved.
+        They would be averaged anyway when they are read, saved included; but a run that
+        resumes there would not have the bits of one that was never saved.
         """
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return

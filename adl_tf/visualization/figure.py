@@ -111,18 +111,6 @@ def text_width(texts: Sequence[str], size: float) -> float:
     return max(widths, default=0.0) / figure.dpi
 
 
-def check_shape(name: str, values, shape) -> np.ndarray:
-    """`values` as float64 of exactly this shape.
-
-    Raises:
-      ValueError: another shape.
-    """
-    values = np.asarray(values, np.float64)
-    if values.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {list(values.shape)}; it must be {list(shape)}.")
-    return values
-
-
 @contextlib.contextmanager
 def plain_text(figure: Figure) -> Iterator[None]:
     """In the block, a figure is drawn with its texts as they are: a $ in the name of a class or of
