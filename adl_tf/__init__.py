@@ -33,7 +33,10 @@ if "tensorflow" in sys.modules and "TF_USE_LEGACY_KERAS" not in os.environ:
 if importlib.util.find_spec("tf_keras"):
     os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-if sys.argv[:1] == ["-m"]:  # Python is looking for a module to run, of this package perhaps.
+# `python -m adl_tf.search` imports this package first, and then TensorFlow for seconds, in which
+# Ctrl-C would print a traceback. Until Python has found the module to run, sys.argv[0] is "-m". A
+# program that merely imports the package keeps its signals.
+if sys.argv[:1] == ["-m"]:
     from adl_tf.system.interrupts import end_quietly, is_program
 
     if is_program():
@@ -50,7 +53,7 @@ _HOMES = {
     "DecodedBackbone": "models.auto_deeplab",
     "NetworkDescription": "models.registry",
     "build_network": "models.registry",
-    "load_network": "models.registry",
+    "load_network": "models.weights",
     "AlternatingModel": "training.alternating_model",
     "TrainingModel": "training.training_model",
     "RecordReader": "data.reader",

@@ -35,7 +35,7 @@ class Program(NamedTuple):
     """A subcommand.
 
     Attributes:
-      name: of it.
+      name: what follows `adl`.
       text: what it does, in a line.
       module: which defines its flags; "" if it has none.
       arguments: what its argument is one of; empty where that is a file.

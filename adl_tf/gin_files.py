@@ -26,7 +26,7 @@ _CONFIGURABLE = re.compile(
 
 
 class Statements(NamedTuple):
-    """What gin files and bindings say, in their order.
+    """Statements of gin files and bindings, in their order.
 
     Attributes:
       imports: modules that they import.
@@ -141,7 +141,7 @@ def check_gin(statements: Statements, imports: bool = True) -> None:
     """Checks what can be known of a configuration without running it.
 
     Args:
-      statements: of the configuration.
+      statements: statements of the configuration.
       imports: whether it may import modules, which runs their code.
 
     Raises:

@@ -3,8 +3,8 @@
     file                       what it holds
                                written by -> read by
 
-    space.json                 search space, number of classes
-                               searches.gradient_search -> the same, searches.result
+    space.json                 method, search space, number of classes
+                               searches -> the same
     network.json               network, its size, genotype, number of classes
                                runs.training_run -> the same, models.registry
     schedule.json              what a resumed run must not change, its data among that
@@ -18,21 +18,24 @@
     ckpt-*, checkpoint         the whole state that a run resumes from
                                training.checkpointing -> the same, searches.result
     best/, last/               weights as scored
-                               training.callbacks.result_weights -> models.registry
+                               training.callbacks.result_weights -> models.weights
     weights.npz                those of a preset, in float16
-                               models.registry -> the same
+                               models.weights -> the same
     metrics.jsonl              losses and scores of each epoch
                                training.callbacks.metrics_log -> runs.run
     events.out.tfevents.*      the same and pictures
                                training.callbacks.metrics_log, searches.result -> TensorBoard
     architecture.jsonl         alpha and beta after each epoch, as logits
                                training.callbacks.architecture_log -> searches.result
-    genotype.json              decoded architecture
-                               searches.result -> space.genotype
-    architecture.png,          pictures of it, of alpha and beta, and of these over the epochs
-    alpha.png, beta.png,       searches.result -> the user
-    alpha_history.png,
-    beta_history.png
+    genotype.json              the architecture that was found
+                               searches -> space.genotype
+    architecture.png,          pictures of it, of alpha and beta, of these over the epochs, and of
+    alpha.png, beta.png,       the losses of proposals and random networks
+    alpha_history.png,         searches -> the user
+    beta_history.png,
+    proposals.png
+    decoded/                   the architecture that alpha and beta stand for now, and its pictures
+                               searches.result, for adl_tf.decode -> space.genotype
     ranking.jsonl              scores of candidates
                                searches.trials -> the same
     candidates/                states of trainings that may go on; removed at the end

@@ -1,4 +1,4 @@
-"""What all programs and converters share: flags of gin, start and end, and the next command.
+"""The shared parts of programs and converters: gin flags, start, end, and the next command.
 
 A program reads its flags, checks them and its gin files, and only then imports what it runs, see
 `importing`: help and mistakes do not wait for TensorFlow.
@@ -154,7 +154,7 @@ def train_command(found: Dict[str, Any], model_dir: str) -> List[str]:
     Args:
       found: genotype, its file. Where sizes are among the fields, the file has them, too, and F;
         otherwise the command gives filter_multiplier, or F of the paper's smallest network.
-      model_dir: of the training.
+      model_dir: model directory of the training.
     """
     from adl_tf.configuration import macro  # Here, since --help does not need it.
 

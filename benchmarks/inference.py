@@ -190,7 +190,7 @@ def measure(model_dir, height, width, batch, repeats, compiled, peer, folder, fo
     import numpy as np
     import tensorflow as tf
 
-    from adl_tf.models.registry import load_network
+    from adl_tf.models.weights import load_network
     from adl_tf.serving.body import Body
 
     batches = read_batches(folder, height, width, batch)
@@ -250,12 +250,8 @@ def profile(run, images, most=8):
 
 def random_network(model_dir):
     """Writes the paper's S with random weights."""
-    from adl_tf.models.registry import (
-        NetworkDescription,
-        build_network,
-        save_weights,
-        write_network_description,
-    )
+    from adl_tf.models.registry import NetworkDescription, build_network, write_network_description
+    from adl_tf.models.weights import save_weights
     from adl_tf.space.genotype import PRESETS
 
     description = NetworkDescription("decoded", CLASSES, PRESETS["auto_deeplab"], 20)

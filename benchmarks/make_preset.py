@@ -13,7 +13,7 @@ from absl import app, flags
 
 from adl_tf.model_directory import CLASSES_FILE, COMPACT_WEIGHTS_FILE, NETWORK_FILE
 from adl_tf.models.presets import FOLDER
-from adl_tf.models.registry import load_network, save_compact_weights
+from adl_tf.models.weights import load_network, save_compact_weights
 
 
 def main(argv):

@@ -33,6 +33,7 @@ from adl_tf.configuration import parse_gin  # noqa: E402
 from adl_tf.model_directory import append_json_line, read_json_lines  # noqa: E402
 from adl_tf.space.decision import weightless_share  # noqa: E402
 from adl_tf.space.genotype import Genotype  # noqa: E402
+from adl_tf.space.relaxed import RelaxedArchitecture  # noqa: E402
 from adl_tf.system.files import read_json, write_json  # noqa: E402
 
 OPTIONS = flags.FLAGS
@@ -59,8 +60,8 @@ def search(kind, seed):
     model_dir = os.path.join(OPTIONS.output_dir, f"{kind}_{seed}")
     configure(kind, seed)
     run_gradient_search(model_dir, trials=None, budget=None)
-    _, alpha, beta = read_search(model_dir)
-    return {"alpha": alpha, "beta": beta}
+    relaxed = read_search(model_dir)
+    return {"alpha": relaxed.alpha, "beta": relaxed.beta}
 
 
 def walk_at_random(seed):
@@ -117,13 +118,13 @@ def arms():
     noise = float(architecture_optimizer(total_steps=1).learning_rate)
     yield UNIFORM, UNIFORM, draw_random(space, 2 * COUNT, SEED)
     for seed, kind in itertools.product(range(OPTIONS.searches), (TRUE, SHUFFLED, NOISE)):
-        alpha, beta = find_logits(kind, seed)
-        proposed = propose(space, alpha, beta, noise, COUNT, seed)
+        relaxed = RelaxedArchitecture(space, *find_logits(kind, seed))
+        proposed = propose(relaxed, noise, COUNT, seed)
         yield kind, f"{kind}_{seed}", proposed
         if kind == TRUE:
             yield MATCHED, f"{MATCHED}_{seed}", match(space, proposed, seed)
             random = np.random.default_rng([seed, 4])
-            drawn = [draw_genotype(space, alpha, beta, random) for _ in range(COUNT)]
+            drawn = [draw_genotype(relaxed, random) for _ in range(COUNT)]
             yield SOFTMAX, f"{SOFTMAX}_{seed}", drawn
 
 
@@ -146,6 +147,7 @@ def train(arm, cluster, genotypes):
 
     from adl_tf.configuration import configured_budget, configured_sizes
     from adl_tf.distribution.workers import Workers
+    from adl_tf.runs.run import Run
     from adl_tf.searches.proposals import make_candidates
     from adl_tf.searches.trials import Trials
     from adl_tf.system.progress import Progress
@@ -164,9 +166,8 @@ def train(arm, cluster, genotypes):
             candidates = make_candidates(arm, [genotype], space, sizes, budget)
             with Progress(1) as progress:
                 workers = Workers(strategy)
-                (trial,) = Trials().run(
-                    folder, folder, candidates, data, workers, strategy, progress
-                )
+                run = Run(folder, folder, workers, strategy)
+                (trial,) = Trials().run(run, candidates, data, progress)
         line = {"key": key, "arm": arm, "cluster": cluster, "loss": trial.losses[-1]}
         fields = {"genotype": genotype.to_dict(), "f": trial.candidate.filter_multiplier}
         append_json_line(OPTIONS.results, {**line, **fields})

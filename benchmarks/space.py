@@ -84,6 +84,7 @@ def train(key, candidate, seed, steps, parts):
 
     from adl_tf.distribution.workers import Workers
     from adl_tf.runs.data import RunData
+    from adl_tf.runs.run import Run
     from adl_tf.system.progress import Progress
 
     if key in read_json_lines(OPTIONS.results, key="key"):
@@ -96,9 +97,8 @@ def train(key, candidate, seed, steps, parts):
     data = RunData(seed=seed)
     with data.open(must_score=False), Progress(1) as progress:
         trials = Trials(steps=steps, rungs=parts, share=1.0)
-        (trial,) = trials.run(
-            folder, folder, [candidate], data, Workers(strategy), strategy, progress
-        )
+        run = Run(folder, folder, Workers(strategy), strategy)
+        (trial,) = trials.run(run, [candidate], data, progress)
     append_json_line(
         OPTIONS.results,
         {

@@ -1,4 +1,4 @@
-"""Where files of annotations of COCO, CVAT and Label Studio are, and the images that they name."""
+"""Files of annotations of COCO, CVAT and Label Studio, and the images that they name."""
 
 import collections
 import os
@@ -25,7 +25,7 @@ def find(root: str, files: Sequence[File], pattern: str = "") -> Dict[str, File]
     Args:
       root: the folder.
       files: in it.
-      pattern: of their paths; empty for all.
+      pattern: pattern of their paths; empty for all.
 
     Raises:
       ConversionError: there are several, and nothing tells their splits apart.
@@ -72,9 +72,9 @@ class ImageIndex:
         the path that was named, beside the annotations.
 
         Args:
-          name: of the image in the file of annotations.
+          name: name of the image in the file of annotations.
           annotations: that file.
-          split: of the annotations; of images that fit alike, one of this split is taken.
+          split: split of the annotations; of images that fit alike, one of this split is taken.
         """
         name = name.rpartition("?d=")[2]
         name = urllib.parse.urlsplit(name).path if "://" in name else name

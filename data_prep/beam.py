@@ -25,10 +25,10 @@ def write(
 
     Args:
       conversion: what to convert.
-      output_dir: of the shards.
+      output_dir: directory of the shards.
       plans: the shards to write.
       errors: counts the bad examples, once all shards are written.
-      options: of the pipeline, such as ["--runner=DirectRunner"].
+      options: options of the pipeline, such as ["--runner=DirectRunner"].
 
     Raises:
       ConversionError: the pipeline failed.

@@ -24,11 +24,11 @@ _FORMS = "`road`, `road 128 64 128`, `road,128,64,128`, `road:128,64,128::`, `ro
 
 
 class ClassFile(NamedTuple):
-    """What a class file says.
+    """The content of a class file.
 
     Attributes:
       names: one per class, in the order of the label ids.
-      colors: of the classes that are given one, by label.
+      colors: colors of the classes that are given one, by label.
     """
 
     names: Tuple[str, ...]

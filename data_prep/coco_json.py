@@ -25,10 +25,10 @@ _REMEDY = "export the annotations again, as outlines in pixels"
 
 
 class Drawing(NamedTuple):
-    """What is drawn on one image.
+    """The annotations of one image.
 
     Attributes:
-      height, width: of the image; None where the file does not tell.
+      height, width: height and width of the image; None where the file does not tell.
       objects: (label, COCO's segmentation, whether it is a crowd), small over large.
       fault: why an annotation of it comes to nothing; "" where none does.
     """
@@ -40,10 +40,10 @@ class Drawing(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What files of annotations hold.
+    """The content of files of annotations.
 
     Attributes:
-      names: of the classes, background first.
+      names: names of the classes, background first.
       splits: the items of each split; their labels are Drawings.
       faults: annotations that belong to no image.
       notes: annotations that come to nothing, counted by cause, a line each.
@@ -102,8 +102,8 @@ def list_items(
     """The images of a file of annotations, each with what is drawn on it.
 
     Args:
-      path: of the file.
-      content: of the file.
+      path: path of the file.
+      content: content of the file.
       find_image: path of an image by its name.
       labels: by category id as text. Annotations of other categories are left out.
 

@@ -1,4 +1,4 @@
-"""What a converter describes: a data set, its splits and how its examples are made."""
+"""The description of a conversion: a data set, its splits and how its examples are made."""
 
 import dataclasses
 import functools
@@ -12,10 +12,10 @@ Splits = Mapping[str, Sequence[Item]]
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """What a converter hands to `run.run_conversion`.
+    """A conversion to run, see `run.run_conversion`.
 
     Attributes:
-      name: of the data set.
+      name: name of the data set.
       class_names: one per class.
       colors: (red, green, blue) per class.
       source: where the images come from.
@@ -24,7 +24,7 @@ class Conversion:
         keywords of a functools.partial.
       unlabelled: the splits without label maps.
       faults: what the listing found wrong already, such as an unreadable list of examples.
-      official_ids: of the classes in the data set's own files; empty where these are the same.
+      official_ids: ids of the classes in the data set's own files; empty where these are the same.
       notes: what of the input is used and as what, what is left out and why, a line each.
       input_dir: what the listing read; empty where nothing is read.
       propose: writes a file with the classes that the masks have and the data set has not, and

@@ -1,4 +1,4 @@
-"""A folder of images and their masks, as people have them.
+"""A folder of images and their masks, in the layouts that are common.
 
 Images and masks are told by the names of folders (images/, JPEGImages/, ..., masks/, labels/,
 annotations/, SegmentationClass/, 1st_manual/, ...), or by themselves: the masks that lie beside the
@@ -52,8 +52,8 @@ def plan(
     Args:
       input_dir: the folder.
       val_fraction: share of the images set aside as val where the folder has none; 0 for no val.
-      seed: of that choice.
-      mask_values: of the pixels of each class, in their order, as numbers or their texts; empty
+      seed: seed of that choice.
+      mask_values: pixel value of each class, in their order, as numbers or their texts; empty
         for the class ids. Other pixels must be the ignore label.
       images: pattern of the paths of images, as `*/photos/*`; empty to find them.
       masks: as well, of masks or files of annotations.

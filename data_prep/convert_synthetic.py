@@ -69,7 +69,7 @@ def build(output_dir, **options) -> Dict[str, object]:
     """Draws the data set unless it exists; resumes an incomplete one.
 
     Args:
-      output_dir: of the TFRecords.
+      output_dir: directory of the TFRecords.
       **options: of `plan`.
 
     Returns:

@@ -18,8 +18,8 @@ def describe(
     """Describes a data set whose shards are all written.
 
     Args:
-      conversion: of the data set.
-      output_dir: of the shards.
+      conversion: conversion of the data set.
+      output_dir: directory of the shards.
       plans: all shards.
 
     Raises:
@@ -43,7 +43,7 @@ def describe(
 
 
 def find_oddities(description: DatasetDescription) -> List[str]:
-    """What a data set can hardly be meant to be, a line each."""
+    """Properties of a data set that are hardly intended, a line each."""
     labelled = {name: split for name, split in description.splits.items() if split.labelled}
     if not labelled:
         return []

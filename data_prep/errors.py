@@ -30,7 +30,7 @@ class BadExample(Exception):
 
     @property
     def kind(self) -> str:
-        """What faults of one kind have in common: all but numbers and what is quoted."""
+        """The text that faults of one kind share: all but numbers and what is quoted."""
         return re.sub(r"\(.*\)|'[^']*'|\d+", "", f"{self.reason}; {self.fix}")
 
 

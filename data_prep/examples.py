@@ -16,7 +16,7 @@ from data_prep.images import encode_png, read_pixels
 
 @dataclasses.dataclass(frozen=True)
 class Item:
-    """What a converter lists: the ingredients of one example, none of them read yet.
+    """An item of a conversion: the ingredients of one example, none of them read yet.
 
     Attributes:
       name: the example's name, unique in its split.
@@ -31,7 +31,7 @@ class Item:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """What a converter makes of an item.
+    """An example made of an item.
 
     Attributes:
       image: bytes of a JPEG or PNG file.
@@ -106,9 +106,9 @@ def shrink(image_path: str, label: Optional[np.ndarray], scale: float) -> Exampl
     """Makes an example smaller: area averages of the image, nearest of the label.
 
     Args:
-      image_path: of the image.
+      image_path: path of the image.
       label: uint8 [H, W]; None without.
-      scale: of both sides.
+      scale: factor of both sides.
 
     Raises:
       BadExample: the image does not decode, or the label has another size.

@@ -32,7 +32,7 @@ class File(NamedTuple):
     Attributes:
       path: relative to the folder, with "/".
       place: what its folders say.
-      stem, suffix: of its name; the suffix in lower case.
+      stem, suffix: stem and suffix of its name; the suffix in lower case.
     """
 
     path: str
@@ -70,7 +70,7 @@ def list_files(root: str) -> List[File]:
 
 
 def read_paths(paths: Iterable[str]) -> List[File]:
-    """What the names of files say.
+    """Files with what their names tell.
 
     Args:
       paths: relative, with "/".

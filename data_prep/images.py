@@ -119,7 +119,7 @@ def map_ids(label: np.ndarray, mapping: Dict[int, int], path: str) -> np.ndarray
     Args:
       label: uint8 [H, W].
       mapping: new id of each old one.
-      path: of the label, for the message.
+      path: path of the label, for the message.
 
     Returns:
       uint8 [H, W].
@@ -143,7 +143,7 @@ def open_file(path: str, what: str) -> Image.Image:
     """Opens an image file, whose pixels are still to be decoded.
 
     Args:
-      path: of the file.
+      path: path of the file.
       what: it is, for messages: "image" or "label".
 
     Raises:

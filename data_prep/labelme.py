@@ -38,10 +38,10 @@ class Shape(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What the files of a folder hold.
+    """The content of a folder's files.
 
     Attributes:
-      labels: of all shapes that are drawn, sorted.
+      labels: labels of all shapes that are drawn, sorted.
       notes: lines for the user about shapes that are not.
     """
 
@@ -84,8 +84,8 @@ def draw(path: str, names: Sequence[str], image: str) -> np.ndarray:
     """The label map of a file: later shapes over earlier ones, 0 beside them.
 
     Args:
-      path: of the file.
-      names: of the classes; the first is the background. Shapes called `__ignore__` are ignored.
+      path: path of the file.
+      names: names of the classes, background first. Shapes called `__ignore__` are ignored.
       image: path of the image, for its size where the file does not give it.
 
     Returns:

@@ -15,7 +15,7 @@ from data_prep.pairing import choose, find_ways
 
 
 class Layout(NamedTuple):
-    """What was found in a folder.
+    """The images and masks found in a folder.
 
     Attributes:
       splits: the items of each split; "" where the folder does not say.
@@ -35,7 +35,7 @@ def explore(root: str, files: Sequence[File], images: str = "", masks: str = "")
 
     Args:
       root: the folder.
-      files: of `list_files`.
+      files: as `list_files` returns them.
       images: pattern of the paths of images, as `*/photos/*`; empty to find them.
       masks: as well, of masks.
 

@@ -15,7 +15,7 @@ def list_pairs(images: str, labels: str, suffixes: Tuple[str, ...]) -> List[Item
     Args:
       images: folder of the images.
       labels: folder of the label maps.
-      suffixes: of the images, in lower case; other files are left out.
+      suffixes: suffixes of the images, in lower case; other files are left out.
 
     Returns:
       items sorted by file name, named like the files without their suffixes.

@@ -1,4 +1,4 @@
-"""What the masks of a folder mean: of each pixel its number, its brightness or its color.
+"""The meaning of a folder's masks: the number, the brightness or the color of each pixel.
 
 It is decided once, on many masks together, since one alone often fits several ways: black and white
 as 0 and 1, or as 0 and 255, or as the colors of two classes.
@@ -22,7 +22,7 @@ _BLURRED = 0.1  # Pixels of a lossy mask that may be between its two classes: th
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What the masks of a folder mean.
+    """The reading of a folder's masks.
 
     Attributes:
       values: (value, label) of numbers and brightness.
@@ -88,9 +88,9 @@ def choose_reading(
     """Decides what the masks of a folder mean, from up to 200 of them.
 
     Args:
-      paths: of all masks.
-      num_classes: of the folder.
-      colors: of the classes that the user gave one, by label; without any, PASCAL VOC's.
+      paths: paths of all masks.
+      num_classes: number of classes of the folder.
+      colors: colors of the classes that the user gave one, by label; without any, PASCAL VOC's.
       mask_values: that of each class; they come before colors. Empty for the class ids.
 
     Raises:

@@ -137,7 +137,7 @@ def _table_of_bytes(pixels):
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How the pixels are stored, such as "L;4" or "RGB;16B", in Pillow's words."""
+    """Storage of the pixels, such as "L;4" or "RGB;16B", in Pillow's words."""
     arguments = image.tile[0][3] if image.tile else ""
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return first if isinstance(first, str) else ""

@@ -1,4 +1,4 @@
-"""What the names of folders and files say: the split, images or masks, and what belongs together.
+"""Names of folders and files: the split, images or masks, and the parts that belong together.
 
 Nothing here reads a file.
 """
@@ -49,7 +49,7 @@ _RULES = 16  # That are tried.
 
 
 class Place(NamedTuple):
-    """What the folders of a file say.
+    """The parts of the path of a file that name its split and its kind.
 
     Attributes:
       split: "train", "val", "test", or "" where they do not say.
@@ -148,7 +148,7 @@ def unique_names(paths: Sequence[str]) -> List[str]:
 
 
 class Rule(NamedTuple):
-    """How the name of a mask follows from that of its image, both without suffix.
+    """Rule from the name of an image to that of its mask, both without suffix.
 
     Attributes:
       image: (prefix, suffix) around what both have in common.
@@ -165,7 +165,7 @@ class Rule(NamedTuple):
 
 
 def key_of(stem: str, affixes: Tuple[str, str]) -> Optional[str]:
-    """What a name has between a prefix and a suffix; None if it has not both."""
+    """The part of a name between a prefix and a suffix; None if it lacks one of them."""
     start, end = affixes
     if len(stem) < len(start) + len(end) or not stem.startswith(start) or not stem.endswith(end):
         return None

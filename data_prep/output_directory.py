@@ -38,7 +38,7 @@ def claim(output_dir: str, conversion: Conversion, plans: Sequence[ShardPlan]) -
     """Reserves the directory for one data set, and removes what is left of others shards of it.
 
     Args:
-      output_dir: of the shards.
+      output_dir: directory of the shards.
       conversion: what is to be converted.
       plans: all shards of it.
 

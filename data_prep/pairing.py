@@ -30,7 +30,7 @@ class Way(NamedTuple):
     """A way to pair files.
 
     Attributes:
-      rule: of their names.
+      rule: relation between their names.
       pairs: that it makes, by image.
       level: the place in `_LEVELS` that pairs its first.
     """

@@ -72,7 +72,7 @@ def draw(
     Args:
       image: uint8 [H, W, 3].
       label: uint8 [H, W], class ids and the ignore label.
-      description: of the classes.
+      description: description of the classes.
       mask: that the label was read from; None where it is no image.
 
     Returns:
@@ -100,7 +100,7 @@ def describe_classes(
 
     Args:
       label: uint8 [H, W].
-      description: of the classes.
+      description: description of the classes.
       mask: that the label was read from; None where it is no image.
     """
     found = collections.defaultdict(list)

@@ -34,7 +34,7 @@ def write(
 
     Args:
       conversion: what to convert.
-      output_dir: of the shards.
+      output_dir: directory of the shards.
       plans: the shards to write.
       errors: counts the bad examples, as they come.
       num_workers: processes; 1 encodes in this one.

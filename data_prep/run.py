@@ -34,7 +34,7 @@ def run_conversion(
 
     Args:
       conversion: what to convert.
-      output_dir: of the shards; created if missing.
+      output_dir: directory of the shards; created if missing.
       write: writes the shards it is given, `processes.write` or `beam.write` with their options.
       num_shards: per split, fewer where a split has fewer examples.
       max_errors: bad examples that are reported and skipped; more fail at the end.

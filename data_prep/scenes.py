@@ -94,7 +94,7 @@ def line_pixels(point: np.ndarray, angle: float, size: Tuple[int, int]):
 
     Args:
       point: (y, x) that it passes through.
-      angle: of its direction to the x axis, in radians.
+      angle: angle of its direction to the x axis, in radians.
       size: (height, width) of the image.
 
     Returns:

@@ -77,10 +77,10 @@ def write_shard(
     """Writes one shard and the note of what it holds, each atomically.
 
     Args:
-      output_dir: of the shards.
+      output_dir: directory of the shards.
       plan: the shard.
-      results: of its items, in order.
-      num_classes: of the data set.
+      results: results of its items, in order.
+      num_classes: number of classes of the data set.
 
     Raises:
       OSError: the shard cannot be written.
@@ -130,7 +130,7 @@ def write_shard(
 
 
 def read_state(output_dir: str, plan: ShardPlan) -> Dict[str, object]:
-    """What `write_shard` noted about a shard.
+    """The notes of `write_shard` about a shard.
 
     Returns:
       source: that of its plan.

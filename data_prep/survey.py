@@ -1,4 +1,4 @@
-"""What the masks of a folder hold, before anything is made of it: ids, colors, labels."""
+"""A survey of a folder's masks before the conversion: ids, colors, labels."""
 
 import os
 from typing import NamedTuple, Sequence, Set, Tuple
@@ -17,12 +17,12 @@ _BORDER = (224, 224, 192)  # VOC's color of what is ignored.
 
 
 class Survey(NamedTuple):
-    """What masks hold.
+    """The values that masks hold.
 
     Attributes:
-      ids: of gray images, and of palettes of other colors.
+      ids: ids of gray images, and of palettes of other colors.
       colors: (red, green, blue) of images in color.
-      labels: of polygons.
+      labels: labels of polygons.
     """
 
     ids: Set[int]
@@ -35,7 +35,7 @@ def survey(paths: Sequence[str]) -> Survey:
     passed over, since the conversion names them.
 
     Args:
-      paths: of images or of JSON files by labelme.
+      paths: paths of images or of JSON files by labelme.
     """
     found = Survey(set(), set(), set())
     for path in paths[:: max(1, -(-len(paths) // _MOST_MASKS))]:
@@ -76,7 +76,7 @@ def propose_classes(
     Args:
       root: the folder, which gets the file.
       splits: the items of each split.
-      names: of the classes that are known, the first ones.
+      names: names of the classes that are known, the first ones.
       colors: (red, green, blue) of each.
 
     Returns:

@@ -18,7 +18,7 @@ def verify(dataset_dir: str, num_classes: Optional[int] = None) -> Dict[str, int
     """Checks every shard's checksum and decodes every record; names the bad ones on stderr.
 
     Args:
-      dataset_dir: of the TFRecords.
+      dataset_dir: directory of the TFRecords.
       num_classes: needed only where there is no `dataset.json`.
 
     Returns:

@@ -15,14 +15,9 @@ from adl_tf.data.streams import evaluation_stream
 from adl_tf.evaluation.inference import Predictor
 from adl_tf.evaluation.metrics import class_ious, count_pixels, pixel_accuracy
 from adl_tf.evaluation.network_evaluation import evaluate_network
-from adl_tf.models.registry import (
-    NetworkDescription,
-    build_network,
-    load_network,
-    save_weights,
-    write_network_description,
-)
+from adl_tf.models.registry import NetworkDescription, build_network, write_network_description
 from adl_tf.models.trained_on import write_run
+from adl_tf.models.weights import load_network, save_weights
 from adl_tf.space.genotype import Genotype
 from data_prep import convert_synthetic
 

@@ -12,10 +12,10 @@ from processes import run, start_and_signal, tensors
 from adl_tf.model_directory import SCHEDULE_FILE, reserve_model_dir
 from adl_tf.models.registry import (
     NetworkDescription,
-    load_network,
     read_network_description,
     write_network_description,
 )
+from adl_tf.models.weights import load_network
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.training_run import run_training

@@ -33,7 +33,7 @@ class BadRecords:
         """Reports and removes the elements whose "valid" is False, and that key from the rest.
 
         Args:
-          dataset: of dicts with "record" (int64 scalar) and "valid" (bool scalar).
+          dataset: dicts with "record" (int64 scalar) and "valid" (bool scalar).
           available: number of records the data set draws from; when all are bad it fails
             however many are allowed.
 

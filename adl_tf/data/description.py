@@ -122,7 +122,7 @@ class DatasetDescription:
 
 @functools.cache
 def _types():
-    """What checks the types of all fields."""
+    """Validator of the types of all fields."""
     import pydantic  # Here, since programs import this module before they check their flags.
 
     return pydantic.TypeAdapter(DatasetDescription)

@@ -29,7 +29,7 @@ def describe_foreign_split(dataset_dir: str, split: str, num_classes: int) -> Da
     """Describes one split of which only the shards are known.
 
     Args:
-      dataset_dir: of the shards.
+      dataset_dir: directory of the shards.
       split: such as "train".
       num_classes: without the ignore label.
 

@@ -17,7 +17,7 @@ class SplitIdentity:
 
     Attributes:
       examples: how many there are.
-      checksum: of images, labels, sizes and names in their order, see `Records.checksum`.
+      checksum: checksum of images, labels, sizes and names in their order, see `Records.checksum`.
     """
 
     examples: int
@@ -26,7 +26,7 @@ class SplitIdentity:
 
 @dataclasses.dataclass(frozen=True)
 class DataIdentity:
-    """What tells the data of a run from others, wherever they are and however they are sharded.
+    """Identity of the data of a run, wherever they are and however they are sharded.
 
     Attributes:
       class_names: in the order of the labels.
@@ -89,7 +89,7 @@ def parse_identity(content: Any) -> DataIdentity:
 
 
 def describe_changes(kept: DataIdentity, found: DataIdentity) -> str:
-    """How data differ from those that a run kept the identity of, in words; empty if they do not.
+    """Differences of data from a kept identity, in words; empty if there are none.
 
     Example:
       >>> kept = DataIdentity(("sky", "road"), {"train": SplitIdentity(9, "a")})

@@ -14,7 +14,7 @@ def require_normalized(images) -> None:
     """Makes sure that images went through `normalize`, as far as their dtype says so.
 
     Args:
-      images: a tensor, an array, or what else has a dtype.
+      images: a tensor, an array, or anything else with a dtype.
 
     Raises:
       ValueError: images of integers, which Keras would cast and pass on as 0..255.

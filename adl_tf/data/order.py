@@ -21,7 +21,7 @@ def shuffled_records(
     Args:
       records: int64 [N], what to shuffle.
       seed: int64 [2]; the same seed gives the same order.
-      start_position: of the first element; skipped ones cost nothing.
+      start_position: position of the first element; skipped ones cost nothing.
       class_balance: share of the places that go to a record of a randomly drawn class.
       records_by_class: the records that show each class; needed for class_balance.
 

@@ -150,7 +150,7 @@ class RecordReader:
 
         Args:
           name: "A", the first half of a random permutation; "B", the rest; None, all records.
-          seed: of the permutation.
+          seed: seed of the permutation.
 
         Returns:
           int64 [N].

@@ -24,8 +24,8 @@ def encode_example(
       filename: name of the example, unique in its split.
       image: JPEG or PNG bytes of a color image.
       image_format: "jpeg" or "png".
-      height: of image and label.
-      width: of image and label.
+      height: height of image and label.
+      width: width of image and label.
       label: bytes of an 8-bit single-channel PNG whose pixels are class ids; empty if the split has
         no labels.
 

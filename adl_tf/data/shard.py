@@ -13,9 +13,9 @@ class Shard(NamedTuple):
     shard.
 
     Attributes:
-      index: of the shard.
+      index: index of the shard.
       count: how many there are.
-      replicas: of each shard.
+      replicas: devices that share each shard.
     """
 
     index: int = 0
@@ -31,8 +31,8 @@ class Shard(NamedTuple):
         """The elements of this shard.
 
         Args:
-          elements: of the whole stream, not batched: at best numbers, before anything is read.
-          batch_size: of a replica.
+          elements: the whole stream, not batched; best as numbers, before anything is read.
+          batch_size: batch size of a replica.
         """
         if self.count == 1:
             return elements

@@ -44,7 +44,7 @@ def train_stream(
       reader: the split.
       batch_size: B.
       crop_size: (h, w); parts of a crop beyond the image are padded.
-      seed: of subset, order and augmentation.
+      seed: seed of subset, order and augmentation.
       subset: "A" or "B" for one half of the split, see `RecordReader.subset`.
       min_scale: see `augmentation.augment`, as the next three.
       max_scale: largest factor.

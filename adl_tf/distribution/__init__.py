@@ -1,1 +1,1 @@
-"""Several devices and machines for one run: who they are, and what they share."""
+"""Several devices and machines for one run: which they are, and what they share."""

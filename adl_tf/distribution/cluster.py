@@ -1,4 +1,4 @@
-"""The processes of a run on several machines: who they are, and who is missing."""
+"""The processes of a run on several machines: their addresses, and those that are missing."""
 
 import contextlib
 import json
@@ -24,8 +24,8 @@ class Cluster(NamedTuple):
     """The workers of a run.
 
     Attributes:
-      addresses: of all of them, "host:port"; the first is the chief, which writes the run's files.
-      index: of this process.
+      addresses: "host:port" of each process; the first is the chief, which writes the run's files.
+      index: index of this process.
       resolver: what TensorFlow takes.
     """
 
@@ -85,7 +85,7 @@ class Cluster(NamedTuple):
         return f"{names} is gone; start all workers again: they resume from the last checkpoint."
 
     def _wait_for_lost(self) -> List[int]:
-        """Who is lost, if anyone is within the time in which a process ends."""
+        """The lost workers, once there are any or the time in which a process ends is over."""
         end = time.monotonic() + _LOST
         while not self._silent() and time.monotonic() < end:
             time.sleep(_PAUSE)
@@ -121,7 +121,7 @@ def find_cluster(environment: Mapping[str, str]) -> Cluster:
     SLURM, where worker i of a node listens at port 8888 + i.
 
     Args:
-      environment: of the process.
+      environment: environment of the process.
 
     Raises:
       ValueError: there is no description, or one that is wrong.

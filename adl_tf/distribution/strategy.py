@@ -23,7 +23,8 @@ def distribution_strategy(
         several machines, on each of which the program runs with a description of the cluster, see
         `find_cluster`. None is "mirrored" where there are `devices` or several GPUs, otherwise
         "single".
-      devices: of this machine, such as ["GPU:0", "GPU:1"], for "mirrored"; None for all GPUs.
+      devices: those of this machine to use, such as ["GPU:0", "GPU:1"], for "mirrored"; None for
+        all GPUs.
 
     Raises:
       ValueError: another kind, no such device, devices where they have no meaning, or a cluster
@@ -84,7 +85,7 @@ def check_devices(
     Args:
       strategy: over the devices.
       batch_size: images per step, over all devices.
-      parts: of a device's share, computed one after the other.
+      parts: number of parts of a device's share, computed one after the other.
       jit_compile: whether the steps are compiled with XLA.
 
     Raises:

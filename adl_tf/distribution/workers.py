@@ -1,4 +1,4 @@
-"""What the processes of a run do together, and what each does on its own."""
+"""The processes of a run: their joint decisions, and the directory of each."""
 
 import contextlib
 import glob
@@ -21,7 +21,7 @@ class Workers:
     What several of them call must be called by all of them, in the same order.
 
     Args:
-      strategy: of the run.
+      strategy: distribution strategy of the run.
 
     Attributes:
       is_chief: whether this process writes the run's files.
@@ -77,7 +77,7 @@ class Workers:
         No process outlives the others, see `Cluster.watching`.
 
         Args:
-          model_dir: of the run, which all processes can read.
+          model_dir: model directory of the run, which all processes can read.
         """
         if self._cluster is None:
             yield model_dir

@@ -24,8 +24,8 @@ from adl_tf.evaluation.results import format_table, summarize, write_results
 from adl_tf.evaluation.scoreboard import Scoreboard
 from adl_tf.model_directory import CLASSES_FILE, EVALUATION_FOLDER
 from adl_tf.models.classes import read_classes
-from adl_tf.models.registry import load_network
 from adl_tf.models.trained_on import kept_data, read_run
+from adl_tf.models.weights import load_network
 from adl_tf.sizes import crop_sides
 from adl_tf.system.files import make_directory
 from adl_tf.system.progress import say
@@ -57,14 +57,14 @@ def evaluate_network(
     Args:
       model_dir: directory of a trained network.
       dataset_dir: directory of TFRecords; None for the training data.
-      split: of the data set.
+      split: split of the data set.
       checkpoint: "best", "last", or a path.
       scales, flip: see `Predictor`.
       crop_size: (height, width) of windows in pixels, or one side; None for whole images.
       stride: (y, x) distance of the windows in pixels, or one number for both.
       batch_size: images per batch, if all have the same size.
       save_predictions: directory of label maps in the data set's official ids.
-      output_dir: of what is written; `evaluation` in the model directory by default.
+      output_dir: directory of what is written; `evaluation` in the model directory by default.
       max_images: score only the first ones.
       num_pictures: how many of the worst and of the best images are shown, all where there are no
         more than these.
@@ -83,9 +83,7 @@ def evaluate_network(
     crop_size, stride = (sides and crop_sides(sides) for sides in (crop_size, stride))
     strategy = distribution_strategy()
     shard = own_shard(strategy)
-    # One device has variables of its own: those of a strategy are read on all machines at a time.
-    with strategy.scope() if shard.replicas > 1 else contextlib.nullcontext():
-        network = load_network(model_dir, checkpoint)
+    network = _load(model_dir, checkpoint, strategy)
     own_data, dataset_dir = not dataset_dir, dataset_dir or _training_dataset(model_dir)
     reader = _open_split(dataset_dir, split, model_dir, network.num_classes, max_bad_records)
     if own_data:
@@ -100,11 +98,7 @@ def evaluate_network(
         make_directory(output_dir)
 
     stream = evaluation_stream(
-        reader,
-        batch_size=batch_size,
-        size=reader.common_size,
-        limit=max_images,
-        shard=shard,
+        reader, batch_size=batch_size, size=reader.common_size, limit=max_images, shard=shard
     )
     count = -(-min(max_images or reader.num_examples, reader.num_examples) // shard.count)
     workers = Workers(strategy)
@@ -128,6 +122,13 @@ def evaluate_network(
     if scoreboard and workers.is_chief:
         result.update(_report(output_dir, model_dir, result, scoreboard, reader.description))
     return result
+
+
+def _load(model_dir: str, checkpoint: str, strategy: tf.distribute.Strategy) -> tf.keras.Model:
+    """The network, on all devices of this process."""
+    # One device has variables of its own: those of a strategy are read on all machines at a time.
+    with strategy.scope() if own_shard(strategy).replicas > 1 else contextlib.nullcontext():
+        return load_network(model_dir, checkpoint)
 
 
 def _training_dataset(model_dir: str) -> str:

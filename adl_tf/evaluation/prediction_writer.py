@@ -18,8 +18,8 @@ class PredictionWriter:
     data set's colors.
 
     Args:
-      directory: of the files; created if missing.
-      description: of the data set.
+      directory: directory of the files; created if missing.
+      description: description of the data set.
 
     Raises:
       ValueError: there is a file of that name.
@@ -39,7 +39,7 @@ class PredictionWriter:
         """Writes one label map.
 
         Args:
-          name: of the image; its suffix and folders are dropped.
+          name: name of the image; its suffix and folders are dropped.
           prediction: integers [H, W], class ids.
 
         Returns:

@@ -84,10 +84,10 @@ def write_results(
     Args:
       output_dir: an existing directory.
       result: what the program returns, see `summarize`.
-      title: of the page.
+      title: title of the page.
       facts: how it was evaluated, a few words each.
-      scoreboard: of the images.
-      description: of the data set.
+      scoreboard: scores of the images.
+      description: description of the data set.
 
     Returns:
       evaluation and page: the paths of the two.

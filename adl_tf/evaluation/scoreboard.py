@@ -58,8 +58,8 @@ class Scoreboard:
         """Scores one image.
 
         Args:
-          position: of the image in its split.
-          name: of the image.
+          position: position of the image in its split.
+          name: name of the image.
           image: float32 [H, W, 3] in [-1, 1].
           label: integers [H, W].
           prediction: integers [H, W].

@@ -19,6 +19,7 @@ from adl_tf.space.ops import (
     POOLS,
     SEPARABLE,
     SKIP,
+    WEIGHTLESS,
     ZERO,
     get_op,
 )
@@ -35,6 +36,9 @@ class CellOp(tf.keras.layers.Layer):
       op: one of `OPS`.
       filters: channels of input and output.
       stride: 1, or 2 for ops that read a cell input on a move down.
+
+    Raises:
+      ValueError: an unknown op, or one of a kind that is not described here.
     """
 
     def __init__(self, op: str, filters: int, stride: int = 1, **kwargs):
@@ -56,8 +60,10 @@ class CellOp(tf.keras.layers.Layer):
             self.convolutions = [ConvNorm(filters, side, rate=rate, relu=None, name="atrous")]
         elif kind == SKIP and stride == 2:
             self.convolutions = [ConvNorm(filters, stride=2, name="reduction")]
-        else:
+        elif kind in WEIGHTLESS:
             self.convolutions = []
+        else:
+            raise ValueError(f"op {op!r}: add its kind {kind!r} to layers/cell.py.")
 
     def get_config(self):
         return {

@@ -35,8 +35,8 @@ class ConvNorm(tf.keras.layers.Layer):
       rate: atrous rate.
       separable: depthwise, then pointwise, instead of a full convolution.
       relu: "before", "after", or None for none.
-      epsilon: of the batch norm.
-      kernel_initializer: of all kernels; None for `encoder_initializer`.
+      epsilon: epsilon of the batch norm.
+      kernel_initializer: initializer of all kernels; None for `encoder_initializer`.
     """
 
     def __init__(

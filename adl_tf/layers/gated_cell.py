@@ -134,7 +134,7 @@ class GatedCell(tf.keras.layers.Layer):
       filters: C, filters per block; the output has B * C.
       moves: incoming moves, a subset of `MOVES`.
       separable_atrous: depthwise-separable or full atrous convolutions.
-      momentum: of the moving batch statistics.
+      momentum: momentum of the moving batch statistics.
 
     Raises:
       ValueError: no move, or a move or an op that is unknown.

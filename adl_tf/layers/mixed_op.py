@@ -38,16 +38,18 @@ from adl_tf.space.ops import (
     POOLS,
     SEPARABLE,
     SKIP,
+    WEIGHTLESS,
     get_op,
     ops_of_kind,
 )
 
+_KINDS = (*WEIGHTLESS, SEPARABLE, ATROUS)
 # The convolutions of all edges, and the batch norms that follow them; pools have one too.
 _FIRST, _SECOND, _ATROUS, _POOL = "sep_conv_first", "sep_conv_second", "atrous_conv", "pool"
 
 
 class Convolution(NamedTuple):
-    """A convolution that all edges have: its name, and the ops whose kernels it packs.
+    """A convolution that all edges have: its name, the ops whose kernels it packs, and their side.
 
     Separable, it has a depthwise and a pointwise kernel, otherwise a full one.
     """
@@ -55,6 +57,7 @@ class Convolution(NamedTuple):
     name: str
     ops: Tuple[str, ...]
     separable: bool
+    side: int
 
 
 class Mixing(NamedTuple):
@@ -82,7 +85,7 @@ class Packing:
       edges: number of edges that leave each state.
 
     Raises:
-      ValueError: an op is unknown.
+      ValueError: an op is unknown, or of a kind that is not evaluated here.
     """
 
     ops: Tuple[str, ...]
@@ -92,7 +95,11 @@ class Packing:
 
     def __post_init__(self):
         for op in self.ops:
-            get_op(op)
+            if get_op(op).kind not in _KINDS:
+                raise ValueError(
+                    f"op {op!r}: the supernet does not evaluate ops of the kind "
+                    f"{get_op(op).kind!r}; add it to layers/mixed_op.py."
+                )
 
     @property
     def separable(self) -> Tuple[str, ...]:
@@ -119,11 +126,12 @@ class Packing:
         """The convolutions of every edge, in the order of their weights."""
         result = []
         if self.separable:
-            result += [Convolution(name, self.separable, True) for name in (_FIRST, _SECOND)]
+            side = _largest_kernel(self.separable)
+            result += [Convolution(name, self.separable, True, side) for name in (_FIRST, _SECOND)]
         if self.atrous and self.separable_atrous:
-            result.append(Convolution(_ATROUS, self.atrous, True))
+            result.append(Convolution(_ATROUS, self.atrous, True, _largest_kernel(self.atrous)))
         elif self.atrous:
-            result += [Convolution(op, (op,), False) for op in self.atrous]
+            result += [Convolution(op, (op,), False, get_op(op).kernel) for op in self.atrous]
         return result
 
     def sizes(self, num_ops: int = 1) -> List[int]:
@@ -149,8 +157,7 @@ class Packing:
         ones is masked. Pointwise kernels are grouped by edge.
         """
         shapes = {}
-        for name, ops, separable in self.convolutions():
-            side = _largest_kernel(ops)
+        for name, ops, separable, side in self.convolutions():
             packed = sum(self.sizes(len(ops)))
             if separable:
                 shapes[f"{name}_depthwise"] = (side, side, packed, 1)
@@ -212,7 +219,7 @@ class Packing:
 
     def _split_kernels(self, kernels):
         result = {}
-        for name, ops, separable in self.convolutions():
+        for name, ops, separable, _ in self.convolutions():
             sizes = self.sizes(len(ops))
             if separable:
                 depthwise = kernels[f"{name}_depthwise"]
@@ -315,7 +322,7 @@ def evaluate_edges(packing: Packing, state: int, x, kernels, mixing, statistics,
       packing: layout.
       state: index of the state.
       x: the state, [B, H, W, C].
-      kernels, mixing, statistics: of all states, as `packing.split` returns them.
+      kernels, mixing, statistics: those of all states, as `packing.split` returns them.
       training: normalize with batch statistics, or with the moving ones.
 
     Returns:
@@ -397,7 +404,7 @@ class MixedOp(tf.keras.layers.Layer):
       separable_atrous: depthwise-separable or full atrous convolutions.
       branches: uses of the layer that share its kernels but not their moving statistics,
         as {name: indices of the states evaluated}; by default one with all states.
-      momentum: of the moving batch statistics.
+      momentum: momentum of the moving batch statistics.
 
     Raises:
       ValueError: an op is unknown.

@@ -24,7 +24,7 @@ def has_synchronized_norms(network: tf.Module) -> bool:
 
 
 def _normalize(layer, inputs, mask, training):
-    """What a batch norm layer calls, on inputs [B, H, W, C]."""
+    """The method that a batch norm layer calls, on inputs [B, H, W, C]."""
     if not isinstance(training, (bool, int)) or not training:
         return type(layer)._fused_batch_norm(layer, inputs, mask, training)
     y, mean, variance = _batch_norm(inputs, layer.gamma, layer.beta, layer.epsilon)

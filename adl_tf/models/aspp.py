@@ -22,7 +22,7 @@ class SeparableHeadConv(tf.keras.layers.Layer):
     Args:
       filters: K, output channels.
       kernel_size: side of the depthwise kernel.
-      epsilon: of the batch norms.
+      epsilon: epsilon of the batch norms.
       rate: atrous rate.
     """
 
@@ -100,7 +100,7 @@ class SpatialPyramidPooling(tf.keras.layers.Layer):
     Args:
       rates: atrous rates of the 3x3 convolutions.
       filters: K, of each branch and of the output.
-      epsilon: of the batch norms.
+      epsilon: epsilon of the batch norms.
       separable: depthwise-separable 3x3 convolutions.
     """
 

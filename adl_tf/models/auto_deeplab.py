@@ -117,7 +117,7 @@ class DecodedNetwork(ImageNetwork, tf.keras.Model):
       genotype: what `load_genotype` takes: a `Genotype`, a file, a preset, or a dict.
       filter_multiplier: F; the paper's S, M and L have 20, 32 and 48.
       num_classes: number of classes.
-      sizes: of stem, ASPP and decoder: `NetworkSizes`, or its fields as a dict; the paper's
+      sizes: filters of stem, ASPP and decoder: `NetworkSizes`, or its fields as a dict; the paper's
         by default.
 
     Attributes:

@@ -108,8 +108,8 @@ class DeepLabV3Plus(ImageNetwork, tf.keras.Model):
       backbone: one of `BACKBONES`.
       num_classes: number of classes.
       width: factor of the backbone's filters.
-      head_filters: of ASPP and head.
-      low_level_filters: of the projected features of the backbone's stride 4.
+      head_filters: filters of ASPP and head.
+      low_level_filters: filters of the projected features of the backbone's stride 4.
 
     Raises:
       ValueError: another backbone.

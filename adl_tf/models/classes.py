@@ -1,4 +1,4 @@
-"""What the labels of a trained network mean: `classes.json` of a model directory."""
+"""Names and colors of the classes of a trained network: `classes.json` of a model directory."""
 
 import dataclasses
 import os
@@ -13,7 +13,7 @@ from adl_tf.system.files import reason_of
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """What the labels mean.
+    """Names and colors of the labels.
 
     Attributes:
       class_names: one per class, in the order of the labels.

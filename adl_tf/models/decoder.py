@@ -14,7 +14,7 @@ class Decoder(tf.keras.layers.Layer):
     Args:
       num_classes: number of classes.
       low_level_filters: to which the finer features are projected.
-      filters: of the two 3x3 convolutions.
+      filters: filters of the two 3x3 convolutions.
       separable: depthwise-separable 3x3 convolutions.
     """
 

@@ -1,4 +1,4 @@
-"""What every network checks before it computes anything."""
+"""Checks of images that every network makes before it computes anything."""
 
 import tensorflow as tf
 
@@ -21,6 +21,6 @@ class ImageNetwork:
         """Raises ValueError, with one line, for images that the network cannot compute.
 
         Args:
-          images: a tensor, an array, or what else has a shape and a dtype.
+          images: a tensor, an array, or anything else with a shape and a dtype.
         """
         require_normalized(images)

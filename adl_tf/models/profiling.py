@@ -1,4 +1,4 @@
-"""What a network costs: parameters and Multi-Adds, in total and by layer."""
+"""Parameters and Multi-Adds of a network, in total and by layer."""
 
 from typing import Dict, NamedTuple, Tuple
 

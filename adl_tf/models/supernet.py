@@ -17,6 +17,7 @@ from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import PAPER_SIZES, NetworkSizes
 from adl_tf.space.ops import SKIP, ops_of_kind
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import (
     MOVE_OFFSETS,
     MOVES,
@@ -259,9 +260,9 @@ class Supernet(ImageNetwork, tf.keras.Model):
             gates.append(tf.math.divide_no_nan(flow, tf.linalg.matvec(self._targets, visits)))
         return gates, visits
 
-    def architecture(self) -> Tuple[np.ndarray, np.ndarray]:
-        """alpha and beta, logits."""
-        return self.alpha.numpy(), self.beta.numpy()
+    def architecture(self) -> RelaxedArchitecture:
+        """The current alpha and beta."""
+        return RelaxedArchitecture(self.space, self.alpha.numpy(), self.beta.numpy())
 
     def decode(self) -> Tuple[Genotype, float]:
         """The discrete architecture of the current alpha and beta, and its path's probability.
@@ -271,7 +272,7 @@ class Supernet(ImageNetwork, tf.keras.Model):
         """
         if not self.built:
             raise ValueError("Supernet: nothing to decode yet; train it, or call it on images.")
-        return decode(self.space, *self.architecture())
+        return decode(self.architecture())
 
     # AutoGraph has nothing to convert in the whole network and would only cost time.
     @tf.autograph.experimental.do_not_convert

@@ -1,4 +1,4 @@
-"""What a network was trained on: `run.json`, `classes.json`, and the data of `schedule.json`."""
+"""The data of a training: `run.json`, `classes.json`, and the data of `schedule.json`."""
 
 import dataclasses
 import os
@@ -35,7 +35,7 @@ def _image_sizes(description: DatasetDescription) -> Optional[Tuple[Size, Size]]
 
 
 def read_run(model_dir: str) -> Dict[str, Any]:
-    """What `write_run` wrote: `dataset_dir`; empty if there is nothing.
+    """The fields that `write_run` wrote: `dataset_dir`; empty if there is no file.
 
     Raises:
       ValueError: the file is damaged.

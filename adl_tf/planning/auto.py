@@ -50,7 +50,7 @@ def run_auto(
 
     Args:
       input_dir: a folder in a layout that a converter of `data_prep` reads, or of records.
-      output_dir: of everything that is written.
+      output_dir: directory of everything that is written.
       hours: for the whole run.
       multi_adds: billions that the network may cost at the median image size; None for a small one.
       plan_only: stop once the plan is written.

@@ -33,9 +33,9 @@ def make_stages(state: State, output_dir: str, dataset_dir: str, hours: float) -
     """All stages of a run, those that are done included.
 
     Args:
-      state: of the run, which has a plan.
-      output_dir: of the run.
-      dataset_dir: of the records.
+      state: state of the run, which has a plan.
+      output_dir: directory of the run.
+      dataset_dir: directory of the records.
       hours: for the whole run.
     """
     plan = state.get("plan")
@@ -145,7 +145,7 @@ def extend(state: State, hours: float, asked: bool) -> None:
     """Adds a training for the time that is left, if it is worth it.
 
     Args:
-      state: of a run whose trainings are done.
+      state: state of a run whose trainings are done.
       hours: for the whole run.
       asked: whether the user has given more hours.
 

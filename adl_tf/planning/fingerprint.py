@@ -1,4 +1,4 @@
-"""What a data set is like, as far as a plan depends on it."""
+"""Statistics of a data set, as far as a plan depends on them."""
 
 import collections
 import dataclasses
@@ -21,7 +21,7 @@ class Fingerprint:
     """A data set in numbers.
 
     Attributes:
-      name: of the data set.
+      name: name of the data set.
       class_names: one per class.
       examples: by split.
       sizes: by split, (H, W) in pixels of the smallest, the median and the largest image, each side
@@ -56,7 +56,7 @@ class Fingerprint:
 
     @property
     def warnings(self) -> List[str]:
-        """What to look at before hours are spent, a line each."""
+        """Things to check before hours are spent, a line each."""
         lines = list(self.oddities)
         if self.duplicates:
             pair = " and ".join(self.duplicates[0])

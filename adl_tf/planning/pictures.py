@@ -49,7 +49,7 @@ def draw_examples(dataset_dir: str, count: int = 4) -> Figure:
     """Training images from all over the data set, with their masks over them.
 
     Args:
-      dataset_dir: of the records.
+      dataset_dir: directory of the records.
       count: how many, at most.
     """
     reader = RecordReader(dataset_dir, TRAIN)
@@ -72,9 +72,9 @@ def predict_examples(
     """Labels images from all over the validation split by an export, and draws them.
 
     Args:
-      dataset_dir: of the records.
-      export_dir: of an export, or of versions of it.
-      folder: of the pictures, see `prediction_panel`.
+      dataset_dir: directory of the records.
+      export_dir: directory of an export, or of versions of it.
+      folder: directory of the pictures, see `prediction_panel`.
       count: how many, at most.
 
     Returns:

@@ -66,13 +66,13 @@ class TooShort(ValueError):
 
 
 class SearchSteps(NamedTuple):
-    """How much is searched.
+    """The extent of the search.
 
     Attributes:
       crop_size: side of its crops in pixels.
       proposals: networks of the search to try, and as many random ones.
-      steps_per_epoch: of the supernet; there are `EPOCHS`.
-      trial_steps: of a trial that goes on to its end.
+      steps_per_epoch: steps per epoch of the supernet; there are `EPOCHS`.
+      trial_steps: steps of a trial that survives to its end.
       validation_images: that the supernet scores after each epoch.
     """
 
@@ -92,11 +92,11 @@ class Plan:
       start: SEARCHED, PRESET or GENOTYPE: what the training starts from.
       start_reason: for people.
       search: None without one.
-      train_steps: of the training.
+      train_steps: steps of the training.
       validate_every: steps between validations.
       validation_images: how many each of them scores; None for all.
       evaluation_images: how many are scored in the end; None for all.
-      compared_steps: of the trainings to compare with, by name; those that the time allows.
+      compared_steps: steps of the trainings to compare with, by name; those that the time allows.
       seconds: by stage.
       memory: in GiB.
     """
@@ -155,8 +155,8 @@ def make_plan(
 
     Args:
       settings: those that time does not limit.
-      fingerprint: of the data set.
-      timings: of a trial.
+      fingerprint: fingerprint of the data set.
+      timings: measured in a trial.
       seconds: for all stages.
       starts: what the training may start from, the best first.
 
@@ -338,7 +338,7 @@ class _Draft:
         ]
 
     def _search_seconds(self, search: SearchSteps) -> Tuple[float, float]:
-        """What a search takes whatever its steps, and what these take."""
+        """Fixed time of a search, and the time of its steps."""
         own = self._timings.search
         pixels = (search.crop_size / own.crop_size) ** 2
         trainings = sum(rounds(2 * search.proposals, RUNGS, SHARE))
@@ -357,5 +357,5 @@ def search_share(insists: bool) -> float:
 
 
 def _affordable(images: int, seconds: float, each: float) -> int:
-    """How many images to score in a time, at least one."""
+    """Number of images that can be scored in a time, at least one."""
     return min(images, max(1, int(seconds / max(each, 1e-6))))

@@ -60,7 +60,7 @@ SEARCH_CHOICES = {"auto": None, "on": True, "off": False}
 
 
 class Wishes(NamedTuple):
-    """What the user asks for.
+    """The request of the user.
 
     Attributes:
       hours: for the whole run.
@@ -150,7 +150,7 @@ def _read_preset(name: str) -> _Network:
 
 
 def _read_genotype(source: Optional[str]) -> Optional[_Network]:
-    """What the user gave; F and sizes where they stand beside it."""
+    """The given genotype; F and sizes where they stand beside it."""
     if source is None:
         return None
     genotype = load_genotype(source)
@@ -188,7 +188,7 @@ def _try(
     starts: List[Start],
     network: _Network,
 ) -> Timings:
-    """What a few steps of each program take with about these settings."""
+    """Durations of a few steps of each program with about these settings."""
     plan_dir = os.path.join(output_dir, PLAN)
     configs = config_files(plan_dir)
     searched = starts[0].kind == SEARCHED

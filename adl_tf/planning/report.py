@@ -1,4 +1,4 @@
-"""What a whole run has to show: a page, and a model card beside the export."""
+"""Results of a whole run: a page, and a model card beside the export."""
 
 import html
 import os
@@ -48,8 +48,8 @@ def write_card(
     """Writes the model card beside an export; returns its path.
 
     Args:
-      state: of the run.
-      fingerprint: of its data.
+      state: state of the run.
+      fingerprint: fingerprint of its data.
       evaluation: what the evaluation printed.
       export: what the export printed.
     """
@@ -99,10 +99,10 @@ def write_report(state: State, fingerprint: Fingerprint, dataset_dir: str, outpu
     """Writes the page of a run; returns its path.
 
     Args:
-      state: of the run.
-      fingerprint: of its data.
-      dataset_dir: of the records.
-      output_dir: of the run.
+      state: state of the run.
+      fingerprint: fingerprint of its data.
+      dataset_dir: directory of the records.
+      output_dir: directory of the run.
     """
     stages, plan = state.stages, state.get("plan")
     evaluation, export = (_last(state, kind) for kind in (EVALUATION, EXPORT))
@@ -156,7 +156,7 @@ def write_report(state: State, fingerprint: Fingerprint, dataset_dir: str, outpu
 
 
 def _last(state: State, kind: str) -> Dict[str, Any]:
-    """What the last stage of a kind printed."""
+    """The JSON line of the last stage of a kind."""
     return [state.stages[name] for name in state.stages if name.startswith(kind)][-1]["result"]
 
 
@@ -207,7 +207,7 @@ def _evaluated(fingerprint: Fingerprint, evaluation: Dict[str, Any]) -> str:
 
 
 def _commands(state: State, export: Dict[str, Any], output_dir: str) -> List[str]:
-    """What to do with the network: three commands that work as they are."""
+    """Commands that use the network; the three work as they are."""
     network, folder = state.get("latency")["of"], export["export_dir"]
     defaults = Wishes._field_defaults
     wishes = {name: w for name, w in state.get("wishes").items() if w != defaults[name]}
@@ -301,7 +301,7 @@ def _stage_table(state: State) -> str:
 
 
 def _search(state: State, output_dir: str) -> List[str]:
-    """What the search found, and whether it was worth it."""
+    """The network that the search found, and whether the search was worth it."""
     if SEARCH not in state.stages:
         return [f"<p>None: {html.escape(state.get('plan')['start_reason'])}.</p>"]
     proposals = state.stages[SEARCH]["result"]["proposals"]
@@ -350,8 +350,8 @@ def _link(path, output_dir: str, text: str) -> str:
 
 def _advice(state: State, fingerprint: Fingerprint) -> Sequence[str]:
     lines = [
-        f"The same command with --hours={2 * state.get('hours'):g} trains on for the hours that "
-        "are added.",
+        f"The same command with --hours={2 * state.get('hours'):g} continues the training for the "
+        "added hours.",
         "Another size of network: --multi_adds, with another --output_dir.",
     ]
     if fingerprint.examples["train"] < 200:

@@ -1,4 +1,4 @@
-"""What a whole search of a supernet takes on this machine, from a few of its own steps."""
+"""Duration of a whole search on this machine, estimated from a few of its own steps."""
 
 import inspect
 import os
@@ -27,11 +27,11 @@ def estimate_search(arguments: Sequence[str]) -> Dict[str, Any]:
       arguments: flags of `adl_tf.search` that make the configuration, which gin has read here too.
 
     Returns:
-      weight_steps and arch_steps: of the whole search.
-      trainings: of what it proposes and of random networks, to the end of a rung each.
+      weight_steps and arch_steps: steps of the whole search.
+      trainings: how many of its proposals and of random networks are trained to the end of a rung.
       weight_step, alternating_step: seconds of one step; the second is both kinds together.
       weight_epoch, alternating_epoch: seconds of one epoch, with its validation.
-      hours: of the whole search on this machine.
+      hours: duration of the whole search on this machine.
       memory: GiB at its peak.
 
     Raises:

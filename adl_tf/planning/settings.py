@@ -1,4 +1,4 @@
-"""What a plan sets whatever the machine: crops, batches, costs, and what a training may start from.
+"""Settings that do not depend on the machine: crops, batches, costs, and initial weights.
 
 Pure functions of a fingerprint and of what the user asks for.
 """
@@ -38,7 +38,7 @@ SEARCHED, PRESET, GENOTYPE = "search", "preset", "genotype"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What does not depend on how fast the machine is.
+    """Settings that do not depend on how fast the machine is.
 
     Attributes:
       crop_size: side of crops in pixels.
@@ -71,7 +71,7 @@ class Settings:
 
 
 class Start(NamedTuple):
-    """What a training may start from.
+    """Initial weights of a training.
 
     Attributes:
       kind: SEARCHED, PRESET or GENOTYPE.
@@ -91,7 +91,7 @@ def choose_settings(
     """Chooses what does not depend on how fast the machine is.
 
     Args:
-      fingerprint: of the data set.
+      fingerprint: fingerprint of the data set.
       multi_adds: billions that the network may cost at the median size; None for a small network.
       gpus: how many there are, which share each batch.
 
@@ -145,7 +145,7 @@ def possible_starts(
     given: Optional[str] = None,
     given_cost: Optional[float] = None,
 ) -> List[Start]:
-    """What the training may start from, the best first; the later ones take less time.
+    """Possible initial weights of the training, the best first; the later ones take less time.
 
     Args:
       images: to train on.
@@ -204,7 +204,7 @@ def largest_crop(share: float, short_side: int) -> int:
 
 
 def describe_crop(crop: int, short_side: int) -> str:
-    """How large a crop is beside its images."""
+    """Share of its images that a crop covers."""
     return f"{crop / short_side:.0%} of the median short side, {short_side}"
 
 

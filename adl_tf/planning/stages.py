@@ -25,8 +25,8 @@ class Stage(NamedTuple):
     """A program to run.
 
     Attributes:
-      name: of the stage, unique in the run.
-      module: of the program.
+      name: name of the stage, unique in the run.
+      module: module of the program.
       arguments: its flags.
       seconds: planned; None where nothing is planned yet.
       prepare: makes the stage that is run out of this one, once it is known how long those before
@@ -54,10 +54,10 @@ class OutOfTime(Exception):
 
 
 class State:
-    """What of a run is done: `auto.json`.
+    """The finished stages of a run: `auto.json`.
 
     Args:
-      directory: of the run.
+      directory: directory of the run.
 
     Raises:
       ValueError: the file is damaged.
@@ -118,7 +118,7 @@ def run_stages(state: State, stages: Sequence[Stage], until: Optional[str] = Non
     """Runs the stages that are not done.
 
     Args:
-      state: of the run.
+      state: state of the run.
       stages: all of them, in their order.
       until: the last one to run now; None for all.
 
@@ -212,7 +212,7 @@ def run_program(
 def _wait(
     process: subprocess.Popen, limit: Optional[float], tick: Optional[Callable[[], None]]
 ) -> str:
-    """What a program prints, once it has ended."""
+    """The JSON line of a program, once it has ended."""
     if limit is None:
         return process.communicate()[0]
     end = time.monotonic() + limit

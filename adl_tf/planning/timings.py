@@ -1,4 +1,4 @@
-"""What the steps of a search and of a training take on this machine."""
+"""Durations of the steps of a search and of a training on this machine."""
 
 import dataclasses
 from typing import Optional
@@ -9,16 +9,16 @@ _OVERHEAD = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class SearchTimings:
-    """What a trial of a search took, in seconds.
+    """Durations in a trial of a search, in seconds.
 
     Attributes:
       crop_size: side of its crops in pixels.
-      start: of the search until its first step, graphs included.
-      weight_step: of the weights alone.
-      alternating_step: of the weights and of the architecture in turn.
-      validation: of one image by the supernet.
-      candidate_start: of a short training until its first step, graphs included.
-      candidate_step: of such a training.
+      start: from the start of the search to its first step, graphs included.
+      weight_step: a step of the weights alone.
+      alternating_step: a step of the weights and one of the architecture.
+      validation: scoring one image by the supernet.
+      candidate_start: from the start of a short training to its first step, graphs included.
+      candidate_step: a step of such a training.
     """
 
     crop_size: int
@@ -32,17 +32,17 @@ class SearchTimings:
 
 @dataclasses.dataclass(frozen=True)
 class Timings:
-    """What a trial took, in seconds.
+    """Durations in a trial, in seconds.
 
     Attributes:
-      crop_size, multi_adds: of the network that was tried: side of its crops in pixels, billions
-        of Multi-Adds.
-      train_start: of a training until its first step, graphs included.
-      train_step: of a step.
-      validation: of one image.
-      evaluation_start: of the evaluation without its images.
-      export: of all of it.
-      baseline_step: of the baseline; None where it was not tried.
+      crop_size, multi_adds: those of the tried network: side of its crops in pixels, billions of
+        Multi-Adds.
+      train_start: from the start of a training to its first step, graphs included.
+      train_step: a step.
+      validation: scoring one image.
+      evaluation_start: the evaluation without its images.
+      export: the whole export.
+      baseline_step: a step of the baseline; None where it was not tried.
       memory: largest of a program, in GiB.
       search: None where it was not tried.
     """

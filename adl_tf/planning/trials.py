@@ -1,4 +1,4 @@
-"""What steps take on this machine: a few dozen, by the programs that will run, in a short time."""
+"""Trial runs: a few dozen steps of the programs that will run, to time them on this machine."""
 
 import contextlib
 import hashlib
@@ -30,13 +30,13 @@ _SEARCH_STEPS = 6
 
 
 class Tried(NamedTuple):
-    """What is tried.
+    """The settings of a trial.
 
     Attributes:
       configs: gin files, by stage.
       training: further flags of the training, which say what network it is.
       crop_size, search_crop_size: sides of crops in pixels; no search is tried without the latter.
-      search_share: of the time, that a search may take.
+      search_share: share of the time that a search may take.
       multi_adds: billions that the network costs.
       val_images: how many there are to score.
     """
@@ -70,10 +70,10 @@ def measure(state: State, directory: str, tried: Tried, hours: float) -> Timings
     training, which has to fit.
 
     Args:
-      state: of the run; gets `trial`, and what it took.
+      state: state of the run; gets `trial`, and what it took.
       directory: for what they write; removed afterwards.
       tried: see there.
-      hours: of the whole run.
+      hours: hours of the whole run.
 
     Raises:
       ValueError: a program failed, or a third of the hours is not enough for the training.
@@ -151,10 +151,10 @@ class _Trial:
         run: Callable[["_Trial", float], Optional[Dict[str, Any]]],
         last: bool = False,
     ) -> Optional[Dict[str, Any]]:
-        """What a part measured, now or before; None where there was no time for it.
+        """The measurement of a part, now or before; None where there was no time for it.
 
         Args:
-          name: of the part.
+          name: name of the part.
           run: measures it.
           last: without it there is no plan, so that it may take longer than the others.
         """
@@ -261,7 +261,7 @@ def search_flags(steps: int, images: int) -> List[str]:
     """Flags of `adl_tf.search` that make a few steps of a configured search.
 
     Args:
-      steps: of an epoch of weight steps, of each of two alternating ones, and of a training.
+      steps: steps of an epoch of weight steps, of each of two alternating ones, and of a training.
       images: that each epoch scores.
     """
     bindings = (
@@ -279,10 +279,10 @@ def search_flags(steps: int, images: int) -> List[str]:
 def read_search(
     model_dir: str, seconds: float, steps: int, images: int
 ) -> Optional[Dict[str, float]]:
-    """What a few steps of a search took, see `search_flags` and `SearchTimings`.
+    """Durations of a few steps of a search, see `search_flags` and `SearchTimings`.
 
     Args:
-      model_dir: of the search.
+      model_dir: model directory of the search.
       seconds: that it took.
       steps, images: as in `search_flags`.
 

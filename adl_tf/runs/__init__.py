@@ -1,1 +1,1 @@
-"""Whole runs: a search and a training from their data to their result."""
+"""Whole runs: a training from its data to its result, and the parts that searches share with it."""

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Union
 
 import gin
 import numpy as np
@@ -39,11 +39,11 @@ _configured_stream = external_configurable(train_stream)
 
 
 class Validation(NamedTuple):
-    """What is scored after each epoch.
+    """The images that are scored after each epoch.
 
     Attributes:
       data: what `fit` and `evaluate` take.
-      steps: of one pass; None where the data end by themselves.
+      steps: steps of one pass; None where the data end by themselves.
     """
 
     data: Any
@@ -60,20 +60,17 @@ class RunData:
       dataset_dir: directory of TFRecords, or "synthetic".
       crop_size: side of the square crops, or (height, width), in pixels.
       batch_size: images per step, over all devices.
-      seed: of the order, the augmentation and the halves of a search; a run also uses it for
+      seed: seed of the order, the augmentation and the halves of a search; a run also uses it for
         everything else that is random.
       train_split: split to train on.
       val_split: split to score.
-      architecture_split: split that is trainB of a search, with all of `train_split` as trainA;
-        None for the two halves of `train_split` (the paper). One of other places or days makes a
-        search look for what carries over to them.
       validation_images: how many of them to score; None for all.
       num_classes: for records without `dataset.json`.
       max_bad_records: bad records to skip before failing.
       cache_dir: where decoded examples are kept, see `RecordReader`.
       deterministic: the same run gives the same bits.
-      class_weight_power: of the weights of a class-balanced loss: 1 for median frequency / own,
-        smaller for weights that are nearer to each other.
+      class_weight_power: exponent of the weights of a class-balanced loss: 1 for median frequency /
+        own, smaller for weights that are nearer to each other.
       shuffled_labels: train each image on the labels of another one of its batch, as a control:
         what a run still finds is not in the data.
 
@@ -93,7 +90,6 @@ class RunData:
         seed: Number = 0,
         train_split: Name = "train",
         val_split: Name = VAL,
-        architecture_split: Optional[Name] = None,
         validation_images: Optional[Count] = None,
         num_classes: Optional[Count] = None,
         max_bad_records: Number = 0,
@@ -109,7 +105,6 @@ class RunData:
         self._dataset_dir = dataset_dir
         self._train_split = train_split
         self._val_split = val_split
-        self._architecture_split = architecture_split
         self._validation_images = validation_images
         self._class_weight_power = class_weight_power
         self._shuffled_labels = shuffled_labels
@@ -136,16 +131,6 @@ class RunData:
         """Reader of the split to score."""
         return RecordReader(self.directory, self._val_split, **self._reader_options)
 
-    def _half(self, subset: Optional[str]) -> Tuple[RecordReader, Optional[str]]:
-        """The reader of trainA or trainB, and which half of its split that is."""
-        if self._architecture_split is None:
-            return self.train_reader, subset
-        return self._architecture_reader if subset == "B" else self.train_reader, None
-
-    @functools.cached_property
-    def _architecture_reader(self) -> RecordReader:
-        return RecordReader(self.directory, self._architecture_split, **self._reader_options)
-
     @property
     def num_classes(self) -> int:
         """Number of classes, without the ignore label."""
@@ -162,7 +147,7 @@ class RunData:
 
     @property
     def num_validation_images(self) -> int:
-        """How many images a validation scores."""
+        """Number of images that a validation scores."""
         return _validation_steps(self.val_reader, self._validation_images, WHOLE)
 
     @contextlib.contextmanager
@@ -186,8 +171,6 @@ class RunData:
         readers = [self.train_reader]
         if self.is_scored:
             readers.append(self.val_reader)
-        if self._architecture_split is not None:
-            readers.append(self._architecture_reader)
         return readers
 
     def steps_per_pass(self, subset: Optional[str] = None) -> int:
@@ -196,8 +179,7 @@ class RunData:
         Raises:
           ValueError: its examples do not fill a batch.
         """
-        reader, half = self._half(subset)
-        steps = len(reader.subset(half, self.seed)) // self.batch_size
+        steps = len(self.train_reader.subset(subset, self.seed)) // self.batch_size
         if not steps:
             count = self.train_reader.num_examples
             examples = f"{count} examples of {self._train_split!r}"
@@ -224,8 +206,11 @@ class RunData:
         return median_frequency_weights(frequencies) ** self._class_weight_power
 
     def schedule(self, steps_per_epoch: int) -> Dict[str, Any]:
-        """What a resumed run must not change, for `schedule.json`: otherwise its position in the
-        data, the halves of a search and the best score so far would refer to other images."""
+        """Settings that a resumed run must not change, for `schedule.json`.
+
+        Otherwise its position in the data, the halves of a search and the best score so far would
+        refer to other images.
+        """
         return {
             DATA: identify(
                 self._readers, self.num_validation_images if self.is_scored else None
@@ -236,9 +221,6 @@ class RunData:
             "steps_per_epoch": steps_per_epoch,
             # Left out where they are the default, as in the files of earlier versions.
             **({"shuffled_labels": True} if self._shuffled_labels else {}),
-            **(
-                {"architecture_split": self._architecture_split} if self._architecture_split else {}
-            ),
         }
 
     def training_stream(
@@ -254,16 +236,15 @@ class RunData:
         Raises:
           ValueError: shuffled labels of batches of one image.
         """
-        reader, half = self._half(subset)
         batch_size = self.batch_size // shard.total
         if self._shuffled_labels and batch_size < 2:
             raise ValueError("RunData.shuffled_labels needs two images on each device, or more.")
         stream = _configured_stream(
-            reader,
+            self.train_reader,
             batch_size=batch_size,
             crop_size=self.crop_size,
             seed=self.seed,
-            subset=half,
+            subset=subset,
             start_position=position,
             deterministic=self.deterministic,
             shard=shard,

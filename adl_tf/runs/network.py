@@ -15,9 +15,9 @@ from adl_tf.models.registry import (
     Builder,
     NetworkDescription,
     build_network,
-    initialize_from,
     read_network_description,
 )
+from adl_tf.models.weights import initialize_from
 from adl_tf.space.genotype import Genotype, load_network_size
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.system.settings import Count, Name, PartialShare, Positive, configurable
@@ -38,8 +38,8 @@ class RunNetwork:
       filter_multiplier: F of the decoded network. None takes F and the sizes that stand beside the
         genotype in its file: those of the network that a search found.
       width: factor of the filters of a baseline's backbone.
-      sizes: of stem, ASPP and decoder of the decoded network; bound as `NetworkSizes.stem`, ...
-      batch_norm_momentum: of the moving statistics.
+      sizes: filters of stem, ASPP and decoder of the decoded network; None for those bound by gin.
+      batch_norm_momentum: momentum of the moving statistics.
       pooled_batch_norm: False leaves the one batch norm of the image pooling out, whose
         statistics would be noise with a few images per device.
       synchronized_batch_norm: batch norm over the images of all devices.
@@ -68,7 +68,7 @@ class RunNetwork:
         self._synchronized_batch_norm = synchronized_batch_norm
 
     def describe(self, num_classes: int) -> NetworkDescription:
-        """What the network is built from.
+        """The description that the network is built from.
 
         Raises:
           ValueError: an unknown network, no genotype for a decoded one, an illegal one, or no F.

@@ -12,7 +12,7 @@ _ALTERNATING = 2
 
 
 def work(phases: Sequence[Phase]) -> int:
-    """How many steps the phases have, alternating ones counted twice."""
+    """Number of steps of the phases, alternating ones counted twice."""
     return sum(_steps([phase]) * _units(phase) for phase in phases)
 
 

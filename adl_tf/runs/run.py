@@ -1,9 +1,10 @@
-"""What a search and a training share: start or resume, fit over the phases, report."""
+"""The shared parts of searches and trainings: open, start or resume, fit over the phases."""
 
+import contextlib
 import gc
 import glob
 import os
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 import gin
 import tensorflow as tf
@@ -14,6 +15,8 @@ from adl_tf.data.identity import (
     describe_changes,
     parse_identity,
 )
+from adl_tf.distribution.strategy import distribution_strategy
+from adl_tf.distribution.workers import Workers
 from adl_tf.model_directory import (
     CANDIDATES_FOLDER,
     CHECKPOINTS,
@@ -30,11 +33,58 @@ from adl_tf.model_directory import (
 from adl_tf.models.checkpoint_files import list_checkpoints
 from adl_tf.models.classes import trained_class_names
 from adl_tf.models.trained_on import kept_data
-from adl_tf.runs.data import Validation
+from adl_tf.runs.data import RunData, Validation
 from adl_tf.runs.phases import Phase
 from adl_tf.system.files import write_text
 from adl_tf.system.progress import say
 from adl_tf.training.checkpointing import Checkpointing
+from adl_tf.training.devices import (
+    FLOAT32,
+    configure_runtime,
+    deterministic_ops,
+    precision_policy,
+    seeded,
+)
+
+
+class Run(NamedTuple):
+    """The place of a run.
+
+    Attributes:
+      model_dir: model directory of the run, which all its processes can read.
+      own_dir: the directory that this process writes to; the same for the only or first one.
+      workers: the processes of the run.
+      strategy: over the devices of this process.
+    """
+
+    model_dir: str
+    own_dir: str
+    workers: Workers
+    strategy: tf.distribute.Strategy
+
+
+@contextlib.contextmanager
+def open_run(
+    model_dir: str, data: RunData, precision: str = FLOAT32, small_kernels: bool = False
+) -> Iterator[Run]:
+    """Sets up the devices that gin binds, the processes, the seed and the data of a run.
+
+    Args:
+      model_dir: directory of everything that is written.
+      data: images, open inside the block.
+      precision: see `precision_policy`.
+      small_kernels: see `configure_runtime`.
+
+    Raises:
+      ValueError, FileNotFoundError: bad configuration or data set.
+    """
+    configure_runtime(small_kernels)
+    strategy = distribution_strategy()
+    workers = Workers(strategy)
+    deterministic = deterministic_ops(data.deterministic)
+    own, seed, policy = workers.running(model_dir), seeded(data.seed), precision_policy(precision)
+    with own as own_dir, seed, policy, deterministic, data.open(must_score=False):
+        yield Run(model_dir, own_dir, workers, strategy)
 
 
 def reserve(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
@@ -65,10 +115,10 @@ def reserve(model_dir: str, files: Dict[str, Dict[str, Any]]) -> None:
 
 
 def check_same_data(model_dir: str, found: DataIdentity, ways: str) -> Optional[Dict[str, Any]]:
-    """Checks that a run that has begun goes on with the same data.
+    """Checks that a run that has begun resumes with the same data.
 
     Args:
-      model_dir: of the run.
+      model_dir: model directory of the run.
       found: the identity of the data now.
       ways: how to go on with other data, for the message.
 
@@ -97,7 +147,7 @@ def start_or_resume(model_dir: str, checkpointing: Checkpointing, place: Callabl
     """Restores the newest checkpoint, if there is one, and reports where the run stands.
 
     Args:
-      model_dir: of the run.
+      model_dir: model directory of the run.
       checkpointing: what is restored.
       place: describes where the run stands; called after restoring.
 

@@ -4,17 +4,18 @@ import time
 from typing import Any, Callable, Dict, Optional
 
 import gin
+import tensorflow as tf
 
-from adl_tf.distribution.strategy import check_devices, distribute, distribution_strategy
-from adl_tf.distribution.workers import Workers
+from adl_tf.distribution.strategy import check_devices, distribute
 from adl_tf.model_directory import NETWORK_FILE, SCHEDULE_FILE
 from adl_tf.models.checkpoint_files import list_checkpoints
+from adl_tf.models.registry import NetworkDescription
 from adl_tf.models.trained_on import write_run
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.phases import plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
-from adl_tf.runs.run import fit_phases, last_val_miou, reserve, start_or_resume
+from adl_tf.runs.run import fit_phases, last_val_miou, open_run, reserve, start_or_resume
 from adl_tf.system.files import exclusive
 from adl_tf.system.progress import say
 from adl_tf.system.settings import Count, configurable
@@ -22,13 +23,7 @@ from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout
 from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.result_weights import ResultWeights
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
-from adl_tf.training.devices import (
-    FLOAT32,
-    configure_runtime,
-    deterministic_ops,
-    precision_policy,
-    seeded,
-)
+from adl_tf.training.devices import FLOAT32, precision_policy
 from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, training_optimizer
 from adl_tf.training.training_model import TrainingModel
@@ -72,23 +67,16 @@ def run_training(
     """
     started = time.time()
     data, network = data or RunData(), network or RunNetwork()
-    configure_runtime()
-    strategy = distribution_strategy()
-    workers = Workers(strategy)
-    deterministic = deterministic_ops(data.deterministic)
-    own, seed, policy = workers.running(model_dir), seeded(data.seed), precision_policy(precision)
-    with own as own_dir, seed, policy, deterministic, data.open(must_score=False):
+    with open_run(model_dir, data, precision) as run:
+        own_dir = run.own_dir
         epoch_steps = _steps_per_epoch(data, steps, validate_every)
         description = network.describe(data.num_classes)
         class_weights = data.class_weights() if class_balanced_loss else None
-        with strategy.scope():
+        with run.strategy.scope():
             built = network.build(description, resumed=bool(list_checkpoints(model_dir)))
-            scored = None
-            if precision != FLOAT32:  # What is kept is evaluated in float32, and so scored.
-                with precision_policy(FLOAT32):
-                    scored = network.build(description, resumed=True)
+            scored = _scored_network(network, description, precision)
             model = TrainingModel(built, class_weights, scored=scored)
-            check_devices(strategy, data.batch_size, model.accumulation_steps, jit_compile)
+            check_devices(run.strategy, data.batch_size, model.accumulation_steps, jit_compile)
             model.compile(optimizer(total_steps=steps), loss, jit_compile=jit_compile)
             model.build((None, *data.crop_size, 3))
         with exclusive(own_dir):
@@ -100,7 +88,7 @@ def run_training(
                 own_dir,
                 epoch_steps,
                 checkpoint_steps,
-                workers,
+                run.workers,
                 model_dir,
                 rates=rate,
                 metrics=model.metrics,
@@ -115,16 +103,8 @@ def run_training(
             if not data.is_scored:
                 say(f"{data.directory} has no split val: nothing is scored, and best is the last.")
             write_run(own_dir, data.directory, data.train_reader.description)
-            _fit(
-                own_dir,
-                model,
-                data,
-                epoch_steps,
-                best,
-                checkpointing,
-                steps,
-                StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16"),
-            )
+            stop = StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16")
+            _fit(own_dir, model, data, epoch_steps, best, checkpointing, steps, stop)
             result = _report(own_dir, model, best, started)
     return {**result, "model_dir": model_dir}
 
@@ -133,6 +113,16 @@ def _steps_per_epoch(data: RunData, steps: int, validate_every: Optional[int]) -
     """Steps between validations."""
     one_pass = data.steps_per_pass()  # This also checks that there is at least one batch.
     return min(steps, validate_every or one_pass)
+
+
+def _scored_network(
+    network: RunNetwork, description: NetworkDescription, precision: str
+) -> Optional[tf.keras.Model]:
+    """The network in float32, in which an evaluation computes; None if the training's is that."""
+    if precision == FLOAT32:
+        return None
+    with precision_policy(FLOAT32):
+        return network.build(description, resumed=True)
 
 
 def _place(checkpointing: Checkpointing, steps: int, steps_per_epoch: int) -> str:

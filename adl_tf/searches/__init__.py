@@ -1,1 +1,1 @@
-"""Whole searches, by gradients and at random: what they propose is trained shortly."""
+"""Whole searches, by gradients and at random, with short trainings of their proposals."""

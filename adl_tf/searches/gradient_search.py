@@ -3,14 +3,13 @@
 import functools
 import os
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space
-from adl_tf.distribution.strategy import check_devices, distribute, distribution_strategy
-from adl_tf.distribution.workers import Workers
+from adl_tf.distribution.strategy import check_devices, distribute
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     PROPOSALS_PICTURE,
@@ -21,7 +20,7 @@ from adl_tf.models.supernet import Supernet
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
-from adl_tf.runs.run import fit_phases, last_val_miou, reserve, start_or_resume
+from adl_tf.runs.run import Run, fit_phases, last_val_miou, open_run, reserve, start_or_resume
 from adl_tf.searches.proposals import (
     RANDOM,
     SEARCHED,
@@ -31,10 +30,11 @@ from adl_tf.searches.proposals import (
     propose,
 )
 from adl_tf.searches.result import decode_search, describe_search, write_events
-from adl_tf.searches.trials import Trial, Trials, winner
+from adl_tf.searches.trials import Candidate, Trials, winner
 from adl_tf.serving.layer_timing import with_latency
 from adl_tf.space.budget import Budget
 from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import SearchSpace, level_stride
 from adl_tf.system.files import exclusive
 from adl_tf.system.progress import Progress
@@ -42,13 +42,7 @@ from adl_tf.system.settings import Count, Number, configurable
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.callbacks.architecture_log import ArchitectureLog, record_architecture
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
-from adl_tf.training.devices import (
-    FLOAT32,
-    configure_runtime,
-    deterministic_ops,
-    precision_policy,
-    seeded,
-)
+from adl_tf.training.devices import FLOAT32
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import (
     Optimizer,
@@ -57,15 +51,6 @@ from adl_tf.training.optimizers import (
     weight_optimizer,
 )
 from adl_tf.visualization.proposals import draw_proposals
-
-
-class _Place(NamedTuple):
-    """Where a search runs and what it writes to."""
-
-    model_dir: str
-    own_dir: str
-    workers: Workers
-    strategy: tf.distribute.Strategy
 
 
 @configurable
@@ -98,8 +83,8 @@ def run_gradient_search(
       model_dir: directory of everything that is written.
       data: images; None for those bound by gin.
       space: what is searched; None for the one bound by gin.
-      sizes: of stem, ASPP and decoder of the networks; None for those bound by gin. The supernet
-        has the same stem.
+      sizes: filters of stem, ASPP and decoder of the networks; None for those bound by gin. The
+        supernet has the same stem.
       epochs: passes over trainA, the first half of the training split.
       arch_start_epoch: passes before alpha and beta start to train; None for half of them, as in
         the paper.
@@ -129,50 +114,33 @@ def run_gradient_search(
     sizes = sizes or configured_sizes()
     if space.num_layers < 2:
         raise ValueError("SearchSpace.num_layers = 1: without a move there is no path to search.")
-    configure_runtime(small_kernels=True)
-    strategy = distribution_strategy()
-    workers = Workers(strategy)
-    deterministic = deterministic_ops(data.deterministic)
-    own, seed, policy = workers.running(model_dir), seeded(data.seed), precision_policy(precision)
-    with own as own_dir, seed, policy, deterministic, data.open(must_score=False):
-        place = _Place(model_dir, own_dir, workers, strategy)
+    with open_run(model_dir, data, precision, small_kernels=True) as run:
+        own_dir = run.own_dir
         steps = steps_per_epoch or data.steps_per_pass("A")
         start = epochs // 2 if arch_start_epoch is None else arch_start_epoch
-        _check(data, strategy)
+        _check(data, run.strategy)
         trials = trials and trials()
         limit = budget and with_latency(budget(num_classes=data.num_classes, sizes=sizes))
         genotypes = draw_random(space, proposals, data.seed) if trials else []
         random = make_candidates(RANDOM, genotypes, space, sizes, limit)
-        with strategy.scope():
+        with run.strategy.scope():
             model = AlternatingModel(Supernet(space, data.num_classes, stem=sizes.stem))
-            model.compile(
-                weight_optimizer(total_steps=epochs * steps),
-                architecture_optimizer(total_steps=max(0, epochs - start) * steps),
-                loss,
-            )
+            weights = weight_optimizer(total_steps=epochs * steps)
+            architecture = architecture_optimizer(total_steps=max(0, epochs - start) * steps)
+            model.compile(weights, architecture, loss)
             model.build((None, *data.crop_size, 3))
         with exclusive(own_dir):
-            settings = _settings(trials, proposals, sizes, limit, precision)
-            reserve(
-                own_dir,
-                {
-                    SPACE_FILE: describe_search(run_gradient_search.__name__, model.supernet),
-                    SCHEDULE_FILE: {**data.schedule(steps), **settings},
-                },
-            )
+            description = describe_search(run_gradient_search.__name__, model.supernet)
+            schedule = _schedule(data.schedule(steps), trials, proposals, sizes, limit, precision)
+            reserve(own_dir, {SPACE_FILE: description, SCHEDULE_FILE: schedule})
             plan = functools.partial(plan_phases, epochs * steps, steps, alternating_from=start)
             later = trials.work(2 * proposals) if trials else 0
-            trained = _train(place, model, data, plan, checkpoint_steps, precision, later)
-            del model
+            trained = _train(run, model, data, plan, checkpoint_steps, precision, later)
+            del model, weights, architecture  # Their memory is for the trials.
             if trials:
-                logits, noise = trained.architecture, trained.noise
-                searched = propose(space, *logits, noise, proposals, data.seed)
+                searched = propose(trained.architecture, trained.noise, proposals, data.seed)
                 candidates = make_candidates(SEARCHED, searched, space, sizes, limit) + random
-                with trained.progress as progress:
-                    tried = trials.run(
-                        model_dir, own_dir, candidates, data, workers, strategy, progress
-                    )
-                found = _report_trials(own_dir, tried, trained)
+                found = _try(run, trials, candidates, data, trained)
             else:
                 found = decode_search(own_dir, os.path.join(own_dir, GENOTYPE_FILE))
     return {
@@ -181,8 +149,7 @@ def run_gradient_search(
         "weight_steps": trained.weight_steps,
         "arch_steps": trained.architecture_steps,
         "seconds": round(time.time() - started, 1),
-        # Of the other machines' directories nothing is left.
-        "genotype": os.path.join(model_dir, GENOTYPE_FILE),
+        "genotype": os.path.join(model_dir, GENOTYPE_FILE),  # `own_dir` may be gone by now.
         "model_dir": model_dir,
     }
 
@@ -198,33 +165,34 @@ def _check(data: RunData, strategy: tf.distribute.Strategy) -> None:
         )
 
 
-def _settings(
+def _schedule(
+    data: Dict[str, Any],
     trials: Optional[Trials],
     proposals: int,
     sizes: NetworkSizes,
     budget: Optional[Budget],
     precision: str,
 ) -> Dict[str, Any]:
-    """What `schedule.json` records of a search beyond its data."""
-    settings = {"precision": precision}
+    """The content of `schedule.json`: data and steps of a search, and how it tries proposals."""
+    schedule = {**data, "precision": precision}
     if trials:
-        settings.update(proposals=proposals, trials=trials.settings(), sizes=sizes.to_dict())
+        schedule.update(proposals=proposals, trials=trials.settings(), sizes=sizes.to_dict())
     if budget:
-        settings["budget"] = budget.to_dict()
-    return settings
+        schedule["budget"] = budget.to_dict()
+    return schedule
 
 
 class _Trained(NamedTuple):
     """A supernet at the end of its training.
 
     Attributes:
-      architecture: alpha and beta, logits.
-      noise: how far each of them would have moved on noise alone.
+      architecture: alpha and beta.
+      noise: how far each logit would have moved on noise alone.
       weight_steps, architecture_steps: how many were made.
-      progress: of the whole search.
+      progress: progress of the whole search.
     """
 
-    architecture: Tuple[np.ndarray, np.ndarray]
+    architecture: RelaxedArchitecture
     noise: float
     weight_steps: int
     architecture_steps: int
@@ -232,7 +200,7 @@ class _Trained(NamedTuple):
 
 
 def _train(
-    place: _Place,
+    run: Run,
     model: AlternatingModel,
     data: RunData,
     plan: Callable[..., List[Phase]],
@@ -243,11 +211,11 @@ def _train(
     """Trains the supernet to its last step, from where an earlier run stopped."""
     phases, (last, *_) = plan(), reversed(plan())
     checkpointing = Checkpointing(
-        place.own_dir,
+        run.own_dir,
         phases[0].steps,
         checkpoint_steps,
-        place.workers,
-        place.model_dir,
+        run.workers,
+        run.model_dir,
         rates="weight_optimizer.initial_rate or architecture_optimizer.rate",
         metrics=model.metrics,
         supernet=model.supernet,
@@ -260,12 +228,12 @@ def _train(
         step = f"step {checkpointing.step} of {phases[0].steps}"
         return f"epoch {checkpointing.epoch} of {last.end_epoch}, {step}"
 
-    if not start_or_resume(place.model_dir, checkpointing, describe_place):
-        record_architecture(place.own_dir, 0, *model.supernet.architecture())
+    if not start_or_resume(run.model_dir, checkpointing, describe_place):
+        record_architecture(run.own_dir, 0, model.supernet.architecture())
     left = plan(checkpointing.epoch, checkpointing.step)
     bar = ProgressBar(phases, left, later, note=lambda: _describe_path(model.supernet))
     stop = StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16")
-    _fit(place, model, data, left, bar, [stop], checkpointing)
+    _fit(run, model, data, left, bar, [stop], checkpointing)
     return _Trained(
         model.supernet.architecture(),
         walk_of_noise(model.architecture_optimizer),
@@ -276,7 +244,7 @@ def _train(
 
 
 def _fit(
-    place: _Place,
+    run: Run,
     model: AlternatingModel,
     data: RunData,
     phases: Sequence[Phase],
@@ -298,7 +266,7 @@ def _fit(
         return distribute(strategy, stream)
 
     log = ArchitectureLog(
-        place.own_dir,
+        run.own_dir,
         model.supernet,
         model.weight_optimizer,
         data.train_reader.description,
@@ -308,7 +276,7 @@ def _fit(
     validation = data.validation(strategy, padded=True) if data.is_scored else None
     with checkpointing, bar:
         fit_phases(
-            place.own_dir,
+            run.own_dir,
             model,
             phases,
             training_data,
@@ -323,19 +291,23 @@ def _describe_path(supernet: Supernet) -> str:
     return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
 
 
-def _report_trials(own_dir: str, trials: Sequence[Trial], trained: _Trained) -> Dict[str, Any]:
-    """Writes the best network of the trials, and what they say of the search."""
-    best, comparison = winner(trials), compare(trials)
+def _try(
+    run: Run, trials: Trials, candidates: Sequence[Candidate], data: RunData, trained: _Trained
+) -> Dict[str, Any]:
+    """Trains the candidates; writes the best one, and what the trials say of the search."""
+    with trained.progress as progress:
+        tried = trials.run(run, candidates, data, progress)
+    best, comparison = winner(tried), compare(tried)
     result = decode_search(
-        own_dir,
-        os.path.join(own_dir, GENOTYPE_FILE),
+        run.own_dir,
+        os.path.join(run.own_dir, GENOTYPE_FILE),
         found=best.candidate.genotype,
         pictures={PROPOSALS_PICTURE: draw_proposals(comparison.searched, comparison.random)},
         remarks=[comparison.sentence(), best.sentence()],
         **best.fields(),
     )
     write_events(
-        own_dir,
+        run.own_dir,
         trained.weight_steps,
         {
             "found/loss": best.losses[-1],

@@ -1,5 +1,6 @@
-"""What a search proposes, beside random networks of the same cost: the two arms of its trials."""
+"""Proposals of a search, beside random networks of the same cost: the two arms of its trials."""
 
+import dataclasses
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from adl_tf.space.budget import Budget
 from adl_tf.space.decoding import decode, strongest_cell
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.sampling import draw_path, sample_genotype
 from adl_tf.space.search_space import SearchSpace
 
@@ -20,30 +22,27 @@ SIGNIFICANT = 0.05
 _ATTEMPTS = 100  # Draws of one genotype before one that was there already is taken.
 
 
-def propose(
-    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, noise: float, count: int, seed: int
-) -> List[Genotype]:
+def propose(relaxed: RelaxedArchitecture, noise: float, count: int, seed: int) -> List[Genotype]:
     """What alpha and beta stand for, first the most probable of it.
 
     The cell is decoded from alpha without its noise, then from draws of what alpha could as well
     be (see `space.evidence`); the path is that of Viterbi, then drawn by the softmax of beta.
 
     Args:
-      space: the search space.
-      alpha: [edges, ops], logits.
-      beta: [layers - 1, levels, moves], logits.
+      relaxed: alpha and beta.
       noise: how far a logit would have moved on noise alone, see `architecture_optimizer`.
       count: how many, all different where the draws allow it.
-      seed: of the draws.
+      seed: seed of the draws.
     """
     random = np.random.default_rng([seed, 2])
+    alpha = relaxed.alpha
 
     def drawn():
-        cell = strongest_cell(space, evidence.draw(alpha, noise, random))
-        return Genotype(path=draw_path(space, beta, random), cell=cell)
+        likely = dataclasses.replace(relaxed, alpha=evidence.draw(alpha, noise, random))
+        return Genotype(path=draw_path(relaxed, random), cell=strongest_cell(likely))
 
-    first = decode(space, evidence.shrunk(alpha, noise), beta)[0]
-    return _different(count, drawn, [first])
+    expected = dataclasses.replace(relaxed, alpha=evidence.shrunk(alpha, noise))
+    return _different(count, drawn, [decode(expected)[0]])
 
 
 def draw_random(space: SearchSpace, count: int, seed: int) -> List[Genotype]:
@@ -101,7 +100,7 @@ class Comparison(NamedTuple):
         return {**arms, "p_value": self.p_value}
 
     def sentence(self) -> str:
-        """What it says, for people."""
+        """The conclusion in a sentence."""
         medians = (
             f"median training loss {np.median(self.searched):.3f} against "
             f"{np.median(self.random):.3f}, best {min(self.searched):.3f} against "

@@ -8,8 +8,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import numpy as np
 
 from adl_tf.configuration import configured_sizes, configured_space
-from adl_tf.distribution.strategy import distribution_strategy
-from adl_tf.distribution.workers import Workers
 from adl_tf.model_directory import (
     ARCHITECTURE_PICTURE,
     GENOTYPE_FILE,
@@ -17,7 +15,7 @@ from adl_tf.model_directory import (
     SPACE_FILE,
 )
 from adl_tf.runs.data import RunData
-from adl_tf.runs.run import reserve
+from adl_tf.runs.run import open_run, reserve
 from adl_tf.searches.proposals import RANDOM, draw_random, make_candidates
 from adl_tf.searches.result import write_events
 from adl_tf.searches.trials import Trial, Trials, winner
@@ -30,7 +28,6 @@ from adl_tf.space.search_space import SearchSpace
 from adl_tf.system.files import exclusive
 from adl_tf.system.progress import Progress, say
 from adl_tf.system.settings import Count, configurable
-from adl_tf.training.devices import configure_runtime, deterministic_ops, seeded
 from adl_tf.visualization.architecture import draw_architecture
 from adl_tf.visualization.figure import save_figure
 
@@ -55,7 +52,7 @@ def run_random_search(
       data: images; None for those that gin binds. All of its training split is trained on, and
         nothing else is seen.
       space: what is searched; None for the one that gin binds.
-      sizes: of stem, ASPP and decoder; None for those that gin binds.
+      sizes: filters of stem, ASPP and decoder; None for those that gin binds.
       candidates: genotypes to train.
       trials: makes what trains them; None for the one that gin binds.
       budget: makes the budget that F of each of them fills, given `num_classes` and `sizes`; None
@@ -73,12 +70,8 @@ def run_random_search(
     started = time.time()
     data, space = data or RunData(), space or configured_space()
     sizes = sizes or configured_sizes()
-    configure_runtime()
-    strategy = distribution_strategy()
-    workers = Workers(strategy)
-    deterministic = deterministic_ops(data.deterministic)
-    own, seed = workers.running(model_dir), seeded(data.seed)
-    with own as own_dir, seed, deterministic, data.open(must_score=False):
+    with open_run(model_dir, data) as run:
+        own_dir = run.own_dir
         trials = (trials or Trials)()
         limit = budget and with_latency(budget(num_classes=data.num_classes, sizes=sizes))
         genotypes = draw_random(space, candidates, data.seed)
@@ -103,7 +96,7 @@ def run_random_search(
             )
             say(f"Writing to {model_dir}: {candidates} networks, {trials.rungs} rungs.")
             with Progress(trials.work(candidates)) as progress:
-                tried = trials.run(model_dir, own_dir, networks, data, workers, strategy, progress)
+                tried = trials.run(run, networks, data, progress)
             result = _report(own_dir, tried, trials)
     return {
         **result,

@@ -2,9 +2,8 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence
 
-import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
@@ -23,13 +22,9 @@ from adl_tf.model_directory import (
 from adl_tf.models.checkpoint_files import newest_checkpoint
 from adl_tf.models.supernet import Supernet
 from adl_tf.space.decision import measure_decision
-from adl_tf.space.decoding import (
-    decode,
-    move_probabilities,
-    op_probabilities,
-    path_probability,
-)
+from adl_tf.space.decoding import decode
 from adl_tf.space.genotype import Genotype, describe_genotype, save_genotype
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.system.files import writing
 from adl_tf.system.progress import say
@@ -44,7 +39,7 @@ _VARIABLE = "supernet/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def describe_search(method: str, supernet: Supernet) -> Dict[str, Any]:
-    """What `space.json` records of a search by gradients: its method, space and supernet."""
+    """The content of `space.json` for a search by gradients: its method, space and supernet."""
     config = supernet.get_config()
     own = ("stem", "separable_atrous", "gates", "auxiliary_skip")
     return {
@@ -66,7 +61,7 @@ def decode_search(
     """Writes the genotype of a search's newest checkpoint, prints it to stderr and draws it.
 
     Args:
-      model_dir: of a search, running or finished.
+      model_dir: model directory of a search, running or finished.
       output: file of the genotype; `decoded/genotype.json` in the model directory by default.
         The pictures go beside it.
       found: what the search found in the end; None decodes alpha and beta (paper, section 3.3).
@@ -82,11 +77,11 @@ def decode_search(
       FileNotFoundError: no search there.
       ValueError: a search of another version, or a damaged file.
     """
-    space, alpha, beta = read_search(model_dir)
-    genotype = found or decode(space, alpha, beta)[0]
-    decision = measure_decision(space, alpha, beta, genotype)
+    relaxed = read_search(model_dir)
+    genotype = found or decode(relaxed)[0]
+    decision = measure_decision(relaxed, genotype)
     fields = {
-        "probability": path_probability(space, beta, genotype.path),
+        "probability": relaxed.path_probability(genotype.path),
         "decision": decision.numbers(),
         **fields,
     }
@@ -95,7 +90,7 @@ def decode_search(
     if folder:
         os.makedirs(folder, exist_ok=True)
     save_genotype(genotype, output, **fields)
-    drawn = {**_draw(model_dir, space, alpha, beta, genotype), **(pictures or {})}
+    drawn = {**_draw(model_dir, relaxed, genotype), **(pictures or {})}
     for name, figure in drawn.items():
         save_figure(figure, os.path.join(folder, name))
     for line in (*describe_genotype(genotype), decision.summary(), decision.warning(), *remarks):
@@ -104,19 +99,17 @@ def decode_search(
     return {**genotype.to_dict(), **fields, "genotype": output}
 
 
-def _draw(
-    model_dir: str, space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, genotype: Genotype
-) -> Dict[str, Figure]:
+def _draw(model_dir: str, relaxed: RelaxedArchitecture, genotype: Genotype) -> Dict[str, Figure]:
     """Pictures of a genotype, of alpha and beta, and of their history."""
     pictures = {
-        ARCHITECTURE_PICTURE: draw_architecture(genotype, space, beta, alpha),
-        ALPHA_PICTURE: draw_alpha(space, op_probabilities(alpha)),
-        BETA_PICTURE: draw_beta(space, move_probabilities(space, beta)),
+        ARCHITECTURE_PICTURE: draw_architecture(genotype, relaxed),
+        ALPHA_PICTURE: draw_alpha(relaxed),
+        BETA_PICTURE: draw_beta(relaxed),
     }
-    alphas, betas = architecture_history(model_dir, space)
-    if alphas:
-        pictures[ALPHA_HISTORY_PICTURE] = draw_alpha_history(space, alphas)
-        pictures[BETA_HISTORY_PICTURE] = draw_beta_history(space, betas)
+    history = architecture_history(model_dir, relaxed.space)
+    if history:
+        pictures[ALPHA_HISTORY_PICTURE] = draw_alpha_history(history)
+        pictures[BETA_HISTORY_PICTURE] = draw_beta_history(history)
     else:
         say(f"{os.path.join(model_dir, ARCHITECTURE_FILE)} has no epochs: no history is drawn.")
     return pictures
@@ -131,15 +124,14 @@ def write_events(model_dir: str, step: int, scalars: Mapping[str, float]) -> Non
         writer.close()
 
 
-def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:
+def read_search(model_dir: str) -> RelaxedArchitecture:
     """Reads where a search by gradients stands.
 
     Args:
-      model_dir: of the search.
+      model_dir: model directory of the search.
 
     Returns:
-      the space, and alpha float32 [edges, ops] and beta float32 [layers - 1, levels, moves],
-      logits, of the newest checkpoint.
+      alpha and beta of the newest checkpoint.
 
     Raises:
       FileNotFoundError: no search there.
@@ -168,4 +160,4 @@ def read_search(model_dir: str) -> Tuple[SearchSpace, np.ndarray, np.ndarray]:
         raise ValueError(f"{path}: not a search space ({error}); restore the file.") from error
     reader = tf.train.load_checkpoint(checkpoint)
     alpha, beta = (reader.get_tensor(_VARIABLE.format(name)) for name in ("alpha", "beta"))
-    return space, alpha, beta
+    return RelaxedArchitecture(space, alpha, beta)

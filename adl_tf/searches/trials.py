@@ -12,7 +12,6 @@ import gin
 import tensorflow as tf
 
 from adl_tf.distribution.strategy import check_devices, distribute
-from adl_tf.distribution.workers import Workers
 from adl_tf.model_directory import (
     CANDIDATES_FOLDER,
     RANKING_FILE,
@@ -23,7 +22,7 @@ from adl_tf.models.aspp import freeze_pooled_norms, set_norm_momentum
 from adl_tf.models.registry import DECODED, NetworkDescription, build_network
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import plan_phases
-from adl_tf.runs.run import write_config
+from adl_tf.runs.run import Run, write_config
 from adl_tf.space.early_stopping import rounds, survivors
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
@@ -46,7 +45,7 @@ class Candidate(NamedTuple):
       arm: where it comes from, such as "random".
       genotype: its architecture.
       filter_multiplier: F.
-      sizes: of stem, ASPP and decoder.
+      sizes: filters of stem, ASPP and decoder.
     """
 
     arm: str
@@ -56,7 +55,7 @@ class Candidate(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """How well a candidate learned.
+    """The result of a candidate's training.
 
     Attributes:
       candidate: what was trained.
@@ -72,7 +71,7 @@ class Trial(NamedTuple):
     seconds_per_step: float
 
     def fields(self) -> Dict[str, Any]:
-        """What belongs to the network, beside its genotype, as JSON holds it."""
+        """The network's fields beside its genotype, as JSON holds them."""
         candidate = self.candidate
         return {
             "filter_multiplier": candidate.filter_multiplier,
@@ -101,11 +100,11 @@ class Trials:
     validation images (benchmarks/RESULTS.md).
 
     Args:
-      steps: of a training that reaches the last rung.
+      steps: steps of a training that reaches the last rung.
       rungs: parts of a training.
-      share: of the candidates that go on after each rung.
+      share: share of the candidates that go on after each rung.
       class_balanced_loss: weigh pixels by median frequency / frequency of their class.
-      norm_momentum: of the moving statistics of batch norms.
+      norm_momentum: momentum of the moving statistics of batch norms.
       optimizer: makes the optimizer of a training, given `total_steps`.
 
     Raises:
@@ -131,7 +130,7 @@ class Trials:
         self.optimizer = optimizer
 
     def settings(self) -> Dict[str, Any]:
-        """What a resumed run must not change, for `schedule.json`."""
+        """Settings that a resumed run must not change, for `schedule.json`."""
         names = ("rungs", "share", "rung_steps", "class_balanced_loss", "norm_momentum")
         return {name: getattr(self, name) for name in names}
 
@@ -142,23 +141,17 @@ class Trials:
 
     def run(
         self,
-        model_dir: str,
-        own_dir: str,
+        run: Run,
         candidates: Sequence[Candidate],
         data: RunData,
-        workers: Workers,
-        strategy: tf.distribute.Strategy,
         progress: Progress,
     ) -> List[Trial]:
         """Trains candidates. What `ranking.jsonl` has already is not trained again.
 
         Args:
-          model_dir: of the search, which all processes can read.
-          own_dir: the directory that this process writes to.
+          run: the search.
           candidates: always the same ones for one search.
           data: images; all of the training split is trained on.
-          workers: the processes of the run.
-          strategy: over its devices.
           progress: counts `work`.
 
         Returns:
@@ -167,7 +160,7 @@ class Trials:
         Raises:
           ValueError: no candidate has a finite loss, or a line of the ranking is damaged.
         """
-        runner = _Runner(self, model_dir, own_dir, data, workers, strategy, progress)
+        runner = _Runner(self, run, data, progress)
         candidates = [runner.as_begun(*numbered) for numbered in enumerate(candidates)]
         lines: List[List[Dict[str, Any]]] = [[] for _ in candidates]
         alive = list(range(len(candidates)))
@@ -177,7 +170,7 @@ class Trials:
             losses = {index: _loss(lines[index][-1]) for index in alive}
             if not any(map(math.isfinite, losses.values())):
                 raise ValueError(
-                    f"{model_dir}: no candidate has a finite loss: lower the rate of the "
+                    f"{run.model_dir}: no candidate has a finite loss: lower the rate of the "
                     f"optimizer, remove {RANKING_FILE} there and run the same command."
                 )
             alive = survivors(losses, self.share)
@@ -199,13 +192,10 @@ class Trials:
 class _Runner:
     """The trainings of one search."""
 
-    def __init__(self, settings: Trials, model_dir, own_dir, data, workers, strategy, progress):
-        self._settings = settings
-        self._model_dir, self._own_dir = model_dir, own_dir
-        self._data, self._workers, self._strategy = data, workers, strategy
-        self._progress = progress
+    def __init__(self, settings: Trials, run: Run, data: RunData, progress: Progress):
+        self._settings, self._run, self._data, self._progress = settings, run, data, progress
         self._weights = data.class_weights() if settings.class_balanced_loss else None
-        self._path = os.path.join(own_dir, RANKING_FILE)
+        self._path = os.path.join(run.own_dir, RANKING_FILE)
         self._known = _read_ranking(self._path)
         self._best = math.inf
 
@@ -240,7 +230,7 @@ class _Runner:
 
     def keep(self, alive: Sequence[int]) -> None:
         """Removes the states of all candidates but some."""
-        folder = os.path.join(self._own_dir, CANDIDATES_FOLDER)
+        folder = os.path.join(self._run.own_dir, CANDIDATES_FOLDER)
         names = {_name(index) for index in alive}
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
             if name not in names:
@@ -253,23 +243,23 @@ class _Runner:
         settings, data = self._settings, self._data
         began = time.monotonic()
         place = os.path.join(CANDIDATES_FOLDER, _name(index))
-        os.makedirs(os.path.join(self._own_dir, place), exist_ok=True)
+        os.makedirs(os.path.join(self._run.own_dir, place), exist_ok=True)
         with seeded(data.seed), graphs_as_written():
-            with self._strategy.scope():
+            with self._run.strategy.scope():
                 model = self._build(candidate)
             checkpointing = Checkpointing(
-                os.path.join(self._own_dir, place),
+                os.path.join(self._run.own_dir, place),
                 settings.rung_steps,
                 settings.rung_steps,
-                self._workers,
-                os.path.join(self._model_dir, place),
+                self._run.workers,
+                os.path.join(self._run.model_dir, place),
                 metrics=model.metrics,
                 network=model.network,
                 optimizer=model.optimizer,
                 positions=model.positions,
             )
             checkpointing.restore()
-            write_config(self._own_dir)
+            write_config(self._run.own_dir)
             best = f"best loss {self._best:.3f}, " if math.isfinite(self._best) else ""
             counter = _Steps(
                 self._progress, f"rung {rung + 1} of {settings.rungs}, network {index + 1}, {best}"
@@ -310,7 +300,7 @@ class _Runner:
         set_norm_momentum(network, settings.norm_momentum)
         freeze_pooled_norms(network)  # Of a few images they would be noise.
         model = TrainingModel(network, self._weights)
-        check_devices(self._strategy, data.batch_size, model.accumulation_steps)
+        check_devices(self._run.strategy, data.batch_size, model.accumulation_steps)
         model.compile(settings.optimizer(total_steps=settings.rungs * settings.rung_steps))
         model.build((None, *data.crop_size, 3))
         return model
@@ -322,7 +312,7 @@ class _Runner:
             position = int(model.positions[0].numpy())
             stream = functools.partial(self._data.training_stream, position, None)
             model.fit(
-                distribute(self._strategy, stream),
+                distribute(self._run.strategy, stream),
                 initial_epoch=phase.first_epoch,
                 epochs=phase.end_epoch,
                 steps_per_epoch=phase.steps,

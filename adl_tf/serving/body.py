@@ -23,12 +23,12 @@ class Body(tf.Module):
 
     Args:
       network: maps float32 [B, H, W, 3] in [-1, 1] to float32 logits [B, H, W, classes].
-      batch_size, image_size: of the input; None for what varies.
+      batch_size, image_size: batch size and image size of the input; None for what varies.
       folded: whether batch norms are folded into convolutions.
 
     Attributes:
       batch_norms: how many are left.
-      num_classes: of its logits.
+      num_classes: number of classes of its logits.
     """
 
     def __init__(

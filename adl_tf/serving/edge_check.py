@@ -1,4 +1,4 @@
-"""Whether the files of an export label images as the network does."""
+"""Comparison of exported files with the network that they were made of, on images."""
 
 import json
 import os
@@ -74,10 +74,10 @@ def check_edge(
     """Runs a file in a process of its own.
 
     Args:
-      path: of the file.
+      path: path of the file.
       expected: see `label_samples`.
       samples: what it labels.
-      num_classes: of the network.
+      num_classes: number of classes of the network.
 
     Returns:
       labels_equal, share of the pixels that the network labels alike; seconds, of the median image;

@@ -30,7 +30,7 @@ class Format(NamedTuple):
       int8_file: that of the quantized network; None where there is none.
       write: writes it, given the body, its function, the path, and images that are typical,
         uint8 [N, H, W, 3], to quantize by; None leaves floats.
-      extra: of this package, that brings its libraries.
+      extra: the extra of this package that installs its libraries.
     """
 
     file: str
@@ -134,8 +134,8 @@ def write_edge(
     """Writes one file of an export; returns its path.
 
     Args:
-      name: of `FORMATS`.
-      body: of float32, for one image size.
+      name: a key of `FORMATS`.
+      body: float32 network for one image size.
       function: see `labels_of`.
       export_dir: gets it, in the folder `FOLDER`.
       typical: images to quantize by, uint8 [N, H, W, 3]; None leaves floats.

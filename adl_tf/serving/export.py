@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from adl_tf.data.description import Size
 from adl_tf.models.classes import read_classes
-from adl_tf.models.registry import load_network
+from adl_tf.models.weights import load_network
 from adl_tf.serving.body import Body, precision
 from adl_tf.serving.edge_check import (
     CHECKED,
@@ -55,11 +55,11 @@ def export_network(
     """Writes a new version of an export atomically.
 
     Args:
-      model_dir: of a training run.
+      model_dir: model directory of a training run.
       output_dir: holds the versions.
       checkpoint: "best", "last" or a path; see `load_network`.
-      batch_size, image_size: of the network's input, (height, width) in pixels; None for sizes
-        that vary.
+      batch_size, image_size: batch size and (height, width) in pixels of the network's input; None
+        for sizes that vary.
       dtype: what the network computes in; its logits are float32 always.
       outputs: labels, and optionally probabilities and logits.
       xla: whether `serving_default` is compiled: "on", "off", or "auto" for on if there is

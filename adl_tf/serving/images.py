@@ -25,7 +25,7 @@ def decode_batch(
       image_bytes: string [B], JPEG or PNG.
       image_size: (height, width) to resize to. None: single images keep their size, and a
         batch gets the largest height and the largest width in it.
-      max_pixels: of an image and, where `image_size` is None, of the batch.
+      max_pixels: most pixels that an image may have and, where `image_size` is None, the batch.
 
     Returns:
       (images, size): float32 [B, H, W, 3] in [-1, 1], and the size that the result should
@@ -89,7 +89,7 @@ def _header_size(contents):
 
 
 def _check(condition, message):
-    """What is inside runs only if the condition holds; otherwise the request fails."""
+    """A block that runs only if the condition holds; otherwise the request fails."""
     return tf.control_dependencies([tf.debugging.Assert(condition, [message()])])
 
 

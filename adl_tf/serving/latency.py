@@ -1,4 +1,4 @@
-"""How long an image takes by an export and by the Keras model that it was made of."""
+"""Time per image of an export and of the Keras model that it was made of."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from adl_tf.data.description import Size
 from adl_tf.data.normalization import normalize
-from adl_tf.models.registry import load_network
+from adl_tf.models.weights import load_network
 from adl_tf.serving.versions import find_export
 
 
@@ -19,8 +19,8 @@ def measure_latency(
     """Labels one image of noise by both, in turns.
 
     Args:
-      model_dir: of the trained network.
-      export_dir: of its export, or of versions of it.
+      model_dir: model directory of the trained network.
+      export_dir: directory of its export, or of versions of it.
       image_size: (height, width) in pixels.
       repeats: timed runs of each, after one that is not timed.
 

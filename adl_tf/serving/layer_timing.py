@@ -60,7 +60,7 @@ _CALIBRATED = 8  # Whole networks that the coefficients are fitted to.
 
 
 class Network(NamedTuple):
-    """What determines the latency of an exported network.
+    """The conditions that the latency of an exported network depends on.
 
     Attributes:
       genotype, filter_multiplier, num_classes, image_size, sizes: see `network_layout`.
@@ -105,7 +105,7 @@ def machine_table() -> LatencyTable:
 
 
 def describe_machine() -> Dict[str, Any]:
-    """What latencies depend on beside the network."""
+    """The conditions of a measurement beside the network."""
     model = platform.processor()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -183,11 +183,11 @@ def measure_table(clock: Clock = time.perf_counter) -> LatencyTable:
 
 
 def fit_coefficients(features: np.ndarray, milliseconds: Sequence[float]) -> np.ndarray:
-    """What features are multiplied with, none negative, for the least relative error (squared).
+    """Non-negative coefficients of features with the least squared relative error.
 
     Args:
       features: [networks, features].
-      milliseconds: of each network.
+      milliseconds: latency of each network.
     """
     times = np.asarray(milliseconds)
     found, _ = scipy.optimize.nnls(features / times[:, None], np.ones(len(times)))

@@ -1,4 +1,4 @@
-"""What an export can be asked for, known and checked without TensorFlow."""
+"""Options of an export, checked without TensorFlow."""
 
 from typing import Optional, Sequence, Tuple
 

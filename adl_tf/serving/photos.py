@@ -21,8 +21,8 @@ def find_images(paths: Sequence[str], output_dir: str) -> Dict[str, str]:
     Folders of masks, by their names, are left out; what is left out is said on stderr.
 
     Args:
-      paths: of files and folders.
-      output_dir: of results, which are no images to segment.
+      paths: paths of files and folders.
+      output_dir: directory of the results, whose images are not segmented.
 
     Returns:
       paths of images by the names of their results: their own, and where several are alike, those

@@ -18,7 +18,7 @@ from adl_tf.data.description import DatasetDescription, Size
 from adl_tf.evaluation.prediction_writer import PredictionWriter
 from adl_tf.models.classes import Classes, read_classes
 from adl_tf.models.presets import preset_dir
-from adl_tf.models.registry import load_network
+from adl_tf.models.weights import load_network
 from adl_tf.serving.body import Body
 from adl_tf.serving.photos import TRAINING, find_images
 from adl_tf.serving.servable import Servable
@@ -42,7 +42,7 @@ _ROWS = 512  # Of an overlay that are painted at a time.
 
 
 class Segmenter(NamedTuple):
-    """What segments images.
+    """A network that segments images.
 
     Attributes:
       network: maps images to logits.
@@ -66,7 +66,8 @@ def predict_images(
 
     Args:
       source: an export, or a directory with versions of it; or `load_preset(name)`.
-      output_dir: of the results: `labels`, see `PredictionWriter`, `overlays` and `probabilities`.
+      output_dir: directory of the results: `labels`, see `PredictionWriter`, `overlays` and
+        `probabilities`.
       paths: image files and folders, see `find_images`.
       scale: factor by which the network sees the images larger, or `TRAINING` for their training's
         size; what is written has their own. Of no effect on an export of one size.
@@ -266,7 +267,7 @@ def _large_images() -> Iterator[None]:
 
 
 def _cause(error: Exception) -> str:
-    """What went wrong, in one line without the names of nodes and functions of TensorFlow."""
+    """The message of an error in one line, without TensorFlow's nodes and functions."""
     if isinstance(error, BadExample):
         return error.reason
     if isinstance(error, (tf.errors.ResourceExhaustedError, MemoryError)):

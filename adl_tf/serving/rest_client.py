@@ -61,7 +61,7 @@ def predict(
     """Sends images and waits for their outputs; see `build_request` and `parse_response`.
 
     Args:
-      url: of the model.
+      url: URL of the model.
       images: contents of JPEG or PNG files.
       timeout: in seconds.
 

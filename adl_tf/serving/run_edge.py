@@ -20,7 +20,7 @@ def open_file(path: str, precision: str = "f32") -> Callable[[np.ndarray], np.nd
     """A function from uint8 [1, H, W, 3] to int32 [1, H, W].
 
     Args:
-      path: of the file.
+      path: path of the file.
       precision: that OpenVINO computes floats in: "f32" or "bf16".
     """
     suffix = os.path.splitext(path)[1]

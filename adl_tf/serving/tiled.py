@@ -35,7 +35,7 @@ class Part(NamedTuple):
     """Logits of a part of an image.
 
     Attributes:
-      rows, columns: of the image, [first, last).
+      rows, columns: rows and columns of the image, [first, last).
       logits: float32 [h, w, classes].
     """
 
@@ -56,11 +56,11 @@ class TiledNetwork:
 
     Args:
       served: maps `images`, uint8 [1, H, W, 3], to `labels`; of an export or a `Servable`.
-      core, margin: of the tiles, in pixels; see `tiling.cut`.
+      core, margin: core and margin of the tiles, in pixels; see `tiling.cut`.
 
     Attributes:
       image_size: (height, width) that its images must have; None for any.
-      num_classes: of the logits.
+      num_classes: number of classes of the logits.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class TiledNetwork:
             yield tile, self._placed(*self._inputs(image, tile), *means)[0]
 
     def _mean_features(self, image: np.ndarray, tiles: Sequence[Tile], tell) -> List[tf.Tensor]:
-        """What the network's means over whole feature maps are for this image."""
+        """The network's means over whole feature maps for this image."""
         if not self._means:
             return []
         sums, count = [0.0] * len(self._means), [0] * len(self._means)
@@ -185,7 +185,7 @@ class TiledNetwork:
 
     @functools.cached_property
     def _features(self) -> Callable:
-        """What a tile's means are taken of, given what its resizings read."""
+        """The features that a tile's means are taken over, given what its resizings read."""
         graph = _place_resizings(self._graph, list(self._resizings))
         return self._function(graph, [], [op.inputs[0].name for op in self._means], True)
 

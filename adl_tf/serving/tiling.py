@@ -1,4 +1,4 @@
-"""Where the tiles of a large image are, and what they read of it. Numbers only, no TensorFlow."""
+"""Positions of the tiles of a large image, and the regions that they read. No TensorFlow."""
 
 from typing import List, NamedTuple, Tuple
 
@@ -30,7 +30,7 @@ def cut(length: int, core: int, margin: int) -> List[Span]:
       [Span(start=0, stop=100, first=0, last=64), Span(start=64, stop=100, first=64, last=100)]
 
     Args:
-      length: of the side, in pixels.
+      length: length of the side, in pixels.
       core: most pixels that a tile answers for; a multiple of `STEP`.
       margin: pixels that it sees around them; a multiple of `STEP`.
     """
@@ -64,10 +64,10 @@ def own_features(span: Span, stride: int) -> slice:
 def sampled_range(
     rows: Tuple[int, int], total: int, source: Tuple[int, int], source_total: int
 ) -> Tuple[float, float]:
-    """What a part of a resized image reads of a part of its source; the resizing keeps corners.
+    """The rows of a source that a part of a resized image reads; the resizing keeps corners.
 
     Args:
-      rows: of the result, [first, last).
+      rows: rows of the result, [first, last).
       total: rows of the whole result.
       source: the rows of the source that are there, [first, last).
       source_total: rows of the whole source.
@@ -82,12 +82,12 @@ def sampled_range(
 
 
 def feature_range(span: Span, length: int, stride: int, stride_in: int) -> Tuple[float, float]:
-    """What a tile's feature map reads of the one that a network resizes to it.
+    """The rows that a tile's feature map reads of the one that a network resizes to it.
 
     Args:
-      span: of the tile.
-      length: of the whole image, in pixels.
-      stride, stride_in: of the feature maps, after and before resizing.
+      span: span of the tile.
+      length: length of the whole image, in pixels.
+      stride, stride_in: strides of the feature maps, after and before resizing.
 
     Returns:
       as `sampled_range`.
@@ -105,9 +105,9 @@ def image_rows(span: Span, length: int, image_length: int) -> Tuple[int, int]:
     """The rows [first, last) of an image that a tile of its resized copy answers for.
 
     Args:
-      span: of the tile.
-      length: of the resized copy.
-      image_length: of the image.
+      span: span of the tile.
+      length: length of the resized copy.
+      image_length: length of the image.
     """
     if image_length == length:
         return span.first, span.last

@@ -17,7 +17,7 @@ def add_version(folder: str, output_dir: str) -> Tuple[int, str]:
     """Moves a finished export into place, after versions that others added meanwhile.
 
     Args:
-      folder: of the export, on the same file system.
+      folder: directory of the export, on the same file system.
       output_dir: holds the versions; exists.
 
     Returns:

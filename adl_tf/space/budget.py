@@ -1,4 +1,4 @@
-"""What a network may cost, and the F that makes it cost as much."""
+"""Budgets: a limit of a network's cost, and the F that fills it."""
 
 import dataclasses
 from typing import Any, Dict, Optional, Tuple
@@ -28,10 +28,10 @@ class Budget:
       filter_multiplier: F of the network that is trained in the end.
       multi_adds: billions of them; or
       parameters: millions of them; or
-      milliseconds: of the exported network on one image, on this machine.
+      milliseconds: latency of the exported network on one image, on this machine.
       tolerance: relative distance allowed.
       part: "total", or "cells" for what is searched alone.
-      sizes: of stem, ASPP and decoder.
+      sizes: filters of stem, ASPP and decoder.
       latency: the table that predicts milliseconds, see `serving.layer_timing`.
 
     Raises:
@@ -65,7 +65,7 @@ class Budget:
 
     @property
     def kind(self) -> str:
-        """What is limited: multi_adds, parameters or milliseconds."""
+        """The limited quantity: multi_adds, parameters or milliseconds."""
         return next(name for name in _UNITS if getattr(self, name) is not None)
 
     @property
@@ -74,7 +74,7 @@ class Budget:
         return getattr(self, self.kind) * _UNITS[self.kind]
 
     def kernel_cost(self, primitive: Primitive) -> float:
-        """What one kernel of a network costs.
+        """Cost of one kernel of a network.
 
         Raises:
           ValueError: milliseconds are limited, and there is no table of them.

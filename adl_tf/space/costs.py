@@ -1,4 +1,4 @@
-"""What the network of a genotype costs at an image size, without building it.
+"""Cost of the network of a genotype at an image size, without building it.
 
 Counts what `models.counting` counts in the graph of the built network, by the same rules: one
 multiplication and its addition are one Multi-Add; convolutions and matrix products count, batch
@@ -122,11 +122,11 @@ def network_cost(
       10147427
 
     Args:
-      genotype: of the network.
+      genotype: genotype of the network.
       filter_multiplier: F.
       num_classes: number of classes.
       image_size: (H, W) in pixels.
-      sizes: of stem, ASPP and decoder.
+      sizes: filters of stem, ASPP and decoder.
     """
     layout = network_layout(genotype, filter_multiplier, num_classes, image_size, sizes)
     return NetworkCost(*map(total_cost, layout))

@@ -1,21 +1,13 @@
-"""How much a search decided: where its alpha and beta stand between undecided and decided."""
+"""Measures of how decided a search is: its alpha and beta between uniform and one-hot."""
 
 from typing import Dict, NamedTuple, Optional, Set, Tuple, Union
 
 import numpy as np
 
-from adl_tf.space.decoding import (
-    best_path,
-    best_paths,
-    move_probabilities,
-    op_probabilities,
-    path_probability,
-    strongest_cell,
-    visit_probabilities,
-)
+from adl_tf.space.decoding import best_path, best_paths, strongest_cell
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import get_op
-from adl_tf.space.search_space import SearchSpace
+from adl_tf.space.relaxed import RelaxedArchitecture
 
 # A path that is this many times as probable as the untrained one, and as the next one, was chosen
 # by the search; and of alpha and beta as uniform as this, neither was.
@@ -28,7 +20,7 @@ FEW_WEIGHTS = 0.5
 
 
 class Decision(NamedTuple):
-    """What alpha and beta say beyond the architecture that is decoded from them.
+    """Measures of alpha and beta beyond the architecture that is decoded from them.
 
     Untrained logits are zero. They decode to an architecture too, so the decoded one alone says
     nothing: https://arxiv.org/abs/1912.12522 compares searches with what they return untrained.
@@ -143,51 +135,44 @@ def relative_entropy(probabilities: np.ndarray, choices: Union[int, np.ndarray])
     return entropy / np.where(np.asarray(choices) > 1, np.log(choices), np.inf)
 
 
-def undecided_edges(space: SearchSpace, alpha: np.ndarray) -> Set[Tuple[int, int]]:
+def undecided_edges(relaxed: RelaxedArchitecture) -> Set[Tuple[int, int]]:
     """The edges, as in `SearchSpace.edges`, whose ops are nearly uniform."""
-    entropy = relative_entropy(op_probabilities(alpha), len(space.ops))
+    space = relaxed.space
+    entropy = relative_entropy(relaxed.op_probabilities, len(space.ops))
     return {edge for edge, value in zip(space.edges, entropy) if value > UNDECIDED_ENTROPY}
 
 
-def undecided_nodes(space: SearchSpace, beta: np.ndarray) -> Set[Tuple[int, int]]:
+def undecided_nodes(relaxed: RelaxedArchitecture) -> Set[Tuple[int, int]]:
     """The nodes (layer, level) whose moves are nearly uniform."""
-    legal = space.legal_moves().sum(axis=-1)
-    entropy = relative_entropy(move_probabilities(space, beta), legal[None])
+    legal = relaxed.space.legal_moves().sum(axis=-1)
+    entropy = relative_entropy(relaxed.move_probabilities, legal[None])
     return {(int(layer), int(level)) for layer, level in np.argwhere(entropy > UNDECIDED_ENTROPY)}
 
 
-def measure_decision(
-    space: SearchSpace,
-    alpha: np.ndarray,
-    beta: np.ndarray,
-    genotype: Optional[Genotype] = None,
-) -> Decision:
+def measure_decision(relaxed: RelaxedArchitecture, genotype: Optional[Genotype] = None) -> Decision:
     """Measures how far alpha and beta are from undecided.
 
     Args:
-      space: the search space.
-      alpha: [edges, ops], logits.
-      beta: [layers - 1, levels, moves], logits.
+      relaxed: alpha and beta.
       genotype: what was found; None for the best path and the strongest cell.
     """
-    best = best_paths(space, beta, 2)
+    space, best = relaxed.space, best_paths(relaxed, 2)
     path = genotype.path if genotype else best[0][0]
-    cell = genotype.cell if genotype else strongest_cell(space, alpha)
-    probability = path_probability(space, beta, path)
+    cell = genotype.cell if genotype else strongest_cell(relaxed)
+    probability = relaxed.path_probability(path)
     others = [other for other in best if other[0] != path]
-    untrained_path, untrained_probability = best_path(space, np.zeros(space.beta_shape))
+    untrained_path, untrained_probability = best_path(RelaxedArchitecture(space))
     legal = space.legal_moves().sum(axis=-1)
-    moves = move_probabilities(space, beta)
     # The nodes that have a move out of them; in the last layer none has.
-    visits = visit_probabilities(space, moves)[:-1] * (legal > 1)
-    node_entropy = relative_entropy(moves, legal[None])
+    visits = relaxed.visits[:-1] * (legal > 1)
+    node_entropy = relative_entropy(relaxed.move_probabilities, legal[None])
     return Decision(
         path=path,
         path_probability=probability,
         untrained_path=untrained_path,
         untrained_probability=untrained_probability,
         runner_up_ratio=probability / others[0][1] if others else float("inf"),
-        alpha_entropy=float(relative_entropy(op_probabilities(alpha), len(space.ops)).mean()),
+        alpha_entropy=float(relative_entropy(relaxed.op_probabilities, len(space.ops)).mean()),
         beta_entropy=float((visits * node_entropy).sum() / max(visits.sum(), 1e-12)),
         weightless_ops=weightless_share(cell),
     )

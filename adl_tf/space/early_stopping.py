@@ -1,15 +1,15 @@
-"""Early stopping of many trainings: which go on, and how much is trained in all."""
+"""Early stopping of many trainings: which survive, and how much is trained in all."""
 
 import math
 from typing import Dict, List
 
 
 def survivors(losses: Dict[int, float], share: float) -> List[int]:
-    """The candidates that go on after a rung: the best share of them, at least one.
+    """The candidates that survive a rung: the best share of them, at least one.
 
     Args:
-      losses: of each candidate; those that are not finite never go on.
-      share: of all, rounded up.
+      losses: loss of each candidate; those that are not finite never survive.
+      share: share of all, rounded up.
 
     Returns:
       their keys, ascending.
@@ -19,7 +19,7 @@ def survivors(losses: Dict[int, float], share: float) -> List[int]:
 
 
 def rounds(candidates: int, rungs: int, share: float) -> List[int]:
-    """How many candidates are trained in each rung, if all losses are finite.
+    """Number of candidates trained in each rung, if all losses are finite.
 
     One that is left alone of several has won, and is not trained further.
     """

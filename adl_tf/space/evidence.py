@@ -1,4 +1,4 @@
-"""What alpha says beyond the noise of its training: op means, and shrunk deviations of edges.
+"""Alpha without the noise of its training: op means, and shrunk deviations of edges.
 
 Adam walks on noise too. Of logits that were trained for `steps` at `rate`, noise alone moves each
 by about rate * sqrt(steps). What they differ by beyond that is evidence. With the model

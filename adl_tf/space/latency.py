@@ -1,4 +1,4 @@
-"""What the exported network of a genotype takes on one machine, by a table of measured layers.
+"""Latency of the exported network of a genotype on one machine, by a table of measured layers.
 
 The sum over its primitives of their times, which are interpolated between measured ones:
 
@@ -30,7 +30,7 @@ _COMPUTED = (CONVOLUTION, DEPTHWISE, *POOLS)
 
 
 class Coefficients(NamedTuple):
-    """How the time of a network comes from those of its kernels.
+    """Coefficients of a network's time, given those of its kernels.
 
     Attributes:
       convolutions: factor of convolutions and pools.
@@ -97,7 +97,7 @@ class LatencyTable:
     Args:
       grids: by key, for all of `all_layers`.
       lanes: floats in a vector of the processor, which filters are rounded up to.
-      coefficients: of whole networks.
+      coefficients: coefficients of whole networks.
 
     Raises:
       ValueError: a kind of kernel was not measured, or its times are no finite numbers.
@@ -141,7 +141,7 @@ class LatencyTable:
         return float(values)
 
     def milliseconds(self, primitive: Primitive) -> float:
-        """What a kernel adds to the time of a network."""
+        """Contribution of a kernel to the time of a network."""
         convolutions, others, kernel, _ = self.coefficients
         factor = convolutions if primitive.kind in _COMPUTED else others
         return factor * self.kernel_milliseconds(primitive) + kernel
@@ -153,7 +153,7 @@ class LatencyTable:
         )
 
     def features(self, layout: NetworkLayout) -> np.ndarray:
-        """What the coefficients of a network are multiplied with, float64 [4]."""
+        """The features that the coefficients of a network multiply, float64 [4]."""
         found = dict.fromkeys(Coefficients._fields, 0.0)
         for part in layout:
             for primitive in part:

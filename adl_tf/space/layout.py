@@ -1,4 +1,4 @@
-"""What a decoded network is made of: the layers along its path, and the primitives of each.
+"""The parts of a decoded network: the layers along its path, and the primitives of each.
 
 This is the one walk along a path. Networks are built from its layers; costs and latencies are sums
 over its primitives, the convolutions, pools and other kernels that the exported network runs once
@@ -56,9 +56,9 @@ class LayerPlan(NamedTuple):
 
     Attributes:
       level: 0 at stride 4.
-      stride: of its output with respect to the image.
+      stride: stride of its output with respect to the image.
       move: "up", "stay" or "down", from the layer before.
-      filters: of each block, F * s / 4.
+      filters: filters of each block, F * s / 4.
       inputs: H^(l-1) and H^(l-2).
       read_stride: at which both inputs are projected: after a move up, before a move down.
       output: the concatenated blocks.
@@ -124,7 +124,7 @@ class Primitive(NamedTuple):
       kind: CONVOLUTION, DEPTHWISE, MAX_POOL, AVERAGE_POOL, RESIZE, ELEMENTWISE, CONCATENATION or
         ARGMAX.
       size: (H, W) of the output.
-      channels: of the input.
+      channels: channels of the input.
       filters: channels of the output.
       kernel: side of the kernel or window.
       stride: 1 or 2.
@@ -165,11 +165,11 @@ def network_layout(
     """The primitives of a `DecodedNetwork` that labels one image.
 
     Args:
-      genotype: of the network.
+      genotype: genotype of the network.
       filter_multiplier: F.
       num_classes: number of classes.
       image_size: (H, W) in pixels.
-      sizes: of stem, ASPP and decoder.
+      sizes: filters of stem, ASPP and decoder.
     """
     image_size = tuple(image_size)
     plans = plan_layers(genotype.path, len(genotype.cell), filter_multiplier, sizes.stem)

@@ -1,6 +1,6 @@
 """The candidate ops, one entry each: supernet, decoded cell, pictures and costs read this table.
 
-Another kernel size is one more line in `TABLE`.
+Another kernel size is one more line in `TABLE`; another kind is shown in docs/how_to.md.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ SEPARABLE = "separable"
 ATROUS = "atrous"
 
 POOLS = (MAX_POOL, AVERAGE_POOL)
+WEIGHTLESS = (ZERO, SKIP, *POOLS)
 
 ATROUS_RATE = 2
 
@@ -43,7 +44,7 @@ class Op:
     @property
     def has_weights(self) -> bool:
         """Whether the op has kernels to train at stride 1."""
-        return self.kind in (SEPARABLE, ATROUS)
+        return self.kind not in WEIGHTLESS
 
 
 TABLE = (

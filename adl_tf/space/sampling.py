@@ -4,9 +4,9 @@ from typing import Callable, Iterator, Tuple
 
 import numpy as np
 
-from adl_tf.space.decoding import move_probabilities, op_probabilities
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.ops import NONE
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace
 
 
@@ -47,15 +47,14 @@ def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype
     return Genotype(path=path, cell=cell)
 
 
-def draw_path(space: SearchSpace, beta: np.ndarray, random: np.random.Generator) -> Tuple[int, ...]:
+def draw_path(relaxed: RelaxedArchitecture, random: np.random.Generator) -> Tuple[int, ...]:
     """Draws a path move by move, by the softmax of beta.
 
     Args:
-      space: the search space.
-      beta: [layers - 1, levels, moves], logits.
+      relaxed: alpha and beta.
       random: numpy's generator.
     """
-    moves = move_probabilities(space, beta)
+    space, moves = relaxed.space, relaxed.move_probabilities
     path = [0]
     for layer in range(space.num_layers - 1):
         move = random.choice(len(MOVE_OFFSETS), p=moves[layer, path[-1]])
@@ -63,9 +62,7 @@ def draw_path(space: SearchSpace, beta: np.ndarray, random: np.random.Generator)
     return tuple(path)
 
 
-def draw_genotype(
-    space: SearchSpace, alpha: np.ndarray, beta: np.ndarray, random: np.random.Generator
-) -> Genotype:
+def draw_genotype(relaxed: RelaxedArchitecture, random: np.random.Generator) -> Genotype:
     """Draws from what alpha and beta say, where decoding takes the strongest.
 
     The path is drawn by `draw_path`. A block reads two different inputs, drawn in proportion to
@@ -73,14 +70,12 @@ def draw_genotype(
     the softmax of alpha.
 
     Args:
-      space: the search space.
-      alpha: [edges, ops], logits.
-      beta: [layers - 1, levels, moves], logits.
+      relaxed: alpha and beta.
       random: numpy's generator.
     """
-    path = draw_path(space, beta, random)
+    space, path = relaxed.space, draw_path(relaxed, random)
     ops = [op for op in space.ops if op != NONE]
-    strength = op_probabilities(alpha)[:, [space.ops.index(op) for op in ops]]
+    strength = relaxed.op_probabilities[:, [space.ops.index(op) for op in ops]]
     cell = []
     for block in range(space.num_blocks):
         rows = [row for row, (_, target) in enumerate(space.edges) if target == block]
@@ -111,7 +106,7 @@ def sample_within(
     Args:
       space: the search space.
       random: numpy's generator.
-      cost: of a genotype, such as the Multi-Adds of `network_cost`.
+      cost: cost of a genotype, such as the Multi-Adds of `network_cost`.
       wanted: cost wanted.
       tolerance: relative distance allowed.
       attempts: draws before giving up on the next one.

@@ -170,7 +170,7 @@ class SearchSpace:
     def legal_moves(self) -> np.ndarray:
         """Boolean mask [levels, moves]: the moves that stay inside the strides.
 
-        Their probabilities (eq. 7) are in `decoding.move_probabilities`.
+        Their probabilities (eq. 7) are in `RelaxedArchitecture.move_probabilities`.
         """
         levels = np.arange(self.num_levels)[:, None] + np.asarray(MOVE_OFFSETS)[None, :]
         return (levels >= 0) & (levels < self.num_levels)

@@ -1,4 +1,4 @@
-"""What a study compares: genotypes and networks to train, and searches to run first."""
+"""Members of a study: genotypes and networks to train, and searches to run first."""
 
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.models.registry import DECODED
 from adl_tf.space.costs import network_cost
-from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype, load_genotype
+from adl_tf.space.genotype import KNOWN_PATHS, PRESETS, Genotype
 from adl_tf.space.sampling import sample_genotype, sample_within
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.system.settings import Count, Name, NotNegative, Number, Positive, Sides, configurable
@@ -18,12 +18,12 @@ class Member(NamedTuple):
 
     Attributes:
       name: unique in the study; also the name of its directory.
-      genotype: of a decoded network; None where the search finds it, or for a baseline.
+      genotype: genotype of a decoded network; None where the search finds it, or for a baseline.
       filter_multiplier: F, where it is another than the study's.
       network: "decoded" or a baseline.
       width: factor of the filters of a baseline's backbone.
       search: gin files of the search that finds the genotype; empty for none.
-      search_seed: of that search.
+      search_seed: seed of that search.
     """
 
     name: str
@@ -53,9 +53,9 @@ def random_members(
     Args:
       count: how many.
       filter_multiplier: F at which costs are compared.
-      num_classes: of the data.
+      num_classes: number of classes of the data.
       image_size: (H, W) in pixels at which costs are compared.
-      seed: of the draws.
+      seed: seed of the draws.
       tolerance: relative distance of the cells' Multi-Adds.
       name: start of the members' names.
       space: what to draw from; None for the one that gin binds.
@@ -107,12 +107,6 @@ def known_path_members(filter_multipliers: Dict[Name, Count]) -> List[Member]:
 
 
 @configurable
-def genotype_members(files: Dict[Name, Name]) -> List[Member]:
-    """Genotypes from files or presets, by the names of the members."""
-    return [Member(name, load_genotype(file)) for name, file in files.items()]
-
-
-@configurable
 def baseline_members(widths: Dict[Name, Positive]) -> List[Member]:
     """Baselines, by their names in the registry, with a factor of their backbone's filters."""
     return [Member(name, network=name, width=width) for name, width in widths.items()]
@@ -125,6 +119,6 @@ def search_members(name: Name, gin_files: Sequence[Name], seeds: Sequence[Number
     Args:
       name: start of the members' names; the seed follows.
       gin_files: gin files, and bindings such as "STEPS = 500", of the searches.
-      seeds: of the searches.
+      seeds: seeds of the searches.
     """
     return [Member(f"{name}_{seed}", search=tuple(gin_files), search_seed=seed) for seed in seeds]

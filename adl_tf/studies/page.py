@@ -22,8 +22,8 @@ def study_page(
     """Writes the page.
 
     Args:
-      title: of the study.
-      lines: of its `members.jsonl`.
+      title: title of the study.
+      lines: lines of its `members.jsonl`.
       command: that runs the study.
       seed_deviation: standard deviation of the mIoU between seeds of a member; may be nan.
 

@@ -14,10 +14,10 @@ class MemberFailure(Exception):
 
 
 class Runner(Protocol):
-    """What runs the programs of a study.
+    """A runner of the programs of a study.
 
     Attributes:
-      workers: how many it runs at the same time; None where it holds back by itself what does not
+      workers: how many it runs at the same time; None where it queues by itself what does not
         fit.
     """
 

@@ -1,9 +1,8 @@
-"""How well a predictor ranks networks, next to the scores that training them gave."""
+"""Quality of a predictor's ranking of networks, against the scores of their trainings."""
 
 from typing import Dict, Tuple
 
 import numpy as np
-import scipy.special
 import scipy.stats
 
 
@@ -57,31 +56,3 @@ def summarize_ranking(predicted: np.ndarray, scores: np.ndarray) -> Dict[str, fl
         "top_precision": top_precision(predicted, scores),
         "regret": regret(predicted, scores),
     }
-
-
-def expected_best_of(scores: np.ndarray, selection: np.ndarray, count: int) -> float:
-    """Expected score of the best of `count` random networks, chosen by another score.
-
-    The exact mean over all draws without replacement.
-
-    Args:
-      scores: [N], what counts in the end.
-      selection: [N], what the choice is made by, such as the score on trainB.
-      count: how many are drawn, at most N.
-    """
-    order = np.argsort(np.asarray(selection), kind="stable")  # Worst first.
-    total = len(order)
-    if not 1 <= count <= total:
-        raise ValueError(f"count is {count}; it must be from 1 to {total}.")
-    # The chance that the network at a place is the best one drawn: all others are from below it.
-    places = np.arange(total)
-    chances = np.zeros(total)
-    chances[count - 1 :] = np.exp(
-        _log_choose(places[count - 1 :], count - 1) - _log_choose(total, count)
-    )
-    return float((chances * np.asarray(scores, np.float64)[order]).sum())
-
-
-def _log_choose(n, k):
-    gamma = scipy.special.gammaln
-    return gamma(np.add(n, 1)) - gamma(k + 1) - gamma(np.subtract(n, k) + 1)

@@ -31,8 +31,8 @@ class RayTasks:
     A program whose machine or whose worker is lost is run again, and resumes.
 
     Args:
-      address: of the cluster; by default that of the variable RAY_ADDRESS, or of one that runs on
-        this machine. Where there is none, and for "local", Ray is started on this machine.
+      address: address of the cluster; by default that of the variable RAY_ADDRESS, or of one that
+        runs on this machine. Where there is none, and for "local", Ray is started on this machine.
       num_cpus: cores of each program.
       num_gpus: GPUs of each program, which sees no others. Several share one of which each has a
         part, such as 0.5.
@@ -151,7 +151,7 @@ class _FirstLines(io.TextIOBase):
 
 
 def _environment(num_cpus: int, num_gpus: float) -> Dict[str, str]:
-    """What tells a program the limits of its share of a machine."""
+    """Environment variables that limit a program to its share of a machine."""
     variables = {CORES: str(num_cpus), LIFELINE: "1"}
     if NO_IMPORTS in os.environ:
         variables[NO_IMPORTS] = os.environ[NO_IMPORTS]

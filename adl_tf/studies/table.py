@@ -28,7 +28,7 @@ class _Genotype(TypedDict):
 
 
 class _Training(TypedDict):
-    """What a line of `members.jsonl` has at least."""
+    """Required fields of a line of `members.jsonl`."""
 
     training: str
     member: str
@@ -47,14 +47,14 @@ _training = pydantic.TypeAdapter(_Training)
 
 
 class Table(NamedTuple):
-    """What trainings of genotypes gave.
+    """Results of trainings of genotypes.
 
     Attributes:
-      names: of the N members.
-      genotypes: of each.
+      names: names of the N members.
+      genotypes: genotype of each.
       scores: [N, S] mIoU after the last step with each of S seeds; nan where that was not trained.
       curves: [N, S, V] mIoU at the V validations of a training, the last of which is the score.
-      costs: of each, as `NetworkCost.summary` returns them.
+      costs: cost of each, as `NetworkCost.summary` returns them.
     """
 
     names: List[str]
@@ -104,7 +104,7 @@ def read_table(path: str, prefix: str = "") -> Table:
       True
 
     Args:
-      path: of the file.
+      path: path of the file.
       prefix: only members whose names start with it.
 
     Raises:

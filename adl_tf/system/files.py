@@ -223,7 +223,7 @@ def remove_temporaries(directory: str, name: str = "*") -> None:
 
     Args:
       directory: where they are.
-      name: of the file that they were to replace; a star means all.
+      name: name of the file that they were to replace; a star means all.
     """
     for path in glob.glob(os.path.join(glob.escape(directory), f".{name}-????????.tmp")):
         if os.path.isdir(path):

@@ -45,7 +45,7 @@ def is_program() -> bool:
 
 
 def _command_line() -> List[str]:
-    """What this process was started with; empty where it is not known."""
+    """The command line of this process; empty where it is not known."""
     if hasattr(sys, "orig_argv"):  # From Python 3.10 on.
         return sys.orig_argv
     with contextlib.suppress(OSError), open("/proc/self/cmdline", "rb") as file:
@@ -64,7 +64,7 @@ def raise_interrupts() -> None:
 
 @contextlib.contextmanager
 def handlers_kept() -> Iterator[None]:
-    """What a library in the block makes of the signals is undone at its end."""
+    """Undoes at the end of the block what a library in it does to the signal handlers."""
     before = {number: signal.getsignal(number) for number in INTERRUPTS}
     try:
         yield

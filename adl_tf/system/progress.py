@@ -66,7 +66,7 @@ class Progress:
         self._bar.close()
 
     def _rest(self) -> str:
-        """How long all stages take from now; empty where there is only one."""
+        """Time left for all stages; empty where there is only one."""
         bar = self._bar
         done, elapsed = bar.n - bar.initial, bar.format_dict["elapsed"]
         if not self._after or not done:

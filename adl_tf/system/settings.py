@@ -90,7 +90,7 @@ def checked(function: Callable, name: str = "") -> Callable:
 
 @functools.cache
 def types(function: Callable) -> Dict[str, pydantic.TypeAdapter]:
-    """What compares a value with the annotation of each of a function's arguments."""
+    """Validators of a function's arguments, by their annotations."""
     hints = get_type_hints(function, include_extras=True)
     hints.pop("return", None)
     adapters = {}
@@ -126,7 +126,7 @@ def check_server(name: str, address: str, server: str) -> None:
     """Checks that something listens at an address.
 
     Args:
-      name: of the setting.
+      name: name of the setting.
       address: "host:port", a protocol and "://" before it perhaps.
       server: what should be there.
 

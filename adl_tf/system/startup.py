@@ -1,4 +1,4 @@
-"""What libraries write to stderr while they are imported: left out.
+"""Imports without the log lines that libraries write to stderr meanwhile.
 
 From 2.21 on TensorFlow logs half a dozen lines on import that no level silences.
 """
@@ -12,7 +12,10 @@ from typing import Iterator
 
 @contextlib.contextmanager
 def silence() -> Iterator[int]:
-    """Inside, what is written to stderr is lost; gives a handle of the real one."""
+    """Discards in the block what is written to stderr; gives a handle of the real one.
+
+    By its descriptor, since TensorFlow's C++ does not write through `sys.stderr`.
+    """
     sys.stderr.flush()
     real = os.dup(2)
     with open(os.devnull, "w") as nowhere:

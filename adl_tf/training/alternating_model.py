@@ -81,8 +81,8 @@ class AlternatingModel(SegmentationModel):
         """Sets the two optimizers and their loss, which is scaled with float16.
 
         Args:
-          weight_optimizer: of all but alpha and beta.
-          architecture_optimizer: of alpha and beta.
+          weight_optimizer: optimizer of all but alpha and beta.
+          architecture_optimizer: optimizer of alpha and beta.
           loss: a function with the arguments and the result of `segmentation_loss`.
           **kwargs: of `tf.keras.Model.compile`.
         """

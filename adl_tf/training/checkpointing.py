@@ -51,7 +51,7 @@ class Checkpointing(tf.keras.callbacks.Callback):
       workers: the processes of the run, which save and stop at the same steps.
       chief_dir: directory of the checkpoints to resume from.
       rates: the bindings to lower when the run diverges, for the message.
-      metrics: of the model that `fit` trains.
+      metrics: metrics of the model that `fit` trains.
       **tracked: what a checkpoint holds besides the counters.
 
     Attributes:
@@ -260,7 +260,7 @@ class StopWhenNotFinite(tf.keras.callbacks.Callback):
     Must come before all callbacks that write.
 
     Args:
-      checkpointing: of the run.
+      checkpointing: that of the run.
       validation: whether the validation's loss counts. In float16 it may overflow before the
         moving statistics are any good, with weights that are.
     """

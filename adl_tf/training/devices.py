@@ -1,4 +1,4 @@
-"""How TensorFlow uses the machine: threads, seeds, determinism, precision."""
+"""TensorFlow's use of the machine: threads, seeds, determinism, precision."""
 
 import contextlib
 import random

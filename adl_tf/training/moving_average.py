@@ -22,7 +22,7 @@ class MovingAverage(tf.keras.optimizers.legacy.Optimizer):
       optimizer: a legacy optimizer that updates the variables.
       average_decay: decay of the average.
       dynamic_decay: whether young averages follow the variables more closely.
-      name: of the optimizer.
+      name: name of the optimizer.
     """
 
     def __init__(

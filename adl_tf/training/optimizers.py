@@ -69,8 +69,8 @@ def training_optimizer(
     Args:
       total_steps: steps of the run.
       initial_rate: learning rate of the first step, without a warm-up.
-      power: of the schedule.
-      momentum: of SGD.
+      power: power of the schedule.
+      momentum: momentum of SGD.
       average_decay: decay of the moving average of the weights that is scored and saved as
         result; None scores the weights themselves.
       warmup: share of the steps in which a factor of the rate rises linearly to 1.
@@ -92,7 +92,7 @@ def adam_optimizer(
     Args:
       total_steps: steps of the run.
       initial_rate: learning rate of the first step, without a warm-up.
-      power: of the schedule.
+      power: power of the schedule.
       average_decay: see `training_optimizer`.
       warmup: see `training_optimizer`.
     """

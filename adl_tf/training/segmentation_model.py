@@ -14,11 +14,11 @@ def check_batch(batch) -> Dict[str, Any]:
     """A batch as a dict, whatever it came as.
 
     Args:
-      batch: (image, label), or a dict of the two and more; tensors, arrays, or what else has a
+      batch: (image, label), or a dict of the two and more; tensors, arrays, or anything else with a
         shape and a dtype. Images are float [B, H, W, 3] in [-1, 1], labels integers [B, H, W].
 
     Raises:
-      ValueError: something else, images of integers, or labels that are none.
+      ValueError: something else, integer images, or labels that are not integers.
     """
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         batch = {"image": batch[0], "label": batch[1]}
@@ -109,8 +109,10 @@ class SegmentationModel(tf.keras.Model):
 
     def _check_batches(self, data) -> List[Dict[str, Any]]:
         """The batches of a step, one of each stream, checked."""
-        several = isinstance(data, (tuple, list)) and isinstance(data[0], (tuple, list, dict))
-        batches = list(data) if several else [data]
+        # A batch is a dict or (image, label); a tuple that begins with a batch has one per stream,
+        # as zipped streams give them to alternating steps.
+        zipped = isinstance(data, (tuple, list)) and isinstance(data[0], (tuple, list, dict))
+        batches = list(data) if zipped else [data]
         if len(batches) > len(self.positions):
             raise ValueError(
                 f"a step has {len(batches)} batches; {type(self).__name__} takes at most "
@@ -125,7 +127,7 @@ class SegmentationModel(tf.keras.Model):
           data: an element of the data, see the class.
 
         Returns:
-          of each batch image, float [B, H, W, 3], label, int32 [B, H, W], and what else it had.
+          for each batch: image, float [B, H, W, 3], label, int32 [B, H, W], and its other entries.
         """
         return [
             {**batch, "label": tf.cast(batch["label"], tf.int32)}
@@ -152,8 +154,8 @@ class SegmentationModel(tf.keras.Model):
     def average_statistics(self) -> None:
         """Makes the moving statistics of batch norm, on all devices, their mean.
 
-        They would be averaged anyway when they are read, saved included; but a run that goes on
-        from there would not have the bits of one that was never saved.
+        They would be averaged anyway when they are read, saved included; but a run that
+        resumes there would not have the bits of one that was never saved.
         """
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return

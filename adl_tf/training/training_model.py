@@ -87,7 +87,7 @@ class TrainingModel(SegmentationModel):
         """Sets the optimizer and the loss, which is scaled with float16.
 
         Args:
-          optimizer: of all trainable variables.
+          optimizer: optimizer of all trainable variables.
           loss: a function with the arguments and the results of `weighted_loss`.
           **kwargs: of `tf.keras.Model.compile`.
         """

@@ -8,45 +8,30 @@ from matplotlib.patches import Rectangle
 
 from adl_tf.space.decoding import strongest_cell
 from adl_tf.space.ops import get_op
-from adl_tf.space.search_space import SearchSpace
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.visualization.cell_graph import edge_names
 from adl_tf.visualization.figure import (
     STRONGEST,
     add_axes,
-    check_shape,
     ink,
     probability_bar,
     probability_colors,
 )
 
 
-def chosen_entries(space: SearchSpace, probabilities: np.ndarray) -> List[Tuple[int, int]]:
-    """The (edge, op) entries that decoding picks, two per block.
-
-    Args:
-      space: the search space.
-      probabilities: [edges, ops].
-    """
-    with np.errstate(divide="ignore"):
-        cell = strongest_cell(space, np.log(probabilities))
+def chosen_entries(relaxed: RelaxedArchitecture) -> List[Tuple[int, int]]:
+    """The (edge, op) entries that decoding picks, two per block."""
+    space = relaxed.space
     return [
         (space.edges.index((source, block)), space.ops.index(op))
-        for block, branches in enumerate(cell)
+        for block, branches in enumerate(strongest_cell(relaxed))
         for source, op in branches
     ]
 
 
-def draw_alpha(space: SearchSpace, probabilities: np.ndarray) -> Figure:
-    """Heat map of the ops' probabilities; what decoding picks is framed.
-
-    Args:
-      space: the search space.
-      probabilities: [edges, ops], each edge sums to 1.
-
-    Raises:
-      ValueError: another shape.
-    """
-    probabilities = check_shape("alpha's probabilities", probabilities, space.alpha_shape)
+def draw_alpha(relaxed: RelaxedArchitecture) -> Figure:
+    """Heat map of the ops' probabilities; what decoding picks is framed."""
+    space, probabilities = relaxed.space, relaxed.op_probabilities
     rows, columns = probabilities.shape
     width, height = 0.75 * columns, 0.3 * rows
     figure = Figure(figsize=(width + 2.9, height + 0.8))
@@ -70,7 +55,7 @@ def draw_alpha(space: SearchSpace, probabilities: np.ndarray) -> Figure:
     for row, (state, _) in enumerate(space.edges):
         if state == 0 and row:
             axes.axhline(row - 0.5, color="white", lw=4)
-    for row, column in chosen_entries(space, probabilities):
+    for row, column in chosen_entries(relaxed):
         axes.add_patch(
             Rectangle(
                 (column - 0.46, row - 0.42), 0.92, 0.84, fill=False, ec=STRONGEST, lw=2.2, zorder=3

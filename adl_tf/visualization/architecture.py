@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from adl_tf.space.decision import undecided_edges, undecided_nodes
-from adl_tf.space.decoding import move_probabilities
 from adl_tf.space.genotype import Genotype
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.visualization.cell_graph import cell_size, draw_cell
 from adl_tf.visualization.figure import (
@@ -18,7 +18,6 @@ from adl_tf.visualization.figure import (
     STRONGEST,
     TEXT,
     TITLE,
-    check_shape,
     inch_axes,
 )
 from adl_tf.visualization.trellis import (
@@ -36,12 +35,7 @@ PATH_WIDTH = 3.5  # Points.
 MIN_WIDTH = 8.0  # Inches.
 
 
-def draw_architecture(
-    genotype: Genotype,
-    space: Optional[SearchSpace] = None,
-    beta: Optional[np.ndarray] = None,
-    alpha: Optional[np.ndarray] = None,
-) -> Figure:
+def draw_architecture(genotype: Genotype, relaxed: Optional[RelaxedArchitecture] = None) -> Figure:
     """The whole architecture in one picture: its path through the trellis, and its cell.
 
     Reference:
@@ -49,15 +43,18 @@ def draw_architecture(
 
     Args:
       genotype: the architecture.
-      space: the search space it is from; without it, the smallest with at least 4 strides.
-      beta: [layers - 1, levels, moves] logits; marks the strongest move of each node, and
-        the moves of the path that are hardly decided.
-      alpha: [edges, ops] logits; marks the edges of the cell that are hardly decided.
+      relaxed: alpha and beta that it was found by; marks the strongest move of each node, and the
+        moves of the path and the edges of the cell that are hardly decided. Without it, the
+        trellis is the smallest with at least 4 strides.
 
     Raises:
-      ValueError: the genotype, alpha or beta do not fit the space.
+      ValueError: the genotype does not fit the space of alpha and beta.
     """
-    if space is None:
+    probabilities, nodes, edges = None, set(), set()
+    if relaxed:
+        space, probabilities = relaxed.space, relaxed.move_probabilities
+        nodes, edges = undecided_nodes(relaxed), undecided_edges(relaxed)
+    else:
         space = SearchSpace(
             num_layers=len(genotype.path),
             num_blocks=len(genotype.cell),
@@ -68,12 +65,6 @@ def draw_architecture(
         raise ValueError(
             f"genotype has {len(genotype.cell)} blocks, the space has {space.num_blocks}."
         )
-    probabilities, nodes, edges = None, set(), set()
-    if beta is not None:
-        beta = check_shape("beta", beta, space.beta_shape)
-        probabilities, nodes = move_probabilities(space, beta), undecided_nodes(space, beta)
-    if alpha is not None:
-        edges = undecided_edges(space, check_shape("alpha", alpha, space.alpha_shape))
 
     trellis_width, trellis_height = trellis_size(space)
     cell_width, cell_height = cell_size(genotype.cell)

@@ -4,13 +4,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adl_tf.space.decoding import visit_probabilities
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.visualization.figure import (
     MARGIN,
     TEXT,
     TITLE,
-    check_shape,
     inch_axes,
     ink,
     probability_bar,
@@ -26,7 +25,7 @@ from adl_tf.visualization.trellis import (
 )
 
 
-def draw_beta(space: SearchSpace, probabilities: np.ndarray) -> Figure:
+def draw_beta(relaxed: RelaxedArchitecture) -> Figure:
     """The trellis as a flow: arrows show moves, nodes how many of 100 paths pass.
 
     An arrow's width and color are the probability of the move given its node, printed
@@ -34,15 +33,8 @@ def draw_beta(space: SearchSpace, probabilities: np.ndarray) -> Figure:
 
     Reference:
       section 3.3 of https://arxiv.org/abs/1901.02985 reads beta as these probabilities.
-
-    Args:
-      space: the search space.
-      probabilities: [layers - 1, levels, moves], each node's legal moves sum to 1.
-
-    Raises:
-      ValueError: another shape.
     """
-    probabilities = check_shape("beta's probabilities", probabilities, space.beta_shape)
+    space = relaxed.space
     trellis_width, trellis_height = trellis_size(space)
     width, height = trellis_width + 1.0, trellis_height + TITLE + 2 * MARGIN
     figure = Figure(figsize=(width, height))
@@ -54,8 +46,8 @@ def draw_beta(space: SearchSpace, probabilities: np.ndarray) -> Figure:
         color=TEXT,
     )
     axes = inch_axes(figure, 0, MARGIN, trellis_width, trellis_height)
-    _draw_visits(axes, space, visit_probabilities(space, probabilities))
-    _draw_moves(axes, space, probabilities)
+    _draw_visits(axes, space, relaxed.visits)
+    _draw_moves(axes, space, relaxed.move_probabilities)
     probability_bar(figure, trellis_width + 0.1, 2 * MARGIN, trellis_height - 2 * MARGIN)
     return figure
 

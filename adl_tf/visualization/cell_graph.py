@@ -37,7 +37,7 @@ class CellArc:
       op: its operation.
       start: x where it leaves, in inches.
       end: x where it arrives, in inches.
-      height: of its top above the row of states, in inches.
+      height: height of its top above the row of states, in inches.
     """
 
     source: int
@@ -49,12 +49,12 @@ class CellArc:
 
 
 def state_name(state: int) -> str:
-    """What a state is called in pictures."""
+    """Name of a state in pictures."""
     return INPUT_NAMES[state] if state < CELL_INPUTS else f"block {state - CELL_INPUTS + 1}"
 
 
 def edge_names(space: SearchSpace) -> List[str]:
-    """What each row of alpha is called in pictures."""
+    """Names of the rows of alpha in pictures."""
     return [
         f"{state_name(state)} → {state_name(block + CELL_INPUTS)}" for state, block in space.edges
     ]

@@ -7,7 +7,6 @@ from adl_tf.data.description import DatasetDescription
 from adl_tf.visualization.figure import (
     MARGIN,
     add_axes,
-    check_shape,
     ink,
     probability_bar,
     probability_colors,
@@ -29,13 +28,17 @@ def draw_confusion(counts: np.ndarray, description: DatasetDescription) -> Figur
 
     Args:
       counts: [classes, classes] pixel counts by (true, predicted).
-      description: of the data set, for the names.
+      description: description of the data set, for the names.
 
     Raises:
       ValueError: another shape.
     """
     classes = description.num_classes
-    counts = check_shape("confusion matrix", counts, (classes, classes))
+    counts = np.asarray(counts, np.float64)
+    if counts.shape != (classes, classes):
+        raise ValueError(
+            f"confusion matrix has shape {list(counts.shape)}; it must be {[classes, classes]}."
+        )
     totals = counts.sum(1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
 

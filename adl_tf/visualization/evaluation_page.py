@@ -35,7 +35,7 @@ class ScoredImage:
     """A predicted image and its score.
 
     Attributes:
-      name: of the image.
+      name: name of the image.
       miou: its own mean intersection over union.
       image: uint8 [H, W, 3].
       label: integers [H, W].
@@ -92,7 +92,7 @@ def evaluation_page(
       summary: names and values to show first.
       scores: see `metrics.class_scores`.
       counts: [classes, classes] pixel counts by (true, predicted).
-      description: of the data set.
+      description: description of the data set.
       images: those to show, the worst first.
       image_scores: (name, mIoU) of all images, None where nothing is labelled.
 
@@ -191,7 +191,7 @@ def _images(images, image_scores, description) -> List[str]:
 
 
 def picture_titles() -> str:
-    """What the parts of each `picture` are."""
+    """Captions of the parts of each `picture`."""
     return f'<div class="titles">{"".join(f"<span>{t}</span>" for t in PANEL_TITLES)}</div>'
 
 

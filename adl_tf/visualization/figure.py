@@ -102,25 +102,13 @@ def text_width(texts: Sequence[str], size: float) -> float:
 
     Args:
       texts: as they are, without formulas.
-      size: of the font, in points.
+      size: size of the font, in points.
     """
     figure = Figure()
     renderer = FigureCanvasAgg(figure).get_renderer()
     drawn = [figure.text(0, 0, text, fontsize=size, parse_math=False) for text in texts]
     widths = [text.get_window_extent(renderer).width for text in drawn]
     return max(widths, default=0.0) / figure.dpi
-
-
-def check_shape(name: str, values, shape) -> np.ndarray:
-    """`values` as float64 of exactly this shape.
-
-    Raises:
-      ValueError: another shape.
-    """
-    values = np.asarray(values, np.float64)
-    if values.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {list(values.shape)}; it must be {list(shape)}.")
-    return values
 
 
 @contextlib.contextmanager

@@ -7,31 +7,30 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from adl_tf.space.ops import get_op
-from adl_tf.space.search_space import MOVES, SearchSpace, level_stride
+from adl_tf.space.relaxed import RelaxedArchitecture
+from adl_tf.space.search_space import MOVES, level_stride
 from adl_tf.visualization.cell_graph import edge_names
 from adl_tf.visualization.figure import (
     MARGIN,
     TEXT,
     add_axes,
-    check_shape,
     probability_bar,
     spread_colors,
 )
 
-History = Sequence[Tuple[int, np.ndarray]]
+# (epoch, alpha and beta) in the order of time.
+History = Sequence[Tuple[int, RelaxedArchitecture]]
 
 
-def draw_alpha_history(space: SearchSpace, history: History) -> Figure:
+def draw_alpha_history(history: History) -> Figure:
     """Heat maps of alpha over time: one panel per edge, one row per op.
 
-    Args:
-      space: the search space.
-      history: (epoch, probabilities [edges, ops]) in the order of time.
-
     Raises:
-      ValueError: an empty history, epochs that do not increase, or another shape.
+      ValueError: an empty history, or epochs that do not increase.
     """
-    epochs, values = _stack("alpha's probabilities", history, space.alpha_shape)
+    epochs = _check_epochs(history)
+    space = history[0][1].space
+    values = np.stack([relaxed.op_probabilities for _, relaxed in history])
     panels = {
         (block, state): (name, values[:, row])
         for row, ((state, block), name) in enumerate(zip(space.edges, edge_names(space)))
@@ -39,17 +38,15 @@ def draw_alpha_history(space: SearchSpace, history: History) -> Figure:
     return _draw_history(panels, epochs, [get_op(op).label for op in space.ops])
 
 
-def draw_beta_history(space: SearchSpace, history: History) -> Figure:
+def draw_beta_history(history: History) -> Figure:
     """Heat maps of beta over time: one panel per node, laid out as the trellis.
 
-    Args:
-      space: the search space.
-      history: (epoch, probabilities [layers - 1, levels, moves]) in the order of time.
-
     Raises:
-      ValueError: an empty history, epochs that do not increase, or another shape.
+      ValueError: an empty history, or epochs that do not increase.
     """
-    epochs, values = _stack("beta's probabilities", history, space.beta_shape)
+    epochs = _check_epochs(history)
+    space = history[0][1].space
+    values = np.stack([relaxed.move_probabilities for _, relaxed in history])
     values = np.where(space.legal_moves(), values, np.nan)
     panels = {
         (level, layer): (
@@ -65,12 +62,12 @@ def draw_beta_history(space: SearchSpace, history: History) -> Figure:
     return figure
 
 
-def _stack(name: str, history: History, shape) -> Tuple[np.ndarray, np.ndarray]:
-    """Epochs [T] and values [T, *shape] of a history."""
+def _check_epochs(history: History) -> np.ndarray:
+    """The epochs [T] of a history."""
     epochs = np.asarray([epoch for epoch, _ in history], np.float64)
     if not len(epochs) or (np.diff(epochs) <= 0).any():
         raise ValueError(f"history: it needs increasing epochs, at least one; got {epochs}.")
-    return epochs, np.stack([check_shape(name, values, shape) for _, values in history])
+    return epochs
 
 
 def _draw_history(

@@ -101,7 +101,7 @@ def heading(title: str, facts: Sequence[str], summary: Dict[str, str]) -> str:
     """The top of a page.
 
     Args:
-      title: of the page.
+      title: title of the page.
       facts: a few words each.
       summary: names and values to show first.
     """

@@ -87,7 +87,7 @@ def add_legend(
     Args:
       image: uint8 [H, W, 3].
       label_map: integers [H, W].
-      description: of the classes.
+      description: description of the classes.
 
     Returns:
       uint8 [H + legend, W, 3].
@@ -141,7 +141,7 @@ def prediction_panel(
       image: uint8 [H, W, 3].
       label: integers [H, W].
       prediction: integers [H, W].
-      description: of the data set, for its colors.
+      description: description of the data set, for its colors.
 
     Returns:
       uint8 [H, 5 * W + 4 * SEPARATOR, 3].
@@ -230,7 +230,7 @@ def prediction_gallery(
       images: uint8 [H, W, 3] each; sizes may differ between images.
       labels: integers [H, W] each.
       predictions: integers [H, W] each.
-      description: of the data set, for names and colors.
+      description: description of the data set, for names and colors.
       captions: what is written over each row.
 
     Raises:
@@ -281,7 +281,7 @@ def prediction_gallery(
 
 
 def _draw_titles(figure: Figure, y: float) -> None:
-    """What the parts of the panels are, above the first one."""
+    """Captions of the parts of the panels, above the first one."""
     panel_width = GALLERY_WIDTH - 2 * MARGIN
     for column, title in enumerate(PANEL_TITLES):
         x = (MARGIN + panel_width * (column + 0.5) / len(PANEL_TITLES)) / GALLERY_WIDTH

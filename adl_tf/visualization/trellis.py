@@ -56,7 +56,7 @@ def trellis_arrows(
     Args:
       space: the search space.
       path: one level per layer, or nothing.
-      probabilities: [layers - 1, levels, moves], as `move_probabilities` returns them.
+      probabilities: [layers - 1, levels, moves], as in `RelaxedArchitecture`.
     """
     arrows = []
     for layer in range(space.num_layers - 1):

@@ -14,12 +14,8 @@ from workers import wait_for
 
 from adl_tf.model_directory import read_json_lines
 from adl_tf.models.checkpoint_files import checkpoint_number, list_checkpoints
-from adl_tf.models.registry import (
-    NetworkDescription,
-    build_network,
-    save_weights,
-    write_network_description,
-)
+from adl_tf.models.registry import NetworkDescription, build_network, write_network_description
+from adl_tf.models.weights import save_weights
 from adl_tf.space.genotype import Genotype
 
 SPACE = (

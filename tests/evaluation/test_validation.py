@@ -8,12 +8,8 @@ from PIL import Image
 from adl_tf.data.reader import RecordReader
 from adl_tf.distribution.strategy import distribute
 from adl_tf.evaluation.network_evaluation import evaluate_network
-from adl_tf.models.registry import (
-    NetworkDescription,
-    build_network,
-    save_weights,
-    write_network_description,
-)
+from adl_tf.models.registry import NetworkDescription, build_network, write_network_description
+from adl_tf.models.weights import save_weights
 from adl_tf.runs.data import validation_stream
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes

@@ -1,4 +1,4 @@
-"""Photos and masks as people have them: turned, two-valued, damaged, misnamed."""
+"""Photos and masks as they come: turned, two-valued, damaged, misnamed."""
 
 import io
 import json

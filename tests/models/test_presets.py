@@ -9,14 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from adl_tf.models import presets
-from adl_tf.models.registry import (
-    NetworkDescription,
-    build_network,
-    initialize_from,
-    load_network,
-    save_compact_weights,
-    write_network_description,
-)
+from adl_tf.models.registry import NetworkDescription, build_network, write_network_description
+from adl_tf.models.weights import initialize_from, load_network, save_compact_weights
 from adl_tf.runs.network import RunNetwork
 from adl_tf.serving.prediction import load_preset, predict_images
 from adl_tf.space.genotype import Genotype

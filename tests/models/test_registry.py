@@ -11,12 +11,10 @@ from adl_tf.model_directory import FORMAT
 from adl_tf.models.registry import (
     NetworkDescription,
     build_network,
-    initialize_from,
-    load_network,
     read_network_description,
-    save_weights,
     write_network_description,
 )
+from adl_tf.models.weights import initialize_from, load_network, save_weights
 from adl_tf.space.genotype import Genotype
 
 GENOTYPE = Genotype(path=(0, 1), cell=[[[0, "sep_conv_3x3"], [1, "skip_connect"]]])

@@ -20,7 +20,7 @@ from adl_tf.layers.shared_function import GradientsFor
 from adl_tf.models.supernet import GATES, Supernet, node_name
 from adl_tf.space import ops as candidate_ops
 from adl_tf.space import search_space
-from adl_tf.space.decoding import decode, move_probabilities, visit_probabilities
+from adl_tf.space.decoding import decode
 from adl_tf.space.ops import ATROUS, AVERAGE_POOL, MAX_POOL, SEPARABLE, Op
 from adl_tf.space.search_space import SearchSpace
 
@@ -198,7 +198,8 @@ def test_beta_of_every_move_learns_only_with_normalized_gates():
 def test_normalized_gates_are_shares_of_the_paths():
     """Against all paths, one by one."""
     model = make_model(**dict(TINY, num_layers=4, num_levels=3))
-    space, moves = model.space, move_probabilities(model.space, model.beta.numpy())
+    space, relaxed = model.space, model.architecture()
+    moves = relaxed.move_probabilities
     chances = collections.Counter()
     for path in itertools.product(range(3), repeat=4):
         steps = list(zip(path, path[1:]))
@@ -210,7 +211,7 @@ def test_normalized_gates_are_shares_of_the_paths():
                 chances[layer, a, b] += chance
     found, visits = model.gates_and_visits()
     np.testing.assert_allclose(visits, [chances[3, level] for level in range(3)], rtol=1e-5)
-    np.testing.assert_allclose(visits, visit_probabilities(space, moves)[-1], rtol=1e-5)
+    np.testing.assert_allclose(visits, relaxed.visits[-1], rtol=1e-5)
     for layer in range(1, 4):
         for level in space.levels(layer):
             for source, move in space.predecessors(layer, level):
@@ -244,7 +245,7 @@ def test_eq_7_at_every_node(levels):
     moves = model.move_probabilities().numpy()
     np.testing.assert_allclose(moves.sum(axis=-1), 1.0, rtol=1e-6)
     assert (moves[:, ~model.space.legal_moves()] == 0).all()
-    expected = move_probabilities(model.space, model.beta.numpy())
+    expected = model.architecture().move_probabilities
     np.testing.assert_allclose(moves, expected, rtol=1e-5)
     for (layer, level, target), chance in gates(model.beta, levels).items():
         np.testing.assert_allclose(moves[layer, level, target - level + 1], chance, rtol=1e-5)
@@ -380,7 +381,7 @@ def test_batch_norms_behind_image_pooling_do_nothing():
 def test_decode(tiny):
     """The genotype of the current alpha and beta."""
     genotype, probability = tiny.decode()
-    assert (genotype, probability) == decode(tiny.space, tiny.alpha.numpy(), tiny.beta.numpy())
+    assert (genotype, probability) == decode(tiny.architecture())
     model = Supernet(tiny.space, CLASSES)
     model.build((1, 33, 33, 3))
     model.beta.assign([[[0.0, 0.0, 50.0], [0.0, 0.0, 0.0]]])

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from adl_tf.configuration import parse_gin
 from adl_tf.evaluation.network_evaluation import evaluate_network
-from adl_tf.models.registry import load_network
+from adl_tf.models.weights import load_network
 from adl_tf.runs.data import RunData
 from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.training_run import run_training

@@ -7,7 +7,7 @@ import tensorflow as tf
 from adl_tf.layers.shared_function import GradientsFor
 from adl_tf.models.supernet import Supernet
 from adl_tf.runs.data import RunData
-from adl_tf.space.decoding import move_probabilities, visit_probabilities
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.devices import seeded
@@ -22,7 +22,7 @@ STEPS, BATCHES = 120, 24
 
 def mean_level(beta):
     """Where paths end, on average: 0 is stride 4, 3 stride 32."""
-    visits = visit_probabilities(SPACE, move_probabilities(SPACE, beta))
+    visits = RelaxedArchitecture(SPACE, beta=beta).visits
     return float(visits[-1] @ np.arange(SPACE.num_levels))
 
 

@@ -3,7 +3,7 @@
 import pytest
 from tiny_network import write_network
 
-from adl_tf.models.registry import load_network
+from adl_tf.models.weights import load_network
 from adl_tf.serving.export import export_network
 
 

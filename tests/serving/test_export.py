@@ -15,7 +15,7 @@ from tiny_network import CLASSES, COLORS, jpeg, png, random_image
 from adl_tf.data.normalization import normalize
 from adl_tf.layers.convolution import resize
 from adl_tf.models.classes import read_classes
-from adl_tf.models.registry import load_network
+from adl_tf.models.weights import load_network
 from adl_tf.serving.body import Body, precision
 from adl_tf.serving.export import export_network
 from adl_tf.serving.grpc_client import bytes_request, tensor_request

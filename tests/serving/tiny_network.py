@@ -7,12 +7,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from adl_tf.models.registry import (
-    NetworkDescription,
-    build_network,
-    save_weights,
-    write_network_description,
-)
+from adl_tf.models.registry import NetworkDescription, build_network, write_network_description
+from adl_tf.models.weights import save_weights
 from adl_tf.space.genotype import Genotype
 
 CLASSES = ("road", "sky", "tree", "car")

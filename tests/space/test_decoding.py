@@ -5,18 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from adl_tf.space.decoding import (
-    best_path,
-    best_paths,
-    decode,
-    move_probabilities,
-    op_probabilities,
-    path_probability,
-    strongest_cell,
-    visit_probabilities,
-)
+from adl_tf.space.decoding import best_path, best_paths, decode, strongest_cell
 from adl_tf.space.ops import NONE, OPS
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
+
+
+def with_beta(space, beta):
+    return RelaxedArchitecture(space, beta=beta)
 
 
 def softmax(logits):
@@ -62,7 +58,7 @@ def brute_force_cell(space, alpha):
 def test_eq_7_holds_at_every_node(levels):
     space = SearchSpace(num_layers=5, num_levels=levels)
     beta = np.random.default_rng(levels).normal(scale=3, size=space.beta_shape)
-    moves = move_probabilities(space, beta)
+    moves = with_beta(space, beta).move_probabilities
     assert moves.shape == space.beta_shape
     np.testing.assert_allclose(moves.sum(axis=-1), 1.0, rtol=1e-12)
     illegal = np.broadcast_to(~space.legal_moves(), moves.shape)
@@ -73,7 +69,7 @@ def test_uniform_beta_is_uniform_over_legal_moves():
     """No 2/3 at the boundary: two legal moves get a half each."""
     space = SearchSpace(num_layers=2)
     np.testing.assert_allclose(
-        move_probabilities(space, np.zeros(space.beta_shape))[0],
+        RelaxedArchitecture(space).move_probabilities[0],
         [[0, 1 / 2, 1 / 2], [1 / 3] * 3, [1 / 3] * 3, [1 / 2, 1 / 2, 0]],
     )
 
@@ -83,24 +79,28 @@ def test_logits_of_illegal_moves_have_no_influence():
     beta = np.random.default_rng(0).normal(size=space.beta_shape)
     changed = np.where(space.legal_moves(), beta, 100.0)
     np.testing.assert_array_equal(
-        move_probabilities(space, beta), move_probabilities(space, changed)
+        with_beta(space, beta).move_probabilities,
+        with_beta(space, changed).move_probabilities,
     )
-    assert best_path(space, beta) == best_path(space, changed)
+    assert best_path(with_beta(space, beta)) == best_path(with_beta(space, changed))
 
 
 def test_softmaxes_survive_large_logits():
     space = SearchSpace(num_layers=3)
     beta = np.full(space.beta_shape, 1e4)
     beta[..., 1] = -1e4
-    np.testing.assert_allclose(move_probabilities(space, beta).sum(axis=-1), 1.0)
-    path, probability = best_path(space, beta)
+    np.testing.assert_allclose(with_beta(space, beta).move_probabilities.sum(axis=-1), 1.0)
+    path, probability = best_path(with_beta(space, beta))
     assert path == (0, 1, 0) and probability == pytest.approx(0.5)
-    np.testing.assert_allclose(op_probabilities([[1e4, -1e4]]), [[1.0, 0.0]])
+    space = SearchSpace(num_blocks=1, ops=("skip_connect", "sep_conv_3x3"))
+    ops = RelaxedArchitecture(space, alpha=[[1e4, -1e4]] * 2).op_probabilities
+    np.testing.assert_allclose(ops, [[1.0, 0.0]] * 2)
 
 
 def test_op_probabilities_are_a_softmax_per_edge():
     alpha = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
-    np.testing.assert_allclose(op_probabilities(alpha), [softmax(row) for row in alpha], rtol=1e-5)
+    ops = RelaxedArchitecture(SearchSpace(), alpha).op_probabilities
+    np.testing.assert_allclose(ops, [softmax(row) for row in alpha], rtol=1e-5)
 
 
 @pytest.mark.parametrize("layers, levels", [(1, 4), (4, 1), (5, 2), (6, 3), (6, 4)])
@@ -112,7 +112,7 @@ def test_viterbi_finds_the_best_of_all_paths(layers, levels):
         paths = enumerate_paths(space, beta)
         assert len(paths) == space.num_paths
         assert sum(paths.values()) == pytest.approx(1.0)
-        path, probability = best_path(space, beta)
+        path, probability = best_path(with_beta(space, beta))
         assert path == max(paths, key=paths.get)
         assert probability == pytest.approx(paths[path])
 
@@ -121,14 +121,14 @@ def test_path_probability_of_every_path():
     space = SearchSpace(num_layers=4, num_levels=3)
     beta = np.random.default_rng(3).normal(size=space.beta_shape)
     for path, probability in enumerate_paths(space, beta).items():
-        assert path_probability(space, beta, path) == pytest.approx(probability)
+        assert with_beta(space, beta).path_probability(path) == pytest.approx(probability)
     with pytest.raises(ValueError, match="illegal move"):
-        path_probability(space, beta, (0, 2, 2, 2))
+        with_beta(space, beta).path_probability((0, 2, 2, 2))
 
 
 def test_ties_between_paths_go_to_the_finest():
     space = SearchSpace(num_layers=6, num_levels=2)
-    assert best_path(space, np.zeros(space.beta_shape))[0] == (0,) * 6
+    assert best_path(RelaxedArchitecture(space))[0] == (0,) * 6
 
 
 def test_paper_sized_network():
@@ -138,9 +138,9 @@ def test_paper_sized_network():
     beta = np.random.default_rng(0).normal(scale=0.1, size=space.beta_shape)
     for layer, (here, there) in enumerate(zip(wanted, wanted[1:])):
         beta[layer, here, MOVE_OFFSETS.index(there - here)] += 5
-    path, probability = best_path(space, beta)
+    path, probability = best_path(with_beta(space, beta))
     assert path == wanted
-    assert probability == pytest.approx(path_probability(space, beta, wanted))
+    assert probability == pytest.approx(with_beta(space, beta).path_probability(wanted))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_cell_against_brute_force(ops):
     for seed in range(20):
         space = SearchSpace(num_blocks=1 + seed % 5, ops=ops)
         alpha = np.random.default_rng(seed).normal(size=space.alpha_shape)
-        cell = strongest_cell(space, alpha)
+        cell = strongest_cell(RelaxedArchitecture(space, alpha))
         assert [set(block) for block in cell] == brute_force_cell(space, alpha)
         for block in cell:
             # Two branches, from different inputs.
@@ -161,7 +161,7 @@ def test_none_is_never_chosen_even_when_it_is_by_far_the_strongest():
     space = SearchSpace(num_blocks=3)
     alpha = np.random.default_rng(0).normal(size=space.alpha_shape)
     alpha[:, OPS.index(NONE)] += 30
-    cell = strongest_cell(space, alpha)
+    cell = strongest_cell(RelaxedArchitecture(space, alpha))
     assert all(op != NONE for block in cell for _, op in block)
     assert [set(block) for block in cell] == brute_force_cell(space, alpha)
 
@@ -173,12 +173,12 @@ def test_a_strong_none_weakens_its_edge():
     alpha[:, 1] = [1, 1, 1, 2, 1]
     # Edge 3 (input 1 of block 1) has the largest logit of an op, and a larger none.
     alpha[3, 0] = 9
-    assert {source for source, _ in strongest_cell(space, alpha)[1]} == {0, 2}
+    assert {source for source, _ in strongest_cell(RelaxedArchitecture(space, alpha))[1]} == {0, 2}
 
 
 def test_strongest_branch_comes_first():
     space = SearchSpace(num_blocks=1, ops=("skip_connect", "sep_conv_3x3"))
-    assert strongest_cell(space, np.array([[0.0, 1.0], [3.0, 0.0]])) == (
+    assert strongest_cell(RelaxedArchitecture(space, [[0.0, 1.0], [3.0, 0.0]])) == (
         ((1, "skip_connect"), (0, "sep_conv_3x3")),
     )
 
@@ -186,10 +186,12 @@ def test_strongest_branch_comes_first():
 def test_decode_is_both():
     space = SearchSpace(num_layers=5, num_blocks=2)
     rng = np.random.default_rng(1)
-    alpha, beta = rng.normal(size=space.alpha_shape), rng.normal(size=space.beta_shape)
-    genotype, probability = decode(space, alpha, beta)
-    assert (genotype.path, probability) == best_path(space, beta)
-    assert genotype.cell == strongest_cell(space, alpha)
+    relaxed = RelaxedArchitecture(
+        space, rng.normal(size=space.alpha_shape), rng.normal(size=space.beta_shape)
+    )
+    genotype, probability = decode(relaxed)
+    assert (genotype.path, probability) == best_path(relaxed)
+    assert genotype.cell == strongest_cell(relaxed)
 
 
 @pytest.mark.parametrize("layers, levels", [(1, 4), (4, 2), (5, 3)])
@@ -198,7 +200,7 @@ def test_best_paths_are_those_of_brute_force(layers, levels):
     beta = np.random.default_rng(layers).normal(size=space.beta_shape)
     paths = enumerate_paths(space, beta)
     expected = sorted(paths, key=paths.get, reverse=True)[:7]
-    found = best_paths(space, beta, 7)
+    found = best_paths(with_beta(space, beta), 7)
     assert [path for path, _ in found] == expected
     np.testing.assert_allclose([p for _, p in found], [paths[path] for path in expected])
 
@@ -206,15 +208,23 @@ def test_best_paths_are_those_of_brute_force(layers, levels):
 def test_untrained_the_path_stays_at_stride_4():
     """Half of the moves there, a third of those elsewhere."""
     space = SearchSpace(num_layers=8)
-    assert best_path(space, np.zeros(space.beta_shape)) == ((0,) * 8, pytest.approx(0.5**7))
+    assert best_path(RelaxedArchitecture(space)) == ((0,) * 8, pytest.approx(0.5**7))
 
 
 def test_visits_sum_the_probabilities_of_paths():
     space = SearchSpace(num_layers=4, num_levels=3)
     beta = np.random.default_rng(0).normal(size=space.beta_shape)
-    visits = visit_probabilities(space, move_probabilities(space, beta))
+    visits = with_beta(space, beta).visits
     expected = np.zeros((4, 3))
     for path, probability in enumerate_paths(space, beta).items():
         expected[np.arange(4), path] += probability
     np.testing.assert_allclose(visits, expected)
     np.testing.assert_allclose(visits.sum(axis=1), 1)
+
+
+def test_logits_of_another_shape_are_named():
+    space = SearchSpace(num_layers=3, num_blocks=2)
+    with pytest.raises(ValueError, match=r"beta has shape \[2, 3, 3\]; it must be \[2, 4, 3\]"):
+        RelaxedArchitecture(space, beta=np.zeros((2, 3, 3)))
+    with pytest.raises(ValueError, match="alpha has shape"):
+        RelaxedArchitecture(space, np.zeros(space.alpha_shape)[1:])

@@ -1,4 +1,4 @@
-"""Early stopping: who goes on, and how much is trained."""
+"""Early stopping: the candidates that survive, and how much is trained."""
 
 import math
 

@@ -14,7 +14,8 @@ import sys
 import numpy as np
 
 import adl_tf  # Before TensorFlow: it chooses the Keras.
-from adl_tf.models.registry import save_weights, write_network_description
+from adl_tf.models.registry import write_network_description
+from adl_tf.models.weights import save_weights
 from adl_tf.serving.export import export_network
 from adl_tf.space.genotype import Genotype, save_genotype
 from adl_tf.space.network_sizes import NetworkSizes

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from adl_tf.studies.ranking import (
-    expected_best_of,
     kendall_tau,
     regret,
     summarize_ranking,
@@ -51,14 +50,3 @@ def test_top_and_regret():
     assert top_precision(predicted, scores) == 0.5
     assert regret(predicted, scores) == pytest.approx(0.1)
     assert summarize_ranking(predicted, scores)["regret"] == pytest.approx(0.1)
-
-
-def test_expected_best_is_the_mean_over_all_draws():
-    random = np.random.default_rng(2)
-    scores, selection = random.normal(size=7), random.normal(size=7)
-    for count in (1, 3, 7):
-        draws = itertools.combinations(range(7), count)
-        best = [scores[max(draw, key=lambda index: selection[index])] for draw in draws]
-        assert expected_best_of(scores, selection, count) == pytest.approx(np.mean(best))
-    with pytest.raises(ValueError, match="count is 8; it must be from 1 to 7"):
-        expected_best_of(scores, selection, 8)

@@ -13,6 +13,7 @@ from PIL import Image
 from adl_tf.space import decoding
 from adl_tf.space.genotype import PRESETS, Genotype
 from adl_tf.space.ops import OPS, get_op
+from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace
 from adl_tf.visualization.alpha_map import chosen_entries, draw_alpha
 from adl_tf.visualization.architecture import PATH, draw_architecture
@@ -34,9 +35,11 @@ SPACES = [
 ]
 
 
-def random_logits(space, seed=0):
+def random_relaxed(space, seed=0):
     generator = np.random.default_rng(seed)
-    return generator.normal(size=space.alpha_shape), generator.normal(size=space.beta_shape)
+    return RelaxedArchitecture(
+        space, generator.normal(size=space.alpha_shape), generator.normal(size=space.beta_shape)
+    )
 
 
 def random_genotype(space, seed=0):
@@ -78,9 +81,9 @@ def test_arrows_are_all_legal_moves_of_reachable_nodes():
 
 @pytest.mark.parametrize("space", SPACES)
 def test_marked_path_is_the_decoded_one(space):
-    alpha, beta = random_logits(space)
-    genotype, probability = decoding.decode(space, alpha, beta)
-    arrows = trellis_arrows(space, genotype.path, decoding.move_probabilities(space, beta))
+    relaxed = random_relaxed(space)
+    genotype, probability = decoding.decode(relaxed)
+    arrows = trellis_arrows(space, genotype.path, relaxed.move_probabilities)
     marked = [arrow for arrow in arrows if arrow.on_path]
     assert [(a.layer, a.source, a.target) for a in marked] == [
         (layer, *genotype.path[layer : layer + 2]) for layer in range(space.num_layers - 1)
@@ -90,8 +93,7 @@ def test_marked_path_is_the_decoded_one(space):
 
 def test_each_reachable_node_has_one_strongest_move():
     space = SearchSpace()
-    _, beta = random_logits(space)
-    probabilities = decoding.move_probabilities(space, beta)
+    probabilities = random_relaxed(space).move_probabilities
     strongest = [a for a in trellis_arrows(space, (), probabilities) if a.strongest]
     assert [(a.layer, a.source) for a in strongest] == [
         (layer, level) for layer in range(space.num_layers - 1) for level in space.levels(layer)
@@ -153,22 +155,21 @@ def test_arcs_join_the_right_boxes_at_places_of_their_own(seed):
 @pytest.mark.parametrize("blocks", [5, 8])
 def test_no_two_texts_overlap(seed, blocks):
     space = SearchSpace(num_layers=6, num_blocks=blocks)
-    _, beta = random_logits(space, seed)
-    boxes = label_boxes(draw_architecture(random_genotype(space, seed), space, beta))
+    relaxed = random_relaxed(space, seed)
+    boxes = label_boxes(draw_architecture(random_genotype(space, seed), relaxed))
     for (one, box), (other, other_box) in itertools.combinations(boxes.items(), 2):
         assert not box.overlaps(other_box), (one, other)
 
 
 def test_texts_stay_inside_the_picture():
     space = SearchSpace(num_layers=4, num_blocks=3)
-    alpha, beta = random_logits(space)
-    ops, moves = decoding.op_probabilities(alpha), decoding.move_probabilities(space, beta)
+    relaxed = random_relaxed(space)
     for figure in (
-        draw_architecture(random_genotype(space), space, beta),
-        draw_alpha(space, ops),
-        draw_beta(space, moves),
-        draw_alpha_history(space, [(0, ops), (5, ops)]),
-        draw_beta_history(space, [(3, moves)]),
+        draw_architecture(random_genotype(space), relaxed),
+        draw_alpha(relaxed),
+        draw_beta(relaxed),
+        draw_alpha_history([(0, relaxed), (5, relaxed)]),
+        draw_beta_history([(3, relaxed)]),
     ):
         for text, box in label_boxes(figure).items():
             inside = figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
@@ -178,16 +179,15 @@ def test_texts_stay_inside_the_picture():
 
 @pytest.mark.parametrize("space", SPACES)
 def test_every_space_draws(space, tmp_path):
-    alpha, beta = random_logits(space)
-    ops, moves = decoding.op_probabilities(alpha), decoding.move_probabilities(space, beta)
+    relaxed = random_relaxed(space)
     genotype = random_genotype(space)
     figures = [
         draw_architecture(genotype),
-        draw_architecture(genotype, space, beta),
-        draw_alpha(space, ops),
-        draw_beta(space, moves),
-        draw_alpha_history(space, [(0, ops)]),
-        draw_beta_history(space, [(20, moves), (21, moves), (30, moves)]),
+        draw_architecture(genotype, relaxed),
+        draw_alpha(relaxed),
+        draw_beta(relaxed),
+        draw_alpha_history([(0, relaxed)]),
+        draw_beta_history([(20, relaxed), (21, relaxed), (30, relaxed)]),
     ]
     for figure in figures:
         path = tmp_path / "picture.png"
@@ -210,16 +210,15 @@ def test_image_is_what_is_saved(tmp_path):
 
 def test_framed_entries_are_the_decoded_cell():
     space = SearchSpace(num_blocks=3)
-    alpha, _ = random_logits(space)
-    probabilities = decoding.op_probabilities(alpha)
-    probabilities[0] = np.eye(len(OPS))[4]
-    entries = chosen_entries(space, probabilities)
-    with np.errstate(divide="ignore"):
-        cell = decoding.strongest_cell(space, np.log(probabilities))
+    alpha = random_relaxed(space).alpha
+    alpha[0] = 50 * np.eye(len(OPS))[4]
+    relaxed = RelaxedArchitecture(space, alpha)
+    entries = chosen_entries(relaxed)
+    cell = decoding.strongest_cell(relaxed)
     assert [(space.edges[row], space.ops[column]) for row, column in entries] == [
         ((source, block), op) for block, pair in enumerate(cell) for source, op in pair
     ]
-    frames = draw_alpha(space, probabilities).axes[0].patches
+    frames = draw_alpha(relaxed).axes[0].patches
     centers = [(f.get_y() + f.get_height() / 2, f.get_x() + f.get_width() / 2) for f in frames]
     assert all(isinstance(frame, Rectangle) for frame in frames)
     np.testing.assert_allclose(centers, entries, atol=1e-9)
@@ -237,14 +236,15 @@ def test_edge_names_follow_the_rows_of_alpha():
 
 def test_history_panels_hold_their_values():
     space = SearchSpace(num_layers=3, num_blocks=1)
-    alpha, beta = random_logits(space)
-    ops, moves = decoding.op_probabilities(alpha), decoding.move_probabilities(space, beta)
-    first, second = draw_alpha_history(space, [(2, ops), (4, ops[::-1])]).axes[:2]
+    relaxed = random_relaxed(space)
+    other = RelaxedArchitecture(space, relaxed.alpha[::-1])
+    ops, moves = relaxed.op_probabilities, relaxed.move_probabilities
+    first, second = draw_alpha_history([(2, relaxed), (4, other)]).axes[:2]
     np.testing.assert_allclose(first.collections[0].get_array(), ops.T)
     np.testing.assert_allclose(second.collections[0].get_array(), ops[::-1].T)
     assert first.get_xlim() == (1, 5)
 
-    panels = draw_beta_history(space, [(2, moves)]).axes[:-1]
+    panels = draw_beta_history([(2, relaxed)]).axes[:-1]
     titles = ["layer 1, stride 4", "layer 2, stride 4", "layer 2, stride 8"]
     assert [axes.get_title() for axes in panels] == titles
     drawn = panels[0].collections[0].get_array()
@@ -257,12 +257,13 @@ def test_histories_show_small_differences():
     space = SearchSpace(num_layers=3, num_blocks=1)
     uniform = np.full(space.alpha_shape, 1 / 8)
     uniform[0, 0], uniform[0, 1] = 0.117, 0.133
-    panel, *_, bar = draw_alpha_history(space, [(1, uniform)]).axes
+    relaxed = RelaxedArchitecture(space, np.log(uniform))
+    panel, *_, bar = draw_alpha_history([(1, relaxed)]).axes
     assert bar.get_ylim() == pytest.approx((0.117, 0.133))
     colors = panel.collections[0].to_rgba(uniform[0])
     assert np.abs(colors[0] - colors[1]).max() > 0.5
     # All alike: still a picture.
-    draw_alpha_history(space, [(1, np.full(space.alpha_shape, 1 / 8))])
+    draw_alpha_history([(1, RelaxedArchitecture(space))])
 
 
 def dashed(figure):
@@ -275,33 +276,30 @@ def dashed(figure):
 def test_what_is_hardly_decided_is_dashed():
     space = SearchSpace(num_layers=4, num_blocks=2)
     genotype = random_genotype(space)
-    alpha, beta = np.zeros(space.alpha_shape), np.zeros(space.beta_shape)
+    decided = 9 * np.eye(5, 8)
+    cases = (None, RelaxedArchitecture(space), RelaxedArchitecture(space, decided))
     legends = []
-    for case, (a, b) in enumerate(((None, None), (alpha, beta), (alpha + 9 * np.eye(5, 8), beta))):
-        figure = draw_architecture(genotype, space, b, a)
+    for case, relaxed in enumerate(cases):
+        figure = draw_architecture(genotype, relaxed)
         assert dashed(figure) == [0, 3 + 4, 3][case]  # Moves of the path, and edges of the cell.
         legends.append([text.get_text() for text in figure.legends[0].get_texts()])
     assert ["hardly decided" in legend for legend in legends] == [False, True, True]
+    beta = np.zeros(space.beta_shape)
     beta[..., 1] = 9
-    assert dashed(draw_architecture(genotype, space, beta)) == 0
+    assert dashed(draw_architecture(genotype, RelaxedArchitecture(space, decided, beta))) == 0
 
 
 def test_faults_are_named():
     space = SearchSpace(num_layers=3, num_blocks=2)
-    genotype = random_genotype(space)
-    alpha, beta = random_logits(space)
-    with pytest.raises(ValueError, match=r"beta has shape \[2, 3, 3\]; it must be \[2, 4, 3\]"):
-        draw_architecture(genotype, space, beta[:, :3])
+    genotype, relaxed = random_genotype(space), RelaxedArchitecture(space)
     with pytest.raises(ValueError, match="path has 3 layers, the space has 12"):
-        draw_architecture(genotype, SearchSpace())
+        draw_architecture(genotype, RelaxedArchitecture(SearchSpace()))
     with pytest.raises(ValueError, match="genotype has 2 blocks, the space has 5"):
-        draw_architecture(genotype, SearchSpace(num_layers=3))
-    with pytest.raises(ValueError, match="alpha's probabilities has shape"):
-        draw_alpha(space, alpha[1:])
+        draw_architecture(genotype, RelaxedArchitecture(SearchSpace(num_layers=3)))
     with pytest.raises(ValueError, match="at least one"):
-        draw_alpha_history(space, [])
+        draw_alpha_history([])
     with pytest.raises(ValueError, match="increasing"):
-        draw_beta_history(space, [(1, beta), (1, beta)])
+        draw_beta_history([(1, relaxed), (1, relaxed)])
 
 
 def test_draws_in_threads():

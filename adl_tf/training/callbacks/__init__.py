@@ -1,1 +1,1 @@
-"""What happens around the steps and epochs of `fit`, one Keras callback per module."""
+"""Keras callbacks around the steps and epochs of `fit`, one per module."""

@@ -1,4 +1,4 @@
-"""What is dropped at random in training: paths of cells, values after the ASPP."""
+"""Random dropping in training: paths of cells, values after the ASPP."""
 
 import tensorflow as tf
 

@@ -1,4 +1,4 @@
-"""What every run writes after each epoch: metrics and TensorBoard events."""
+"""Metrics and TensorBoard events of every run, after each epoch."""
 
 import os
 import time

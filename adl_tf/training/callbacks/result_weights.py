@@ -5,7 +5,7 @@ import math
 import tensorflow as tf
 
 from adl_tf.model_directory import BEST, LAST
-from adl_tf.models.registry import save_weights
+from adl_tf.models.weights import save_weights
 from adl_tf.training.training_model import TrainingModel
 
 

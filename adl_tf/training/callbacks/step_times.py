@@ -1,4 +1,4 @@
-"""How long the steps of a training take."""
+"""Durations of the steps of a training."""
 
 import time
 from typing import List
