@@ -14,7 +14,7 @@ from adl_tf.planning.commands import extend, make_stages, seconds_left
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint, take_fingerprint
 from adl_tf.planning.pictures import draw_examples, draw_shares, predict_examples
 from adl_tf.planning.plan import EVALUATION, EXPORT, REPORT, TRAINING
-from adl_tf.planning.planner import PLAN, Wishes, write_plan
+from adl_tf.planning.plan_stage import PLAN, Wishes, write_plan
 from adl_tf.planning.report import write_card, write_report
 from adl_tf.planning.stages import Stage, State, run_stages
 from adl_tf.serving.latency import measure_latency

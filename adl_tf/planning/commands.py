@@ -17,7 +17,7 @@ from adl_tf.planning.plan import (
     TRAINING,
     VALIDATIONS,
 )
-from adl_tf.planning.planner import PLAN, PLAN_FILE
+from adl_tf.planning.plan_stage import PLAN, PLAN_FILE
 from adl_tf.planning.settings import PRESET, Settings
 from adl_tf.planning.stages import Stage, State
 from adl_tf.planning.trials import BASELINE_NETWORK

@@ -15,11 +15,12 @@ from adl_tf.model_directory import GENOTYPE_FILE, METRICS_FILE, REPORT_FILE, rea
 from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint
 from adl_tf.planning.pictures import draw_examples, draw_shares
 from adl_tf.planning.plan import BASELINE, EVALUATION, EXPORT, OTHER, SEARCH, TRAINING
-from adl_tf.planning.planner import Wishes
+from adl_tf.planning.plan_stage import Wishes
 from adl_tf.planning.settings import PRESET
 from adl_tf.planning.stages import State, minutes
 from adl_tf.planning.trials import TRIAL
-from adl_tf.searches.proposals import RANDOM, SEARCHED, Comparison
+from adl_tf.searches.comparison import Comparison
+from adl_tf.searches.proposals import RANDOM, SEARCHED
 from adl_tf.space.genotype import describe_genotype, load_genotype
 from adl_tf.system.files import remove_temporaries, write_text
 from adl_tf.visualization.architecture import draw_architecture

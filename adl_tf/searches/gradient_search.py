@@ -21,10 +21,10 @@ from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
 from adl_tf.runs.run import Run, fit_phases, last_val_miou, open_run, reserve, start_or_resume
+from adl_tf.searches.comparison import compare
 from adl_tf.searches.proposals import (
     RANDOM,
     SEARCHED,
-    compare,
     draw_random,
     make_candidates,
     propose,

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from adl_tf.model_directory import METRICS_FILE
-from adl_tf.planning import auto, planner, stages
+from adl_tf.planning import auto, plan_stage, stages
 from adl_tf.planning.timings import SearchTimings, Timings
 from adl_tf.space.genotype import Genotype
 from data_prep.run import run_conversion
@@ -91,7 +91,7 @@ def replace_stages(setattr, ran, failing, convert=None, clock=None):
 
     setattr(stages, "run_program", run_program)
     setattr(stages, "now", clock.time)
-    setattr(planner, "measure", lambda *_: TIMINGS)
+    setattr(plan_stage, "measure", lambda *_: TIMINGS)
     setattr(auto, "measure_latency", lambda *_: {"export": 0.063, "keras": 0.07})
     setattr(auto, "predict_examples", lambda *_: [])
 

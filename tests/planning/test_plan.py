@@ -27,7 +27,7 @@ from adl_tf.planning.plan import (
     TooShort,
     make_plan,
 )
-from adl_tf.planning.planner import _fill
+from adl_tf.planning.plan_stage import _fill
 from adl_tf.planning.settings import (
     CROPS,
     GENOTYPE,
