@@ -5,9 +5,8 @@ python benchmarks/proposals.py --dataset_dir=DIR --output_dir=runs/proposals \
 
 Searches by recommended_search.gin with true labels, with those of other images (shuffled), and with
 random numbers in place of the gradients of alpha and beta (noise); a dozen proposals of each are
-trained for a hundred steps beside uniform networks, beside draws from the softmaxes of the true
-searches' alpha and beta (softmax), and beside random ones that have as many ops with parameters as
-the proposals of the true searches (matched). F fills one budget for all. Stops
+trained for a hundred steps beside uniform networks and beside random ones that have as many ops
+with parameters as the proposals of the true searches (matched). F fills one budget for all. Stops
 after --minutes and goes on when it is started again. Each training is a line of --results. Prints
 how far each arm is ahead of the uniform one, in deviations of single uniform networks, with the
 p-value of a test over the means of its searches, and one JSON line last.
@@ -38,7 +37,7 @@ from adl_tf.system.files import read_json, write_json  # noqa: E402
 
 OPTIONS = flags.FLAGS
 TRUE, SHUFFLED, NOISE = "true", "shuffled", "noise"
-UNIFORM, MATCHED, SOFTMAX = "uniform", "matched", "softmax"
+UNIFORM, MATCHED = "uniform", "matched"
 COUNT = 12  # Proposals of a search.
 SEED = 1000  # Of all that is not a search.
 
@@ -111,7 +110,6 @@ def configure(kind, seed):
 def arms():
     """Yields (name of the arm, cluster, genotypes), first those that are cheap."""
     from adl_tf.searches.proposals import draw_random, propose
-    from adl_tf.space.sampling import draw_genotype
     from adl_tf.training.optimizers import architecture_optimizer
 
     space, _ = configure(TRUE, SEED)
@@ -123,9 +121,6 @@ def arms():
         yield kind, f"{kind}_{seed}", proposed
         if kind == TRUE:
             yield MATCHED, f"{MATCHED}_{seed}", match(space, proposed, seed)
-            random = np.random.default_rng([seed, 4])
-            drawn = [draw_genotype(relaxed, random) for _ in range(COUNT)]
-            yield SOFTMAX, f"{SOFTMAX}_{seed}", drawn
 
 
 def match(space, genotypes, seed):

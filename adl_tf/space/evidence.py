@@ -7,7 +7,8 @@ by about rate * sqrt(steps). What they differ by beyond that is evidence. With t
 
 means and deviations normal with variances of their own, these are estimated from alpha itself
 (empirical Bayes: Efron and Morris 1975, https://doi.org/10.1080/01621459.1975.10479864), and each
-part is shrunk by the share of its variance that is not noise.
+part is shrunk by the share of its variance that is not noise. Edges are taken to differ by as much
+as ops do, at least: where noise hides by how much, a cell of a single op would be proposed.
 """
 
 import numpy as np
@@ -46,7 +47,10 @@ class _Posterior:
         edges, ops = alpha.shape
         # Centering takes a degree of freedom from each row, and the means another from each column.
         self._of_means = _kept(self._means, ops - 1, noise / edges**0.5)
-        self._of_deviations = _kept(self._deviations, (ops - 1) * (edges - 1), noise)
+        spread = self._of_means * np.sum(self._means**2) / max(1, ops - 1)
+        least = spread / (spread + noise**2) if spread else 0.0
+        found = _kept(self._deviations, (ops - 1) * (edges - 1), noise)
+        self._of_deviations = max(least, found)
         self._noise_of_means, self._noise = noise / edges**0.5, noise
 
     @property

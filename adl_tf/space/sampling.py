@@ -10,20 +10,37 @@ from adl_tf.space.relaxed import RelaxedArchitecture
 from adl_tf.space.search_space import CELL_INPUTS, MOVE_OFFSETS, SearchSpace
 
 
+def draw_path(relaxed: RelaxedArchitecture, random: np.random.Generator) -> Tuple[int, ...]:
+    """Draws a path in proportion to the exponential of the sum of its moves' logits.
+
+    At beta = 0 all paths are equally likely. Moves drawn one by one by the softmax of beta would
+    prefer fine strides there, since at stride 4 there are two moves to choose from instead of
+    three: an untrained search would propose other paths than random ones.
+
+    Args:
+      relaxed: alpha and beta.
+      random: numpy's generator.
+    """
+    space, legal = relaxed.space, relaxed.space.legal_moves()
+    # A softmax does not see the mean of a node's logits.
+    means = np.where(legal, relaxed.beta, 0).sum(axis=-1, keepdims=True) / legal.sum(-1)[:, None]
+    weights = np.where(legal, np.exp(relaxed.beta - means), 0.0)
+    targets = np.clip(np.arange(space.num_levels)[:, None] + MOVE_OFFSETS, 0, space.num_levels - 1)
+    # What all ways to finish a path weigh together, from each level and layer on.
+    ways = [np.ones(space.num_levels)]
+    for moves in reversed(weights):
+        ways.insert(0, (moves * ways[0][targets]).sum(axis=-1))
+    path = [0]
+    for moves, after in zip(weights, ways[1:]):
+        chances = moves[path[-1]] * after[targets[path[-1]]]
+        move = random.choice(len(MOVE_OFFSETS), p=chances / chances.sum())
+        path.append(path[-1] + MOVE_OFFSETS[move])
+    return tuple(path)
+
+
 def sample_path(space: SearchSpace, random: np.random.Generator) -> Tuple[int, ...]:
     """Draws a path; every path of the space is equally likely."""
-    # ways[l][s]: number of ways to finish a path that is at level s in layer l.
-    ways = [np.ones(space.num_levels)]
-    for _ in range(space.num_layers - 1):
-        padded = np.pad(ways[0], 1)
-        ways.insert(0, sum(padded[1 + step : 1 + step + space.num_levels] for step in MOVE_OFFSETS))
-    path = [0]
-    for layer in range(1, space.num_layers):
-        levels = [path[-1] + step for step in MOVE_OFFSETS]
-        levels = [level for level in levels if 0 <= level < space.num_levels]
-        weights = ways[layer][levels]
-        path.append(int(random.choice(levels, p=weights / weights.sum())))
-    return tuple(path)
+    return draw_path(RelaxedArchitecture(space), random)
 
 
 def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype:
@@ -44,52 +61,6 @@ def sample_genotype(space: SearchSpace, random: np.random.Generator) -> Genotype
         ]
         for block in range(space.num_blocks)
     ]
-    return Genotype(path=path, cell=cell)
-
-
-def draw_path(relaxed: RelaxedArchitecture, random: np.random.Generator) -> Tuple[int, ...]:
-    """Draws a path move by move, by the softmax of beta.
-
-    Args:
-      relaxed: alpha and beta.
-      random: numpy's generator.
-    """
-    space, moves = relaxed.space, relaxed.move_probabilities
-    path = [0]
-    for layer in range(space.num_layers - 1):
-        move = random.choice(len(MOVE_OFFSETS), p=moves[layer, path[-1]])
-        path.append(path[-1] + MOVE_OFFSETS[move])
-    return tuple(path)
-
-
-def draw_genotype(relaxed: RelaxedArchitecture, random: np.random.Generator) -> Genotype:
-    """Draws from what alpha and beta say, where decoding takes the strongest.
-
-    The path is drawn by `draw_path`. A block reads two different inputs, drawn in proportion to
-    the probability that their edge's op is not none, and on each of them an op other than none, by
-    the softmax of alpha.
-
-    Args:
-      relaxed: alpha and beta.
-      random: numpy's generator.
-    """
-    space, path = relaxed.space, draw_path(relaxed, random)
-    ops = [op for op in space.ops if op != NONE]
-    strength = relaxed.op_probabilities[:, [space.ops.index(op) for op in ops]]
-    cell = []
-    for block in range(space.num_blocks):
-        rows = [row for row, (_, target) in enumerate(space.edges) if target == block]
-        kept = strength[rows].sum(axis=1)
-        chosen = random.choice(rows, 2, replace=False, p=kept / kept.sum())
-        cell.append(
-            [
-                (
-                    space.edges[row][0],
-                    str(random.choice(ops, p=strength[row] / strength[row].sum())),
-                )
-                for row in chosen
-            ]
-        )
     return Genotype(path=path, cell=cell)
 
 

@@ -45,3 +45,14 @@ def test_draws_lie_around_the_truth_as_they_say():
     expected, random = shrunk(alpha, NOISE), np.random.default_rng(1)
     draws = np.array([draw(alpha, NOISE, random) - expected for _ in range(20)])
     assert np.std(draws) == pytest.approx(np.std(truth - expected), rel=0.1)
+
+
+def test_edges_are_taken_to_differ_by_what_ops_do():
+    """Of edges that show no difference of their own, draws still differ."""
+    _, alpha = truth_and_alpha(means=0.4, deviations=0.0)
+    draws = draw(alpha, NOISE, np.random.default_rng(1))
+    spread = shrunk(alpha, NOISE).mean(axis=0).std()
+    expected = (spread**2 * NOISE**2 / (spread**2 + NOISE**2)) ** 0.5
+    deviations = centered(draws) - centered(draws).mean(axis=0)
+    assert deviations.std() == pytest.approx(expected, rel=0.4)
+    assert len(set(draws.argmax(axis=1))) > 1

@@ -1,5 +1,6 @@
 """Random genotypes are legal, repeatable and uniform."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 from adl_tf.space.costs import network_cost
 from adl_tf.space.ops import NONE
-from adl_tf.space.sampling import sample_genotype, sample_within
-from adl_tf.space.search_space import SearchSpace
+from adl_tf.space.relaxed import RelaxedArchitecture
+from adl_tf.space.sampling import draw_path, sample_genotype, sample_within
+from adl_tf.space.search_space import MOVE_OFFSETS, SearchSpace
 
 
 def test_legal_and_repeatable():
@@ -32,6 +34,33 @@ def test_every_path_is_equally_likely():
     assert len(counts) == space.num_paths
     expected = draws / space.num_paths
     assert all(count == pytest.approx(expected, abs=5 * expected**0.5) for count in counts.values())
+
+
+def test_paths_weigh_what_their_moves_do():
+    """Each is as likely as the exponential of the sum of its logits, against a count of all."""
+    space = SearchSpace(num_layers=4, num_levels=3, num_blocks=1)
+    beta = np.random.default_rng(0).normal(size=space.beta_shape)
+    beta -= beta.mean(axis=-1, keepdims=True)  # Of legal moves alone where a node has two.
+    for level in (0, 2):
+        legal = space.legal_moves()[level]
+        beta[:, level] -= beta[:, level, legal].mean(axis=-1, keepdims=True)
+    levels = itertools.product(range(3), repeat=3)
+    paths = [(0, *p) for p in levels if all(abs(a - b) <= 1 for a, b in zip((0, *p), p))]
+    weights = {
+        path: np.exp(
+            sum(
+                beta[layer, a, MOVE_OFFSETS.index(b - a)]
+                for layer, (a, b) in enumerate(zip(path, path[1:]))
+            )
+        )
+        for path in paths
+    }
+    draws, random = 6000, np.random.default_rng(1)
+    relaxed = RelaxedArchitecture(space, beta=beta)
+    counts = Counter(draw_path(relaxed, random) for _ in range(draws))
+    for path, weight in weights.items():
+        expected = draws * weight / sum(weights.values())
+        assert counts[path] == pytest.approx(expected, abs=5 * expected**0.5)
 
 
 def test_ops_of_the_space_only():
