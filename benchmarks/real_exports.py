@@ -106,7 +106,8 @@ def read_labelme(folder):
             elif kind == "mask":
                 with Image.open(io.BytesIO(base64.b64decode(shape["mask"]))) as mask:
                     corner = tuple(round(coordinate) for coordinate in points[0])
-                    canvas.paste(color["fill"], corner, mask.convert("1"))
+                    inside = Image.fromarray(np.asarray(mask.convert("L")) > 0)
+                    canvas.paste(color["fill"], corner, inside)
         counts = np.bincount(np.asarray(canvas).ravel(), minlength=len(labels))
         yield content["imagePath"], (height, width), dict(zip(labels, counts.tolist()))
 
