@@ -7,6 +7,7 @@ Times images to labels at 513 x 513 and 1025 x 2049, batch 1 and 4, each configu
 process of its own in which all contenders take turns:
   float32, bfloat16   the export, loaded into a session as a server does: of the paper's S with
                       random weights, or of the network of --model_dir
+  open                the export in float32 of any batch and size, which `auto` makes
   xla                 the export's compiled signature
   onnx, openvino, tflite, openvino_int8, tflite_int8
                       the files beside the export, at batch 1, those of 8-bit integers quantized
@@ -133,6 +134,8 @@ def load_contenders(network, model_dir, shape, compiled):
             runs[dtype] = serve_signature(result["export_dir"], "serving_tensor")
             if compiled and dtype == "float32":
                 runs["xla"] = serve_signature(result["export_dir"], "serving_tensor_xla")
+        result = export_network(model_dir, folder)
+        runs["open"] = serve_signature(result["export_dir"], "serving_tensor")
     keras = tf.function(
         lambda x: tf.argmax(network(normalize(x), training=False), -1, tf.int32),
         input_signature=[tf.TensorSpec(shape, tf.uint8)],

@@ -7,9 +7,10 @@ import re
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from PIL import Image, ImageDraw
+from pycocotools import mask as coco_mask
 
 from adl_tf.data.description import IGNORE_LABEL
+from data_prep import outlines
 from data_prep.annotation_files import load
 from data_prep.class_file import IGNORED
 from data_prep.errors import BadExample, ConversionError
@@ -18,7 +19,9 @@ from data_prep.images import read_image, read_size
 from data_prep.labelme import BACKGROUND, BACKGROUNDS
 from data_prep.naming import unique_names
 
-_SUBPIXELS = 4  # Outlines are drawn larger and sampled at the centers of pixels.
+_FAR = (
+    10  # Sizes of an image, beyond which a corner is damaged: drawing takes as long as it is far.
+)
 # Numbers of compressed runs: of up to 30 bits, 5 in a character, of which the last is below P.
 _NUMBERS = re.compile("(?:[P-o]{0,5}[0-O])+").fullmatch
 _REMEDY = "export the annotations again, as outlines in pixels"
@@ -184,10 +187,10 @@ def _find_fault(segmentation: Any, image: Dict[str, Any], cause: Optional[str]) 
     if not segmentation:
         return cause or "they have no outline"
     try:
-        outlines = _outlines(segmentation)
+        parts = _corners(segmentation)
     except (TypeError, ValueError):
         return "their corners are no numbers"
-    drawn = [outline for outline in outlines if len(outline) > 2]
+    drawn = [corners for corners in parts if len(corners) > 2]
     if not drawn:
         return "their outlines have fewer than three corners, as boxes do"
     corners = np.concatenate(drawn)
@@ -196,12 +199,14 @@ def _find_fault(segmentation: Any, image: Dict[str, Any], cause: Optional[str]) 
     size = np.array([image["width"], image["height"]])
     if corners.min() >= 0 and corners.max() <= 1 and size.max() > 2:
         return "their corners are shares of the image, 0 to 1, not pixels"
+    if np.abs(corners).max() > _FAR * size.max():
+        return "their corners are far outside of the image"
     if not any(((o.max(axis=0) > 0) & (o.min(axis=0) < size)).all() for o in drawn):
         return "their outlines are outside of the image"
     return ""
 
 
-def _outlines(segmentation: List[Any]) -> List[np.ndarray]:
+def _corners(segmentation: List[Any]) -> List[np.ndarray]:
     """float64 [corners, 2] of each outline: of lists of numbers, as COCO has them, or of pairs; of
     one outline alone as well."""
     first = segmentation[0]
@@ -223,27 +228,24 @@ def convert(item: Item) -> Example:
         raise BadExample(item.image, f"its annotation cannot be drawn, {fault}", _REMEDY)
     if height is None:
         height, width = read_size(item.image)
-    canvas = Image.new("L", (width * _SUBPIXELS, height * _SUBPIXELS))
+    label = np.zeros((height, width), np.uint8)
     crowds = np.zeros((height, width), bool)
     try:
-        for label, segmentation, crowd in objects:
+        for value, segmentation, crowd in objects:
             if isinstance(segmentation, dict):
                 inside = _decode_runs(segmentation, height, width)
                 if crowd:
                     crowds |= inside
                 else:
-                    mask = Image.fromarray(inside).resize(canvas.size, Image.Resampling.NEAREST)
-                    canvas.paste(label, mask=mask)
+                    label[inside] = value
                 continue
-            for outline in _outlines(segmentation):
-                corners = [tuple(corner) for corner in outline * _SUBPIXELS]
+            for corners in _corners(segmentation):
                 if len(corners) > 2:
-                    ImageDraw.Draw(canvas).polygon(corners, fill=label)
+                    window, inside = outlines.inside(corners, (height, width))
+                    label[window][inside] = value
     except (KeyError, TypeError, ValueError) as error:
         reason = f"its annotation cannot be drawn, {error}"
         raise BadExample(item.image, reason, "download the annotations again") from None
-    center = slice(_SUBPIXELS // 2, None, _SUBPIXELS)
-    label = np.array(np.asarray(canvas)[center, center])
     label[crowds & (label == 0)] = IGNORE_LABEL
     return Example(*read_image(item.image), label)
 
@@ -259,11 +261,11 @@ def _decode_runs(segmentation, height, width):
 
 def _decode_text(counts: str, height: int, width: int) -> np.ndarray:
     """Bool [height, width] of compressed runs."""
-    from pycocotools import mask  # Here: few files need it.
-
     # It writes past its memory where the last number has no end, and leaves memory as it was where
     # numbers are missing.
-    inside = mask.decode({"size": [height, width], "counts": counts}) if _NUMBERS(counts) else None
-    if inside is None or mask.encode(inside)["counts"].decode() != counts:
+    inside = (
+        coco_mask.decode({"size": [height, width], "counts": counts}) if _NUMBERS(counts) else None
+    )
+    if inside is None or coco_mask.encode(inside)["counts"].decode() != counts:
         raise ValueError("its runs are damaged")
     return inside > 0

@@ -98,11 +98,16 @@ def _size(result: Dict[str, Any]) -> Optional[Tuple[int, int]]:
 
 
 def _shapes(results: Sequence[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """Results that are shapes; of two of one id, the one that has a label."""
+    """Results that are shapes; of two that are alike, shape and label of two controls, the one
+    that has a label."""
     shapes = [r for r in results if "value" in r and r.get("type") not in _NO_SHAPES]
     shapes = [r for r in shapes if not _NO_SHAPES & set(r["value"])]
-    labelled = {r.get("id") for r in shapes if _labels(r["value"])} - {None}
-    return [r for r in shapes if _labels(r["value"]) or r.get("id") not in labelled]
+    labelled = [_outline(r["value"]) for r in shapes if _labels(r["value"])]
+    return [r for r in shapes if _labels(r["value"]) or _outline(r["value"]) not in labelled]
+
+
+def _outline(value: Dict[str, Any]) -> Dict[str, Any]:
+    return {key: part for key, part in value.items() if not key.endswith("labels")}
 
 
 def _labels(value: Dict[str, Any]) -> List[str]:

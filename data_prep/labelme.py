@@ -83,6 +83,9 @@ def class_names(labels: Sequence[str]) -> Tuple[str, ...]:
 def draw(path: str, names: Sequence[str], image: str) -> np.ndarray:
     """The label map of a file: later shapes over earlier ones, 0 beside them.
 
+    As in labelme's own masks, pixels are points at whole coordinates and the edge of a shape is
+    inside: its canvas used to end at the last pixel, where shapes up to it would leave a gap.
+
     Args:
       path: path of the file.
       names: names of the classes, background first. Shapes called `__ignore__` are ignored.

@@ -3,11 +3,36 @@
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
 from adl_tf.data.description import Size
 
 _CORNERS = 72  # Of an outline in place of an ellipse, which differs from it by a thousandth.
 Segmentation = List[List[float]]
+Window = Tuple[slice, slice]  # Rows and columns of an image.
+
+
+def inside(corners: np.ndarray, size: Size) -> Tuple[Window, np.ndarray]:
+    """The pixels whose centers lie inside of an outline, as pycocotools rounds them.
+
+    Outlines with a side in common share no pixel and leave none between them.
+
+    Args:
+      corners: float [n, 2], (x, y) in pixels; n >= 3.
+      size: (height, width) of the image, beyond which nothing is.
+
+    Returns:
+      The part of the image around the outline; bool of the part's size.
+    """
+    limits = np.array(size[::-1])
+    left, top = np.clip(np.floor(corners.min(axis=0)), 0, limits).astype(int)
+    right, bottom = np.clip(np.ceil(corners.max(axis=0)), (left, top), limits).astype(int)
+    height, width = int(bottom - top), int(right - left)
+    window = slice(top, bottom), slice(left, right)
+    if not height * width:
+        return window, np.zeros((height, width), bool)
+    outline = (corners - (left, top)).ravel().tolist()
+    return window, coco_mask.decode(coco_mask.frPyObjects([outline], height, width))[..., 0] > 0
 
 
 def rectangle(

@@ -115,7 +115,7 @@ def write_report(state: State, fingerprint: Fingerprint, dataset_dir: str, outpu
             [
                 f"{len(fingerprint.class_names)} classes",
                 f"{fingerprint.examples[TRAIN]} images to train on",
-                f"{seconds / 3600:.2g} hours",
+                minutes(seconds),
             ],
             {
                 "mIoU": percent(evaluation["miou"]),

@@ -148,7 +148,10 @@ def run_stages(state: State, stages: Sequence[Stage], until: Optional[str] = Non
 
 def minutes(seconds: float) -> str:
     """A time for people; a short one in seconds."""
-    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{max(1, round(seconds))} seconds"
+    if seconds >= 60:
+        return f"{seconds / 60:.1f} minutes"
+    whole = max(1, round(seconds))
+    return f"{whole} second{'s' * (whole > 1)}"
 
 
 def run_program(

@@ -41,10 +41,11 @@ table { border-collapse: collapse; width: 100%; margin-top: 12px; }
 .tile b, td { font-variant-numeric: tabular-nums; }
 th { font-weight: 600; color: var(--soft); font-size: 13px; }
 th, td { padding: 5px 10px; border-bottom: 1px solid var(--line); text-align: right; }
-.left { text-align: left; padding-left: 0; }
+td { white-space: nowrap; }
+.left { text-align: left; padding-left: 0; min-width: 100px; white-space: normal; }
 .bar { width: 30%; min-width: 80px; }
 .bar div { height: 10px; border-radius: 5px; background: var(--panel); }
-.bar div div { background: var(--accent); }
+.bar div div { background: var(--accent); box-shadow: 0 0 0 1px rgba(128, 128, 128, 0.5); }
 .swatch { display: inline-block; width: 13px; height: 13px; margin-right: 8px;
   border: 1px solid rgba(128, 128, 128, 0.5); border-radius: 3px; vertical-align: -2px; }
 .confusion { display: flex; flex-wrap: wrap; gap: 12px 36px; }
@@ -57,13 +58,14 @@ figure img { width: 100%; cursor: zoom-in; }
 figure.zoomed { position: fixed; inset: 0; z-index: 1; margin: 0; padding: 14px; overflow: auto;
   background: var(--paper); }
 .zoomed img { width: 250%; max-width: none; image-rendering: pixelated; cursor: zoom-out; }
-pre { padding: 10px 14px; background: var(--panel); font-size: 12px; white-space: pre-wrap; }
+pre { padding: 10px 14px; background: var(--panel); font-size: 12px; overflow-x: auto; }
 .titles { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr; text-align: center;
   font-size: 13px; color: var(--soft); }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 8px 0; font-size: 14px; }
 button { font: inherit; font-size: 13px; color: var(--ink); background: var(--panel);
   border: 1px solid var(--line); border-radius: 6px; padding: 3px 10px; cursor: pointer; }
-@media (max-width: 600px) { body { padding: 20px 14px 40px; } th, td { padding: 5px 6px; } }
+@media (max-width: 600px) { body { padding: 20px 14px 40px; } th, td { padding: 5px 6px; }
+  img.drawing { max-width: 720px; } }
 """
 # A click on a picture makes it larger; one on a button puts what is in its box in another order.
 _SCRIPT = """
@@ -149,7 +151,8 @@ def inline_figure(figure: Figure, text: str) -> str:
     width = figure.get_size_inches()[0] * 100
     source = data_url(buffer, "png")
     style = f"width: {width:.0f}px"
-    return f'<img class="drawing" alt="{html.escape(text)}" style="{style}" src="{source}">'
+    image = f'<img class="drawing" alt="{html.escape(text)}" style="{style}" src="{source}">'
+    return f'<div class="scroll">{image}</div>'
 
 
 def inline_photo(pixels: np.ndarray, text: str) -> str:

@@ -62,6 +62,7 @@ NOTHING = {
     "not finite": ({"segmentation": [[1, 2, 3, 4, 5, float("nan")]]}, "are no numbers"),
     "right": ({"segmentation": [[60, 1, 70, 1, 70, 9]]}, "outside of the image"),
     "above": ({"segmentation": [[1, -9, 9, -9, 9, -1]]}, "outside of the image"),
+    "far": ({"segmentation": [[1, 1, 9e9, 1, 9, 9]]}, "their corners are far outside"),
     "shares": ({"segmentation": [[0.1, 0.2, 0.9, 0.2, 0.9, 1.0]]}, "shares of the image, 0 to 1"),
     "no runs": ({"segmentation": {"size": [40, 50], "counts": [2000]}}, "their runs have no pixel"),
     "no text": ({"segmentation": {"size": [40, 50], "counts": ""}}, "their runs have no pixel"),

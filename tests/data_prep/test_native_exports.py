@@ -274,7 +274,7 @@ def test_an_ellipse_of_label_studio(tmp_path):
         (result("keypointlabels", x=5, y=5, width=1), "keypointlabels, which have no outline"),
         (result("rectanglelabels", x=5, y=5, width=1, height=1, rotation=0), "rectanglelabels, wh"),
         (result("polygonlabels", rotation=90, points=PERCENT), "image was turned while"),
-        (UNLABELLED, "their category_id is none of 0"),
+        (result("polygon", label="", points=PERCENT[:3]), "their category_id is none of 0"),
         (result("polygonlabels", points=[[1, 2], [3, 4]]), "fewer than three corners"),
         (result("polygonlabels", points=[[1, "a"]]), "polygonlabels, and damaged"),
         (result("brushlabels", rle=[1, 2, 3]), "brushlabels, and damaged"),
@@ -324,6 +324,9 @@ def test_the_short_form_of_label_studio(tmp_path):
         {"id": i, "image": f"https://a.b/c/{i}.png?key=1", "label": [entry], "annotation_id": i}
         for i in range(2)
     ]
+    # Shapes without labels of a control of their own.
+    unlabelled = {key: part for key, part in entry.items() if key != "polygonlabels"}
+    rows[1] = {**rows[1], "wand": [unlabelled]}
     rows.append({**rows[0], "label": [], "annotation_id": 7, "updated_at": ""})
     rows[0]["updated_at"] = "2026-01-01"
     labels = convert(write_tasks(tmp_path / "in", *rows), tmp_path / "out")
