@@ -9,7 +9,8 @@ trained for a hundred steps beside uniform networks and beside random ones that 
 with parameters as the proposals of the true searches (matched). F fills one budget for all. Stops
 after --minutes and goes on when it is started again. Each training is a line of --results. Prints
 how far each arm is ahead of the uniform one, in deviations of single uniform networks, with the
-p-value of a test over the means of its searches, and one JSON line last.
+p-value of a test over the means of its searches, the share of all variance that F and the number of
+ops with parameters explain, and one JSON line last.
 
 The criterion, fixed beforehand: true searches 0.65 deviations above uniform, p < 0.05 clustered by
 search, above the matched and above the shuffled.
@@ -177,6 +178,18 @@ def check_time():
         raise OutOfTime
 
 
+def explained(lines):
+    """Share of the losses' variance that width and the number of ops with parameters explain."""
+    columns = [
+        (1.0, np.log(line["f"]), weightless_share(Genotype(**line["genotype"]).cell))
+        for line in lines
+    ]
+    losses = np.array([line["loss"] for line in lines])
+    matrix = np.array(columns)
+    rest = losses - matrix @ np.linalg.lstsq(matrix, losses, rcond=None)[0]
+    return float(1 - rest.var() / losses.var())
+
+
 def report(lines):
     """How far the arms are ahead of the uniform one."""
     losses = {}
@@ -187,6 +200,7 @@ def report(lines):
         return {}
     mean, deviation = uniform.mean(), uniform.std(ddof=1)
     result = {UNIFORM: {"networks": len(uniform), "mean": mean, "deviation": deviation}}
+    result["explained"] = explained(lines)
     for arm, clusters in losses.items():
         if arm == UNIFORM:
             continue
@@ -215,7 +229,7 @@ def main(argv):
         for arm, cluster, genotypes in arms():
             check_time()
             train(arm, cluster, [Genotype(**g.to_dict()) for g in genotypes])
-    results = report(read_json_lines(OPTIONS.results, key="key").values())
+    results = report(list(read_json_lines(OPTIONS.results, key="key").values()))
     for arm, values in results.items():
         print(arm, values, file=sys.stderr)
     print(json.dumps(results))

@@ -2,12 +2,14 @@
 
 python benchmarks/train_step.py --networks=auto_deeplab:8,deeplab_v3_plus_resnet50:0.625
 
-A network is a genotype and its filter multiplier, or a baseline and its width. Random batches,
-no input pipeline; the networks take turns. Prints one JSON line last: for each network its
-parameters, Multi-Adds at --image_size, median seconds per step, and the seconds relative to the
-first network's.
+A network is a genotype and its filter multiplier, or a baseline and its width; a "=" at its end
+leaves its graph as it is written (see `graphs_as_written`). Random batches, no input pipeline; the
+networks take turns. Prints one JSON line last: for each network its parameters, Multi-Adds at
+--image_size, CPU seconds of all cores of the first step and, median, of later ones, the latter also
+relative to the first network's.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -28,7 +30,7 @@ def main(argv):
 
     from adl_tf.models.counting import count_multi_adds, count_parameters
     from adl_tf.models.registry import build_network
-    from adl_tf.training.devices import configure_runtime
+    from adl_tf.training.devices import configure_runtime, graphs_as_written
     from adl_tf.training.optimizers import training_optimizer
     from adl_tf.training.training_model import TrainingModel
 
@@ -47,25 +49,27 @@ def main(argv):
     image_size = tuple(map(int, options.image_size))
     results, steps = {}, {}
     for text in options.networks:
-        network = build_network(describe(text, options.num_classes))
+        network = build_network(describe(text.rstrip("="), options.num_classes))
         model = TrainingModel(network)
         model.compile(training_optimizer(total_steps=1000, initial_rate=0.001))
         model.build((None, crop, crop, 3))
         steps[text] = model.make_train_function()
-        start = time.perf_counter()
-        steps[text](batches)
+        start = time.process_time()
+        with graphs_as_written() if text.endswith("=") else contextlib.nullcontext():
+            steps[text](batches)
         results[text] = {
             "params": count_parameters(network),
             "multi_adds": sum(count_multi_adds(network, image_size).values()),
-            "first_step": round(time.perf_counter() - start, 1),
+            "first_step": round(time.process_time() - start, 1),
         }
         print(text, results[text], file=sys.stderr, flush=True)
     seconds = {text: [] for text in steps}
     for _ in range(options.repeats):
         for text, step in steps.items():
-            start = time.perf_counter()
-            step(batches)
-            seconds[text].append(time.perf_counter() - start)
+            start = time.process_time()
+            with graphs_as_written() if text.endswith("=") else contextlib.nullcontext():
+                step(batches)
+            seconds[text].append(time.process_time() - start)
     medians = {text: statistics.median(values) for text, values in seconds.items()}
     for text, result in results.items():
         result["seconds"] = round(medians[text], 3)

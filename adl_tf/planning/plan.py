@@ -19,7 +19,7 @@ from adl_tf.planning.settings import (
 )
 from adl_tf.planning.stages import minutes
 from adl_tf.planning.timings import Timings, rescale
-from adl_tf.space.early_stopping import rounds
+from adl_tf.searches.halving import rounds
 
 SEARCH, TRAINING, EVALUATION, EXPORT = "search", "train", "evaluate", "export"
 # Trainings for a tenth of the time, to compare with: from the other start, and of the baseline.

@@ -11,7 +11,7 @@ from adl_tf.planning.stages import Stage, peak_memory, run_program
 from adl_tf.planning.trials import read_search, search_flags
 from adl_tf.runs.data import RunData
 from adl_tf.searches.gradient_search import run_gradient_search
-from adl_tf.space.early_stopping import rounds
+from adl_tf.searches.halving import rounds
 from adl_tf.system.progress import say
 
 # Steps of a trial epoch, and images that it scores.

@@ -23,7 +23,7 @@ from adl_tf.models.registry import DECODED, NetworkDescription, build_network
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import plan_phases
 from adl_tf.runs.run import Run, write_config
-from adl_tf.space.early_stopping import rounds, survivors
+from adl_tf.searches.halving import rounds, survivors
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.system.progress import Progress

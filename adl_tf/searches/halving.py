@@ -1,4 +1,4 @@
-"""Early stopping of many trainings: which survive, and how much is trained in all."""
+"""Successive halving: which candidates survive a rung, and how much is trained in all."""
 
 import math
 from typing import Dict, List

@@ -1,8 +1,8 @@
-"""Early stopping: the candidates that survive, and how much is trained."""
+"""Successive halving: which candidates survive, and how much is trained."""
 
 import math
 
-from adl_tf.space.early_stopping import rounds, survivors
+from adl_tf.searches.halving import rounds, survivors
 
 
 def test_the_best_share_goes_on():
