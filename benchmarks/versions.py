@@ -25,7 +25,7 @@ REPEATS = flags.DEFINE_integer("repeats", 10, "Steps of each kind.")
 # Replaces the clock of the script: before a step it waits for its turn, after it it says how many
 # seconds all threads of the process took.
 MEASURE = """
-import sys, time, types
+import inspect, sys, time, types
 sys.path[:0] = [{checkout!r}, {checkout!r} + "/benchmarks"]
 import search_step
 
@@ -38,7 +38,9 @@ def clock():
         started.append(time.process_time())
     return 0.0
 search_step.time = types.SimpleNamespace(perf_counter=clock, time=time.time)
-search_step.measure_ours({crop}, {repeats}, True)
+# Revisions before 2026-11 had no choice of precision.
+precision = ["float32"] * ("precision" in inspect.signature(search_step.measure_ours).parameters)
+search_step.measure_ours({crop}, {repeats}, True, *precision)
 """
 
 
