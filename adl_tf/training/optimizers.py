@@ -50,9 +50,9 @@ def architecture_optimizer(
 
 def walk_of_noise(optimizer: Optimizer) -> float:
     """How far an Adam has moved each variable by now, if all gradients were noise; about."""
-    rate = optimizer.learning_rate
-    rate = rate(optimizer.iterations) if callable(rate) else rate
-    return float(rate) * float(optimizer.iterations) ** 0.5
+    steps, rate = int(optimizer.iterations.numpy()), optimizer.learning_rate
+    rate = rate(steps) if callable(rate) else rate
+    return float(tf.keras.backend.get_value(rate)) * steps**0.5
 
 
 @configurable

@@ -9,7 +9,7 @@ from adl_tf.space.search_space import SearchSpace
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.checkpointing import Checkpointing
 from adl_tf.training.losses import segmentation_loss
-from adl_tf.training.optimizers import architecture_optimizer, weight_optimizer
+from adl_tf.training.optimizers import architecture_optimizer, walk_of_noise, weight_optimizer
 
 SIZE, CLASSES = 33, 3
 SPACE = SearchSpace(num_layers=3, num_blocks=2, filter_multiplier=4, num_levels=2)
@@ -157,3 +157,19 @@ def test_schedule_and_rates_are_the_papers():
     assert float(architecture_optimizer(20, rate=0.003).learning_rate) == pytest.approx(0.003)
     # However few the steps, a logit can go as far.
     assert float(architecture_optimizer(400, wander=0.4).learning_rate) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["single", "mirrored"])
+def test_noise_moves_logits_as_far_as_is_told(several):
+    strategy = tf.distribute.get_strategy()
+    if several:
+        strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        logits = tf.Variable(tf.zeros([400]))
+        optimizer = architecture_optimizer(200, wander=0.3)
+    for step in range(100):
+        noise = tf.random.stateless_normal([400], [0, step])
+        strategy.run(lambda noise: optimizer.apply_gradients([(noise, logits)]), (noise,))
+    expected = 0.3 * 0.5**0.5  # Half of the steps are made.
+    assert walk_of_noise(optimizer) == pytest.approx(expected, rel=1e-5)
+    assert np.std(logits.numpy()) == pytest.approx(expected, rel=0.15)
