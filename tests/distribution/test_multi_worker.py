@@ -82,6 +82,7 @@ def whole(streets, tmp_path_factory, start_workers):
     return model_dir
 
 
+@pytest.mark.whole
 def test_two_workers_do_what_two_devices_do(streets, tmp_path, whole, start_workers):
     """Over 24 alternating steps, in which alpha moves by over 100 times what may differ."""
     other = str(tmp_path / "devices")

@@ -22,7 +22,10 @@ def search(precision, seeds=(1, 2), steps=STEPS):
     return model, history, model.supernet.alpha.numpy() - start
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision",
+    ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.whole)],
+)
 def test_mixed_precision_follows_float32(precision):
     """Nearer than a search of other images comes; Adam moves by signs, those of tiny gradients
     included."""
