@@ -261,9 +261,7 @@ class _Runner:
             checkpointing.restore()
             write_config(self._run.own_dir)
             best = f"best loss {self._best:.3f}, " if math.isfinite(self._best) else ""
-            counter = _Steps(
-                self._progress, f"rung {rung + 1} of {settings.rungs}, network {index + 1}, {best}"
-            )
+            counter = _Steps(self._progress, f"rung {rung + 1}, network {index + 1}, {best}")
             self._progress.advance(START)
             try:
                 with checkpointing:
