@@ -39,7 +39,7 @@ def test_a_line_is_one_pixel_wide_and_passes_through_its_point(size, share, angl
     rows, columns, along = line_pixels(point, angle, size)
     assert rows.min() >= 0 and rows.max() < size[0]
     assert columns.min() >= 0 and columns.max() < size[1]
-    flat = abs(np.cos(angle)) > abs(np.sin(angle))
+    flat = int(abs(np.cos(angle)) > abs(np.sin(angle)))
     for first, second in zip(range(len(rows)), range(1, len(rows))):
         steps = abs(rows[second] - rows[first]), abs(columns[second] - columns[first])
         assert steps[flat] == 1 and steps[not flat] <= 1
