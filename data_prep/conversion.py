@@ -29,6 +29,7 @@ class Conversion:
       input_dir: what the listing read; empty where nothing is read.
       propose: writes a file with the classes that the masks have and the data set has not, and
         says so in one sentence; "" where none are missing.
+      short_side: in pixels; images whose short side is longer are shrunk to it; 0: none is.
     """
 
     name: str
@@ -43,16 +44,18 @@ class Conversion:
     notes: Tuple[str, ...] = ()
     input_dir: str = ""
     propose: Callable[[], str] = str
+    short_side: int = 0
 
     @property
     def encode(self) -> Callable[[Item], Union[EncodedExample, BadExample]]:
         """Converts one item; made of the little that worker processes need to know."""
-        return functools.partial(try_encode, self.convert, len(self.class_names))
+        return functools.partial(try_encode, self.convert, len(self.class_names), self.short_side)
 
     @property
     def options(self) -> Mapping[str, object]:
-        """The options of `convert`."""
-        return self.convert.keywords if isinstance(self.convert, functools.partial) else {}
+        """The options of `convert`, and the short side if it is limited."""
+        own = self.convert.keywords if isinstance(self.convert, functools.partial) else {}
+        return {**own, **({"short_side": self.short_side} if self.short_side else {})}
 
 
 def drop_duplicates(splits: Splits) -> Tuple[Splits, List[BadExample]]:

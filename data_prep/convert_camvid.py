@@ -5,7 +5,6 @@ whole sequence of the train split is scored instead, and nothing else of it is t
 --sequence_splits every sequence that is left for training is a split of its own as well.
 """
 
-import functools
 import os
 from typing import Optional, Tuple
 
@@ -15,7 +14,7 @@ from adl_tf.data.description import IGNORE_LABEL
 from data_prep import program
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
-from data_prep.examples import Example, Item, shrink
+from data_prep.examples import Example, Item
 from data_prep.images import map_ids, read_image
 from data_prep.listing import list_pairs
 from data_prep.masks import read_label
@@ -41,7 +40,6 @@ def plan(
     *,
     val_sequence: Optional[str] = None,
     sequence_splits: bool = False,
-    half_resolution: bool = False,
 ) -> Conversion:
     """Lists train, val and, where there is one, test.
 
@@ -50,7 +48,6 @@ def plan(
       val_sequence: sequence of the train split, such as "0006R0", that becomes the val split; the
         usual val split is left out.
       sequence_splits: also a split of each sequence of the train split, under its name.
-      half_resolution: store 180x240.
 
     Raises:
       ConversionError: a directory is missing or empty, or there is no such sequence.
@@ -71,10 +68,9 @@ def plan(
         class_names=tuple(_CLASSES),
         colors=tuple(_CLASSES.values()),
         source="CamVid (Brostow, Fauqueur, Cipolla 2009), 11 classes"
-        + (f", val is sequence {val_sequence}" if val_sequence else "")
-        + (", half resolution" if half_resolution else ""),
+        + (f", val is sequence {val_sequence}" if val_sequence else ""),
         splits=splits,
-        convert=functools.partial(convert, half_resolution=half_resolution),
+        convert=convert,
         input_dir=input_dir,
     )
 
@@ -97,11 +93,9 @@ def _split_by_sequence(items, val_sequence):
     }
 
 
-def convert(item: Item, *, half_resolution: bool) -> Example:
-    """Maps the void class to the ignore label; halves the size where asked to."""
+def convert(item: Item) -> Example:
+    """Maps the void class to the ignore label."""
     label = map_ids(read_label(item.label), _IDS, item.label)
-    if half_resolution:
-        return shrink(item.image, label, 0.5)
     return Example(*read_image(item.image), label)
 
 
@@ -111,8 +105,7 @@ def define_flags() -> Tuple[str, ...]:
         "val_sequence", None, "Sequence of the train split to score instead of the val split."
     )
     flags.DEFINE_bool("sequence_splits", False, "Also write each sequence of train as a split.")
-    flags.DEFINE_bool("half_resolution", False, "Store half the resolution.", allow_override=True)
-    return "val_sequence", "sequence_splits", "half_resolution"
+    return "val_sequence", "sequence_splits"
 
 
 if __name__ == "__main__":

@@ -4,18 +4,14 @@ Label ids become the 19 train ids here; maps of train ids made by other tools ar
 there are none of label ids. The labels of test are not public, so it has none.
 """
 
-import functools
 import glob
 import os
-from typing import Tuple
-
-from absl import flags
 
 from adl_tf.data.description import IGNORE_LABEL
 from data_prep import program
 from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
-from data_prep.examples import Example, Item, shrink
+from data_prep.examples import Example, Item
 from data_prep.images import map_ids, read_image
 from data_prep.masks import read_label
 
@@ -49,12 +45,11 @@ _IMAGE_SUFFIX = "_leftImg8bit.png"
 _LABELS = {"train": "gtFine", "val": "gtFine", "test": None, "train_extra": "gtCoarse"}
 
 
-def plan(input_dir: str, *, half_resolution: bool = False) -> Conversion:
+def plan(input_dir: str) -> Conversion:
     """Lists train and val, and test and train_extra where their images are.
 
     Args:
       input_dir: the directory that the archives were unpacked into.
-      half_resolution: store 512x1024, as the architecture search uses it.
 
     Raises:
       ConversionError: train or val is missing.
@@ -68,24 +63,21 @@ def plan(input_dir: str, *, half_resolution: bool = False) -> Conversion:
         name="cityscapes",
         class_names=tuple(_CLASSES),
         colors=tuple(color for _, color in _CLASSES.values()),
-        source="Cityscapes (Cordts et al. 2016), 19 classes"
-        + (", half resolution" if half_resolution else ""),
+        source="Cityscapes (Cordts et al. 2016), 19 classes",
         splits=splits,
-        convert=functools.partial(convert, half_resolution=half_resolution),
+        convert=convert,
         unlabelled=("test",),
         official_ids=tuple(label for label, _ in _CLASSES.values()),
         input_dir=input_dir,
     )
 
 
-def convert(item: Item, *, half_resolution: bool) -> Example:
-    """Maps the ids, and halves the size if requested."""
+def convert(item: Item) -> Example:
+    """Maps the ids."""
     label = None
     if item.label:
         ids = _TRAIN_IDS if item.label.endswith("TrainIds.png") else _LABEL_IDS
         label = map_ids(read_label(item.label), ids, item.label)
-    if half_resolution:
-        return shrink(item.image, label, 0.5)
     return Example(*read_image(item.image), label)
 
 
@@ -110,11 +102,5 @@ def _list_split(input_dir, images, labels):
     return items
 
 
-def define_flags() -> Tuple[str, ...]:
-    """Defines the flags that `plan` takes; returns their names."""
-    flags.DEFINE_bool("half_resolution", False, "Store 512x1024, for the architecture search.")
-    return ("half_resolution",)
-
-
 if __name__ == "__main__":
-    program.main(plan, options=define_flags())
+    program.main(plan)

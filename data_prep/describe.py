@@ -37,7 +37,8 @@ def describe(
             )
             for split in conversion.splits
         },
-        source=conversion.source,
+        source=conversion.source
+        + (f", short side at most {conversion.short_side}" if conversion.short_side else ""),
         official_ids=tuple(conversion.official_ids),
     )
 

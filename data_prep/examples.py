@@ -4,6 +4,7 @@ This runs in worker processes, which therefore never import TensorFlow.
 """
 
 import dataclasses
+import io
 from typing import Any, Callable, Optional, Tuple, Union
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from adl_tf.data.description import IGNORE_LABEL
 from data_prep.errors import BadExample
-from data_prep.images import encode_png, read_pixels
+from data_prep.images import encode_png, to_rgb
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,26 +69,31 @@ class EncodedExample:
 
 
 def try_encode(
-    convert: Callable[[Item], Example], num_classes: int, item: Item
+    convert: Callable[[Item], Example], num_classes: int, short_side: int, item: Item
 ) -> Union[EncodedExample, BadExample]:
     """Converts one item and checks the result; what is wrong is returned, not raised.
 
     Args:
       convert: the converter's part.
       num_classes: label ids are 0..num_classes-1 and the ignore label.
+      short_side: in pixels; images whose short side is longer are shrunk to it; 0: none is.
       item: the ingredients.
     """
     try:
-        return _encode(convert(item), num_classes, item)
+        return _encode(convert(item), num_classes, short_side, item)
     except BadExample as error:
         return error
 
 
-def _encode(example, num_classes, item):
+def _encode(example, num_classes, short_side, item):
+    file = item.label if isinstance(item.label, str) else item.name
+    if example.label is not None and example.label.shape != example.size:
+        sizes = "the label is {}x{}, the image {}x{}".format(*example.label.shape, *example.size)
+        raise BadExample(file, sizes, "give both the same size")
+    if short_side and min(example.size) > short_side:
+        example = shrink(example, short_side)
     pixels, label = np.zeros(256, np.int64), b""
     if example.label is not None:
-        file = item.label if isinstance(item.label, str) else item.name
-        _check_size(example.label, example.size, file)
         pixels = np.bincount(example.label.ravel(), minlength=256)
         unknown = [i for i in np.flatnonzero(pixels) if num_classes <= i < IGNORE_LABEL]
         if unknown:
@@ -102,30 +108,18 @@ def _encode(example, num_classes, item):
     )
 
 
-def shrink(image_path: str, label: Optional[np.ndarray], scale: float) -> Example:
+def shrink(example: Example, short_side: int) -> Example:
     """Makes an example smaller: area averages of the image, nearest of the label.
 
     Args:
-      image_path: path of the image.
-      label: uint8 [H, W]; None without.
-      scale: factor of both sides.
-
-    Raises:
-      BadExample: the image does not decode, or the label has another size.
+      example: a larger one, whose image decodes.
+      short_side: of the result, in pixels.
     """
-    pixels = read_pixels(image_path)
-    size = tuple(round(side * scale) for side in pixels.shape[:2])
+    scale = short_side / min(example.size)
+    size = tuple(round(side * scale) for side in example.size)
+    with Image.open(io.BytesIO(example.image)) as file:
+        image = Image.fromarray(to_rgb(file)).resize(size[::-1], Image.Resampling.BOX)
+    label = example.label
     if label is not None:
-        _check_size(label, pixels.shape[:2], image_path)
         label = np.array(Image.fromarray(label).resize(size[::-1], Image.Resampling.NEAREST))
-    image = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BOX)
     return Example(encode_png(np.asarray(image)), "png", size, label)
-
-
-def _check_size(label, size, file):
-    if label.shape != size:
-        raise BadExample(
-            file,
-            f"the label is {label.shape[0]}x{label.shape[1]}, the image {size[0]}x{size[1]}",
-            "give both the same size",
-        )

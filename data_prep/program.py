@@ -1,5 +1,6 @@
 """The command line of a converter."""
 
+import dataclasses
 import functools
 import os
 import sys
@@ -14,7 +15,7 @@ from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.run import Writer, run_conversion
 
-SHARED = ("preview", "num_shards", "num_workers", "max_errors", "beam_options")
+SHARED = ("preview", "short_side", "num_shards", "num_workers", "max_errors", "beam_options")
 
 
 def main(
@@ -42,6 +43,9 @@ def define_flags(input_dir: bool = True) -> None:
 
 def define_shared_flags() -> None:
     """Defines the flags that all converters take besides the directories: `SHARED`."""
+    flags.DEFINE_integer(
+        "short_side", 0, "Shrink images whose short side is longer to this; 0: none.", lower_bound=0
+    )
     flags.DEFINE_integer("num_shards", 4, "Shards per split.", lower_bound=1)
     flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)
     flags.DEFINE_integer("max_errors", 0, "Bad examples to skip before failing.", lower_bound=0)
@@ -65,6 +69,7 @@ def _convert(plan, options) -> Dict[str, Any]:
     inputs = [values["input_dir"]] if "input_dir" in values else []
     try:
         conversion = plan(*inputs, **{name: values[name] for name in options})
+        conversion = dataclasses.replace(conversion, short_side=values["short_side"])
         if values["preview"]:
             _write_preview(conversion, values["output_dir"], values["preview"])
         return run_conversion(

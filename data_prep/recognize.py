@@ -19,7 +19,7 @@ _KNOWN: Tuple[Tuple[str, Tuple[str, ...]], ...] = (
     ("camvid", ("train", "trainannot", "val", "valannot")),
 )
 FOLDER = "folder"
-_WITH_FLAGS = (FOLDER, "cityscapes", "ade20k", "camvid")
+_WITH_FLAGS = (FOLDER, "camvid")
 
 
 def recognize(input_dir: str) -> str:

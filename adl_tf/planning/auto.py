@@ -1,11 +1,14 @@
 """A whole run: from a folder of images and masks to a served network and a report."""
 
+import contextlib
 import hashlib
 import importlib
 import os
 import shutil
 import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import numpy as np
 
 from adl_tf.data.description import DESCRIPTION_FILE
 from adl_tf.data.identity import describe_changes, identify, parse_identity
@@ -16,18 +19,23 @@ from adl_tf.planning.pictures import draw_examples, draw_shares, predict_example
 from adl_tf.planning.plan import EVALUATION, EXPORT, REPORT, TRAINING
 from adl_tf.planning.plan_stage import PLAN, Wishes, write_plan
 from adl_tf.planning.report import write_card, write_report
+from adl_tf.planning.settings import usable_short_side
 from adl_tf.planning.stages import Stage, State, run_stages
 from adl_tf.serving.latency import measure_latency
 from adl_tf.system.files import exclusive, make_directory, write_json
 from adl_tf.system.progress import say
 from adl_tf.system.settings import Name, Positive, configurable
 from adl_tf.visualization.figure import save_figure
+from data_prep.conversion import Conversion
+from data_prep.errors import BadExample
+from data_prep.images import read_size
 from data_prep.recognize import FOLDER, as_arguments, plan_options, recognize
 from data_prep.shards import checksum
 from data_prep.survey import BINARY, are_binary
 
 CONVERSION = "convert"
 RECORDS, PREDICTIONS, FINGERPRINT_FILE = "records", "predictions", "fingerprint.json"
+_SIZES_READ = 50  # Of the images of a folder.
 
 
 @configurable
@@ -77,7 +85,7 @@ def run_auto(
     with exclusive(output_dir):
         state = State(output_dir)
         _check_input(state, input_dir, output_dir)
-        dataset_dir = _convert(state, input_dir, output_dir, dict(conversion or {}))
+        dataset_dir = _convert(state, input_dir, output_dir, dict(conversion or {}), hours)
         _check_records(state, dataset_dir, output_dir)
         fingerprint = _take_fingerprint(dataset_dir, output_dir)
         plan_dir = os.path.join(output_dir, PLAN)
@@ -208,7 +216,9 @@ def _check_records(state: State, dataset_dir: str, output_dir: str) -> None:
     state.set(data=found.to_dict())
 
 
-def _convert(state: State, input_dir: str, output_dir: str, options: Dict[str, Any]) -> str:
+def _convert(
+    state: State, input_dir: str, output_dir: str, options: Dict[str, Any], hours: float
+) -> str:
     """The directory of the records."""
     if _holds_records(input_dir):
         if options:
@@ -232,7 +242,9 @@ def _convert(state: State, input_dir: str, output_dir: str, options: Dict[str, A
         if name == FOLDER and "mask_values" not in options and are_binary(planned):
             say("The masks hold nothing but 0 and 255: they are read with --mask_values=0,255.")
             given["mask_values"] = list(BINARY)
-        state.set(conversion=options)
+        if "short_side" not in options:
+            given.update(_shrink(planned, hours))
+        state.set(conversion=options, shrunk=bool(given.get("short_side")))
         splits = planned.splits
         empty = [split for split in (TRAIN, VAL) if not splits.get(split)]
         if empty:
@@ -251,6 +263,24 @@ def _convert(state: State, input_dir: str, output_dir: str, options: Dict[str, A
     arguments = [f"--input_dir={input_dir}", f"--output_dir={records}", *as_arguments(given)]
     run_stages(state, [Stage(CONVERSION, converter, arguments)])
     return records
+
+
+def _shrink(planned: Conversion, hours: float) -> Dict[str, int]:
+    """The flag that makes images smaller, if they are larger than such hours can make use of."""
+    items = [item for items in planned.splits.values() for item in items]
+    paths = [item.image for item in items if isinstance(item.image, str)]
+    sides = []
+    for path in paths[:: max(1, len(paths) // _SIZES_READ)]:
+        with contextlib.suppress(BadExample):  # The converter will say so.
+            sides.append(min(read_size(path)))
+    limit, median = usable_short_side(hours), int(np.median(sides or [0]))
+    if median <= limit:
+        return {}
+    say(
+        f"Short sides of {median} pixels are more than {hours:g} hours can make use of: the images "
+        f"are stored with --short_side={limit}; --short_side=0 keeps their size."
+    )
+    return {"short_side": limit}
 
 
 def _take_fingerprint(dataset_dir: str, output_dir: str) -> Fingerprint:

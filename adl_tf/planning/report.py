@@ -21,6 +21,7 @@ from adl_tf.planning.stages import State, minutes
 from adl_tf.planning.trials import TRIAL
 from adl_tf.searches.comparison import Comparison
 from adl_tf.searches.proposals import RANDOM, SEARCHED
+from adl_tf.serving.photos import TRAINING as TRAINING_SCALE
 from adl_tf.space.genotype import describe_genotype, load_genotype
 from adl_tf.system.files import remove_temporaries, write_text
 from adl_tf.visualization.architecture import draw_architecture
@@ -87,7 +88,7 @@ Semantic segmentation into {len(fingerprint.class_names)} classes, {found} by ad
 {classes}
 
 ```bash
-python -m adl_tf.predict --export_dir={export["export_dir"]} --output_dir=OUT IMAGE-or-FOLDER
+python -m adl_tf.predict {shlex.join(_predict_flags(state, export))} IMAGE-or-FOLDER
 ```
 """
     path = os.path.join(export["export_dir"], CARD_FILE)
@@ -207,16 +208,21 @@ def _evaluated(fingerprint: Fingerprint, evaluation: Dict[str, Any]) -> str:
     )
 
 
+def _predict_flags(state: State, export: Dict[str, Any]) -> List[str]:
+    """Flags that label images as large as those that were converted."""
+    scale = {"scale": TRAINING_SCALE} if state.get("shrunk") else {}
+    return as_arguments({"export_dir": export["export_dir"], "output_dir": "labelled", **scale})
+
+
 def _commands(state: State, export: Dict[str, Any], output_dir: str) -> List[str]:
     """Commands that use the network; the three work as they are."""
-    network, folder = state.get("latency")["of"], export["export_dir"]
+    network = state.get("latency")["of"]
     defaults = Wishes._field_defaults
     wishes = {name: w for name, w in state.get("wishes").items() if w != defaults[name]}
     further = {"output_dir": output_dir, "hours": f"{2 * state.get('hours'):g}", **wishes}
     other = {"output_dir": os.path.join(output_dir, "formats"), "formats": "onnx,tflite"}
-    predicted = as_arguments({"export_dir": folder, "output_dir": "labelled"})
     commands = {
-        "Label images": ["adl_tf.predict", *predicted, "IMAGE-or-FOLDER"],
+        "Label images": ["adl_tf.predict", *_predict_flags(state, export), "IMAGE-or-FOLDER"],
         "Files for other runtimes": [
             "adl_tf.export",
             *as_arguments({"model_dir": network, **other}),

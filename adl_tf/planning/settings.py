@@ -5,6 +5,7 @@ Pure functions of a fingerprint and of what the user asks for.
 
 import dataclasses
 import functools
+import math
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -26,6 +27,8 @@ _LEAST_WIDTH = 4, NetworkSizes(stem=(4, 4, 8), aspp=16, low_level=6, decoder=16)
 CROPS = tuple(range(97, 770, 32))
 # Of the median short side: the largest crop of a training, and of a search, which trains many.
 LARGEST_CROP, LARGEST_SEARCH_CROP = 0.75, 0.4
+# Hours, and the longest short side in pixels that a training of so many hours makes use of.
+_SHORT_SIDES = ((0.25, 384), (1.0, 512), (4.0, 768), (math.inf, 1024))
 # Images, below which a search has too little to tell genotypes apart by.
 FEW_IMAGES = 20
 # Most frequent over rarest class, from which on pixels are weighted.
@@ -196,6 +199,14 @@ def possible_starts(
         ),
         fallback,
     ]
+
+
+def usable_short_side(hours: float) -> int:
+    """The longest short side of images, in pixels, that a run of so many hours makes use of.
+
+    Crops that its steps leave time for would show too little of larger ones.
+    """
+    return next(side for most, side in _SHORT_SIDES if hours <= most)
 
 
 def largest_crop(share: float, short_side: int) -> int:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,10 +36,9 @@ def archive(tmp_path):
     return tmp_path / "in"
 
 
-def convert(archive, output, max_errors=0, **options):
-    return run_conversion(
-        convert_ade20k.plan(str(archive), **options), str(output), max_errors=max_errors
-    )
+def convert(archive, output, max_errors=0, short_side=0):
+    plan = dataclasses.replace(convert_ade20k.plan(str(archive)), short_side=short_side)
+    return run_conversion(plan, str(output), max_errors=max_errors)
 
 
 def test_labels_are_shifted_and_other_is_ignored(archive, tmp_path):

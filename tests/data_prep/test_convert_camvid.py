@@ -46,14 +46,14 @@ def test_test_split_is_converted_if_there_is_one(tmp_path):
     assert [r["name"] for r in read_records(tmp_path / "out", "test")] == ["Seq05VD_f00000"]
 
 
-def test_split_by_sequence_at_half_resolution(tmp_path):
+def test_split_by_sequence(tmp_path):
     archive = make_archive(tmp_path / "camvid")
-    conversion = convert_camvid.plan(archive, val_sequence="0001TP", half_resolution=True)
+    conversion = convert_camvid.plan(archive, val_sequence="0001TP")
     summary = run_conversion(conversion, str(tmp_path / "out"))
     assert summary["examples"] == {"train": 1, "val": 1}
     # Nothing of the usual val split is left.
     assert [r["name"] for r in read_records(tmp_path / "out", "train")] == ["0016E5_00390"]
-    assert labels_by_name(tmp_path / "out", "val")["0001TP_006690"].shape == (18, 24)
+    assert labels_by_name(tmp_path / "out", "val")["0001TP_006690"].shape == (36, 48)
     with pytest.raises(ConversionError, match="'0002XX': .* sequences 0001TP, 0016E5; choose"):
         convert_camvid.plan(archive, val_sequence="0002XX")
 

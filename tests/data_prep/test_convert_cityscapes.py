@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -47,10 +49,9 @@ def archive(tmp_path):
     return root
 
 
-def convert(archive, output, max_errors=0, **options):
-    return run_conversion(
-        convert_cityscapes.plan(str(archive), **options), str(output), max_errors=max_errors
-    )
+def convert(archive, output, max_errors=0, short_side=0):
+    plan = dataclasses.replace(convert_cityscapes.plan(str(archive)), short_side=short_side)
+    return run_conversion(plan, str(output), max_errors=max_errors)
 
 
 def test_label_ids_become_train_ids(archive, tmp_path):
@@ -94,7 +95,7 @@ def test_existing_train_ids_are_used(archive, tmp_path):
 
 
 def test_half_resolution(archive, tmp_path):
-    convert(archive, tmp_path / "out", half_resolution=True)
+    convert(archive, tmp_path / "out", short_side=16)
     (record, _) = read_records(tmp_path / "out", "train")
     full = np.array(TRAIN_IDS, np.uint8)[every_id(32, 64)]
     corners = [full[y::2, x::2] for y in (0, 1) for x in (0, 1)]
@@ -121,12 +122,12 @@ def test_bad_examples_are_named(archive, tmp_path, capsys):
     assert f"{image}: does not decode" in errors
 
 
-@pytest.mark.parametrize("half_resolution", [False, True])
-def test_size_mismatch_is_named(archive, tmp_path, half_resolution):
+@pytest.mark.parametrize("short_side", [0, 16])
+def test_size_mismatch_is_named(archive, tmp_path, short_side):
     label = archive / "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
     Image.fromarray(every_id(32, 60)).save(label)
     with pytest.raises(ConversionError, match="the label is 32x60, the image 32x64"):
-        convert(archive, tmp_path / "out", half_resolution=half_resolution)
+        convert(archive, tmp_path / "out", short_side=short_side)
 
 
 def test_missing_archive_is_named(archive):

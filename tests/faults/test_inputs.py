@@ -235,7 +235,7 @@ def test_auto_takes_the_flags_of_converters(streets, tmp_path, count):
     outcome = forked.run("adl_tf.auto", [f"--input={streets}", out, "--mask_values=0,255"])
     assert "records already: leave out --mask_values=0,255" in outcome.error
     (tmp_path / "in").mkdir()
-    flags = [f"--input={tmp_path / 'in'}", out, "--short_side=8"]
+    flags = [f"--input={tmp_path / 'in'}", out, "--val_sequence=8"]
     outcome = forked.run("adl_tf.auto", flags)
-    assert "--short_side: the folder is read by convert_folder" in outcome.error
+    assert "--val_sequence: the folder is read by convert_folder" in outcome.error
     count("silent", 2)

@@ -1,5 +1,6 @@
 """Stages of a whole run that take no time; conversions, fingerprint, plan and report are real."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -29,15 +30,16 @@ TIMINGS = Timings(
 )
 
 
-def make_folder(root, count=30):
-    """Images and masks in two folders, and a classes.txt."""
+def make_folder(root, count=30, times=1):
+    """Images of 40x60 pixels, or so many times as large, and masks in two folders; a classes.txt."""
     for part in ("images", "masks"):
         os.makedirs(root / part)
     for index in range(count):
         pixels = np.random.default_rng(index).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / "images" / f"{index}.png")
+        size = 60 * times, 40 * times
+        Image.fromarray(pixels).resize(size).save(root / "images" / f"{index}.png")
         mask = np.repeat(np.array([[0, 1]], np.uint8), 30, axis=1)
-        Image.fromarray(np.repeat(mask, 40, axis=0)).save(root / "masks" / f"{index}.png")
+        Image.fromarray(np.repeat(mask, 40, axis=0)).resize(size, 0).save(root / "masks" / f"{index}.png")
     (root / "classes.txt").write_text("back\n<b>object</b>\n")
     return root
 
@@ -47,6 +49,7 @@ def convert_here(module, flags):
     options = {"val_fraction": float(flags.get("val_fraction", 0.2))}
     options["mask_values"] = list(filter(None, flags.get("mask_values", "").split(",")))
     conversion = importlib.import_module(module).plan(flags["input_dir"], **options)
+    conversion = dataclasses.replace(conversion, short_side=int(flags.get("short_side", 0)))
     errors = int(flags.get("max_errors", 0))
     return run_conversion(conversion, flags["output_dir"], max_errors=errors)
 

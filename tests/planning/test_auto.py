@@ -333,8 +333,8 @@ def test_flags_of_the_converter_are_handed_on(programs, tmp_path, capsys):
     assert splits["train"]["class_pixels"][0] == splits["train"]["class_pixels"][1] > 0
     with pytest.raises(ValueError, match="converted with --mask_values=7,9 .*; give the same"):
         auto.run_auto(str(folder), str(out), 1.0, plan_only=True)
-    with pytest.raises(ValueError, match="--half_resolution: the folder is read by convert_folder"):
-        auto.run_auto(str(folder), str(tmp_path / "2"), 1.0, conversion={"half_resolution": True})
+    with pytest.raises(ValueError, match="--val_sequence: the folder is read by convert_folder"):
+        auto.run_auto(str(folder), str(tmp_path / "2"), 1.0, conversion={"val_sequence": "0006R0"})
     with pytest.raises(ValueError, match="records already: leave out --mask_values=0,1"):
         records = {"mask_values": [0, 1]}
         auto.run_auto(str(out / "records"), str(tmp_path / "3"), 1.0, conversion=records)
@@ -350,3 +350,15 @@ def test_masks_of_0_and_255_are_recognized(programs, tmp_path, capsys):
     with open(out / "records" / "dataset.json") as file:
         split = json.load(file)["splits"]["train"]
     assert split["class_pixels"] == [24 * 1200, 24 * 1200] and split["ignored_pixels"] == 0
+
+
+@pytest.mark.parametrize("given, side", [({}, 384), ({"short_side": 0}, 400)])
+def test_images_are_no_larger_than_the_hours_can_use(programs, tmp_path, capsys, given, side):
+    folder, out = make_folder(tmp_path / "in", count=24, times=10), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), 0.25, conversion=given)
+    sizes = json.loads((out / "fingerprint.json").read_text())["sizes"]
+    assert sizes["train"][1] == [side, 1.5 * side]
+    shrunk = side == 384
+    assert ("are stored with --short_side=384" in capsys.readouterr().err) == shrunk
+    for page in (out / "report.html", out / "export" / "README.md"):
+        assert ("--scale=training" in page.read_text()) == shrunk
