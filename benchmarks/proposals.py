@@ -17,20 +17,20 @@ search, above the matched and above the shuffled.
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import os
 import sys
-import time
 
 import numpy as np
 import scipy.stats
 from absl import app, flags
+from short_trainings import OutOfTime, Trainings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from adl_tf.configuration import parse_gin  # noqa: E402
-from adl_tf.model_directory import append_json_line, read_json_lines  # noqa: E402
 from adl_tf.space.decision import weightless_share  # noqa: E402
 from adl_tf.space.genotype import Genotype  # noqa: E402
 from adl_tf.space.relaxed import RelaxedArchitecture  # noqa: E402
@@ -137,45 +137,22 @@ def match(space, genotypes, seed):
     return found
 
 
-def train(arm, cluster, genotypes):
-    """Trains what --results lacks, one after the other."""
-    import tensorflow as tf
-
+def train(trainings, arm, cluster, genotypes):
+    """Trains what --results lacks, one after the other, all on the same images, from one seed."""
     from adl_tf.configuration import configured_budget, configured_sizes
-    from adl_tf.distribution.workers import Workers
-    from adl_tf.runs.run import Run
     from adl_tf.searches.proposals import make_candidates
     from adl_tf.searches.trials import Trials
-    from adl_tf.system.progress import Progress
 
-    space, data = configure(TRUE, SEED)  # All on the same images, from the same seed.
-    sizes, strategy = configured_sizes(), tf.distribute.get_strategy()
+    space, data = configure(TRUE, SEED)
+    sizes = configured_sizes()
+
+    def candidate(genotype):
+        budget = configured_budget(num_classes=data.num_classes, sizes=sizes)
+        return make_candidates(arm, [genotype], space, sizes, budget)[0]
+
     for index, genotype in enumerate(genotypes):
-        key = f"{cluster}/{index}"
-        if key in read_json_lines(OPTIONS.results, key="key"):
-            continue
-        check_time()
-        folder = os.path.join(OPTIONS.output_dir, "trainings", key.replace("/", "_"))
-        os.makedirs(folder, exist_ok=True)
-        with data.open(must_score=False):
-            budget = configured_budget(num_classes=data.num_classes, sizes=sizes)
-            candidates = make_candidates(arm, [genotype], space, sizes, budget)
-            with Progress(1) as progress:
-                workers = Workers(strategy)
-                run = Run(folder, folder, workers, strategy)
-                (trial,) = Trials().run(run, candidates, data, progress)
-        line = {"key": key, "arm": arm, "cluster": cluster, "loss": trial.losses[-1]}
-        fields = {"genotype": genotype.to_dict(), "f": trial.candidate.filter_multiplier}
-        append_json_line(OPTIONS.results, {**line, **fields})
-
-
-class OutOfTime(Exception):
-    """The minutes are over."""
-
-
-def check_time():
-    if time.monotonic() > DEADLINE:
-        raise OutOfTime
+        make = functools.partial(candidate, genotype)
+        trainings.train(f"{cluster}/{index}", make, data, Trials(), arm=arm, cluster=cluster)
 
 
 def explained(lines):
@@ -220,16 +197,14 @@ def report(lines):
 
 
 def main(argv):
-    global DEADLINE
     del argv
-    DEADLINE = time.monotonic() + 60 * OPTIONS.minutes
-    for folder in (OPTIONS.output_dir, os.path.dirname(OPTIONS.results) or "."):
-        os.makedirs(folder, exist_ok=True)
+    folder = os.path.join(OPTIONS.output_dir, "trainings")
+    trainings = Trainings(OPTIONS.results, folder, OPTIONS.minutes)
     with contextlib.suppress(OutOfTime):
         for arm, cluster, genotypes in arms():
-            check_time()
-            train(arm, cluster, [Genotype(**g.to_dict()) for g in genotypes])
-    results = report(list(read_json_lines(OPTIONS.results, key="key").values()))
+            trainings.check_time()
+            train(trainings, arm, cluster, [Genotype(**g.to_dict()) for g in genotypes])
+    results = report(list(trainings.lines.values()))
     for arm, values in results.items():
         print(arm, values, file=sys.stderr)
     print(json.dumps(results))

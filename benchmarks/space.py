@@ -16,16 +16,15 @@ import contextlib
 import json
 import os
 import sys
-import time
 
 import numpy as np
 import scipy.stats
 from absl import app, flags
+from short_trainings import OutOfTime, Trainings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from adl_tf.configuration import configured_sizes, parse_gin  # noqa: E402
-from adl_tf.model_directory import append_json_line, read_json_lines  # noqa: E402
 from adl_tf.searches.trials import Candidate, Trials  # noqa: E402
 from adl_tf.serving.layer_timing import with_latency  # noqa: E402
 from adl_tf.space.budget import Budget  # noqa: E402
@@ -37,10 +36,6 @@ from adl_tf.space.search_space import SearchSpace  # noqa: E402
 OPTIONS = flags.FLAGS
 LAYERS, BLOCKS = range(4, 11), range(1, 6)
 RUNG, LONG_RUN, PARTS = 100, 1200, 4  # Steps; the long run is judged by the last of four parts.
-
-
-class OutOfTime(Exception):
-    """The minutes are over."""
 
 
 def draw(count, num_classes):
@@ -64,9 +59,8 @@ def draw(count, num_classes):
         yield Candidate("wide", genotype, *budget.fill(genotype))
 
 
-def candidates(data):
+def candidates(lines, data):
     """The drawn networks; those that were begun keep the F with which they began."""
-    lines = read_json_lines(OPTIONS.results, key="key")
     known = [
         lines[f"{index}/rung"] for index in range(OPTIONS.networks) if f"{index}/rung" in lines
     ]
@@ -78,38 +72,12 @@ def candidates(data):
     return list(draw(OPTIONS.networks, data.num_classes))
 
 
-def train(key, candidate, seed, steps, parts):
+def train(trainings, key, candidate, seed, steps, parts):
     """Trains a network unless --results has it."""
-    import tensorflow as tf
-
-    from adl_tf.distribution.workers import Workers
     from adl_tf.runs.data import RunData
-    from adl_tf.runs.run import Run
-    from adl_tf.system.progress import Progress
 
-    if key in read_json_lines(OPTIONS.results, key="key"):
-        return
-    if time.monotonic() > DEADLINE:
-        raise OutOfTime
-    folder = os.path.join(OPTIONS.output_dir, key.replace("/", "_"))
-    os.makedirs(folder, exist_ok=True)
-    strategy = tf.distribute.get_strategy()
-    data = RunData(seed=seed)
-    with data.open(must_score=False), Progress(1) as progress:
-        trials = Trials(steps=steps, rungs=parts, share=1.0)
-        run = Run(folder, folder, Workers(strategy), strategy)
-        (trial,) = trials.run(run, [candidate], data, progress)
-    append_json_line(
-        OPTIONS.results,
-        {
-            "key": key,
-            "loss": trial.losses[-1],
-            "losses": trial.losses,
-            "genotype": candidate.genotype.to_dict(),
-            "f": candidate.filter_multiplier,
-            "sizes": candidate.sizes.to_dict(),
-        },
-    )
+    trials = Trials(steps=steps, rungs=parts, share=1.0)
+    trainings.train(key, lambda: candidate, RunData(seed=seed), trials)
 
 
 def components(losses):
@@ -120,9 +88,8 @@ def components(losses):
     return between**0.5, within**0.5
 
 
-def report():
+def report(lines):
     """What the lines say so far."""
-    lines = read_json_lines(OPTIONS.results, key="key")
     rung = {key.split("/")[0]: x["loss"] for key, x in lines.items() if key.endswith("/rung")}
     long = {
         index: [lines[f"{index}/long_{seed}"]["loss"] for seed in (0, 1)]
@@ -153,14 +120,11 @@ def _blocks(line):
 
 
 def main(argv):
-    global DEADLINE
     del argv
     import adl_tf.searches.method  # noqa: F401  What the gin file binds.
     from adl_tf.runs.data import RunData
 
-    DEADLINE = time.monotonic() + 60 * OPTIONS.minutes
-    for folder in (OPTIONS.output_dir, os.path.dirname(OPTIONS.results) or "."):
-        os.makedirs(folder, exist_ok=True)
+    trainings = Trainings(OPTIONS.results, OPTIONS.output_dir, OPTIONS.minutes)
     parse_gin(
         ["recommended_search.gin"],
         [f"DATASET_DIR = {OPTIONS.dataset_dir!r}", f"CROP_SIZE = {OPTIONS.crop_size}"],
@@ -168,16 +132,16 @@ def main(argv):
     with contextlib.suppress(OutOfTime):
         data = RunData()
         with data.open(must_score=False):
-            networks = candidates(data)
+            networks = candidates(trainings.lines, data)
         for index, candidate in enumerate(networks):
-            train(f"{index}/rung", candidate, 0, RUNG, 1)
-        lines = read_json_lines(OPTIONS.results, key="key")
+            train(trainings, f"{index}/rung", candidate, 0, RUNG, 1)
+        lines = trainings.lines
         order = sorted(range(len(networks)), key=lambda index: lines[f"{index}/rung"]["loss"])
         chosen = np.linspace(0, len(order) - 1, OPTIONS.long).round().astype(int)
         for seed in (0, 1):
             for index in (order[place] for place in chosen):
-                train(f"{index}/long_{seed}", networks[index], seed, LONG_RUN, PARTS)
-    result = report()
+                train(trainings, f"{index}/long_{seed}", networks[index], seed, LONG_RUN, PARTS)
+    result = report(trainings.lines)
     print(result, file=sys.stderr)
     print(json.dumps(result))
 

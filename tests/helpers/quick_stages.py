@@ -31,7 +31,7 @@ TIMINGS = Timings(
 
 
 def make_folder(root, count=30, times=1):
-    """Images of 40x60 pixels, or so many times as large, and masks in two folders; a classes.txt."""
+    """Images of 40x60 pixels, or `times` as large, and masks in two folders; a classes.txt."""
     for part in ("images", "masks"):
         os.makedirs(root / part)
     for index in range(count):
@@ -39,7 +39,9 @@ def make_folder(root, count=30, times=1):
         size = 60 * times, 40 * times
         Image.fromarray(pixels).resize(size).save(root / "images" / f"{index}.png")
         mask = np.repeat(np.array([[0, 1]], np.uint8), 30, axis=1)
-        Image.fromarray(np.repeat(mask, 40, axis=0)).resize(size, 0).save(root / "masks" / f"{index}.png")
+        Image.fromarray(np.repeat(mask, 40, axis=0)).resize(size, 0).save(
+            root / "masks" / f"{index}.png"
+        )
     (root / "classes.txt").write_text("back\n<b>object</b>\n")
     return root
 
