@@ -122,7 +122,7 @@ def load_contenders(network, model_dir, shape, compiled):
     from adl_tf.data.normalization import normalize
     from adl_tf.models.registry import NetworkDescription, build_network
     from adl_tf.serving.body import Body
-    from adl_tf.serving.edges import labels_of
+    from adl_tf.serving.edge_files import labels_of
     from adl_tf.serving.export import export_network
 
     runs, batch, size = {}, shape[0], shape[1:3]
@@ -156,7 +156,7 @@ def run_labels(function):
 
 def load_files(body, formats, typical):
     """Functions from images [1, H, W, 3] to labels by the files of an export, by name."""
-    from adl_tf.serving.edges import FORMATS, labels_of, write_edge
+    from adl_tf.serving.edge_files import FORMATS, labels_of, write_edge
     from adl_tf.serving.run_edge import open_file
 
     runs, function = {}, labels_of(body)

@@ -69,7 +69,9 @@ class Stepper:
 
     def peak_memory(self):
         """Gigabytes, after the last step."""
-        output, _ = self._process.communicate()
+        # Not by communicate(), which does not see what readline() has read ahead.
+        output = self._process.stdout.read()
+        self._process.wait()
         return json.loads(output.splitlines()[-1])["peak_gb"]
 
 

@@ -12,7 +12,7 @@ from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item
 from data_prep.images import map_ids, read_image
 from data_prep.listing import list_pairs
-from data_prep.masks import read_label
+from data_prep.mask_pixels import read_label
 
 _NUM_CLASSES = 150
 _IDS = {0: IGNORE_LABEL, **{label: label - 1 for label in range(1, _NUM_CLASSES + 1)}}

@@ -17,7 +17,7 @@ from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item
 from data_prep.images import map_ids, read_image
 from data_prep.listing import list_pairs
-from data_prep.masks import read_label
+from data_prep.mask_pixels import read_label
 
 _CLASSES = {
     "sky": (128, 128, 128),

@@ -13,7 +13,7 @@ from data_prep.conversion import Conversion
 from data_prep.errors import ConversionError
 from data_prep.examples import Example, Item
 from data_prep.images import map_ids, read_image
-from data_prep.masks import read_label
+from data_prep.mask_pixels import read_label
 
 _CLASSES = {  # Name: label id in the files, color. The order is that of the train ids.
     "road": (7, (128, 64, 128)),

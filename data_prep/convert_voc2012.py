@@ -15,7 +15,7 @@ from data_prep.conversion import Conversion
 from data_prep.errors import BadExample, ConversionError
 from data_prep.examples import Example, Item
 from data_prep.images import read_image
-from data_prep.masks import read_label
+from data_prep.mask_pixels import read_label
 
 CLASSES = (
     "background",

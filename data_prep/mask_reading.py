@@ -11,7 +11,7 @@ import numpy as np
 
 from adl_tf.data.description import IGNORE_LABEL, Color, default_colors
 from data_prep.errors import BadExample, ConversionError
-from data_prep.masks import COLOR, GRAY, PALETTE, Mask, read
+from data_prep.mask_pixels import COLOR, GRAY, PALETTE, Mask, read
 
 NUMBER, BRIGHTNESS = "number", "brightness"  # And COLOR.
 _BORDER = (224, 224, 192)  # VOC's color of what is ignored.

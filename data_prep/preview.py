@@ -12,7 +12,7 @@ from PIL import Image
 from adl_tf.data.description import IGNORE_LABEL, DatasetDescription
 from adl_tf.system.files import make_directory, replacing
 from adl_tf.visualization.predictions import IGNORE_COLOR, add_legend, colorize, overlay
-from data_prep import masks
+from data_prep import mask_pixels
 from data_prep.conversion import Conversion
 from data_prep.errors import BadExample
 from data_prep.examples import Item
@@ -64,7 +64,7 @@ def draw(
     image: np.ndarray,
     label: np.ndarray,
     description: DatasetDescription,
-    mask: Optional[masks.Mask] = None,
+    mask: Optional[mask_pixels.Mask] = None,
 ) -> np.ndarray:
     """A label map over its image, with the lines of `describe_classes` below, and on the left its
     mask as a viewer shows it.
@@ -93,7 +93,7 @@ def draw(
 
 
 def describe_classes(
-    label: np.ndarray, description: DatasetDescription, mask: Optional[masks.Mask] = None
+    label: np.ndarray, description: DatasetDescription, mask: Optional[mask_pixels.Mask] = None
 ) -> Dict[int, str]:
     """A line for each label that is there: its class, its pixels, and what these are in the mask's
     file: numbers, indices with their colors, or colors.
@@ -109,7 +109,11 @@ def describe_classes(
         for row, place in zip(rows, first):
             color = " ".join(map(str, mask.shown[row]))
             number = str(mask.stored[row])
-            texts = {masks.GRAY: number, masks.PALETTE: f"{number} ({color})", masks.COLOR: color}
+            texts = {
+                mask_pixels.GRAY: number,
+                mask_pixels.PALETTE: f"{number} ({color})",
+                mask_pixels.COLOR: color,
+            }
             found[int(label.flat[place])].append(texts[mask.kind])
     lines = {}
     for i, pixels in zip(*map(np.ndarray.tolist, np.unique(label, return_counts=True))):
@@ -119,7 +123,7 @@ def describe_classes(
     return lines
 
 
-def _mask_of(item: Item) -> Optional[masks.Mask]:
+def _mask_of(item: Item) -> Optional[mask_pixels.Mask]:
     if not isinstance(item.label, str) or not item.label.lower().endswith(IMAGE_SUFFIXES):
         return None
-    return masks.read(item.label)
+    return mask_pixels.read(item.label)

@@ -5,7 +5,7 @@ from typing import NamedTuple, Sequence, Set, Tuple
 
 from adl_tf.data.description import IGNORE_LABEL, Color
 from adl_tf.system.files import read_json, write_text
-from data_prep import masks
+from data_prep import mask_pixels
 from data_prep.conversion import Conversion
 from data_prep.errors import BadExample
 
@@ -50,10 +50,10 @@ def survey(paths: Sequence[str]) -> Survey:
 
 
 def _look(path: str, found: Survey) -> None:
-    mask = masks.read(path)
-    if mask.kind == masks.COLOR and (mask.brightness == masks.NONE).any():
+    mask = mask_pixels.read(path)
+    if mask.kind == mask_pixels.COLOR and (mask.brightness == mask_pixels.NONE).any():
         found.colors.update(map(tuple, mask.shown.tolist()))
-    elif mask.kind == masks.GRAY or (mask.brightness == masks.NONE).any():
+    elif mask.kind == mask_pixels.GRAY or (mask.brightness == mask_pixels.NONE).any():
         found.ids.update(mask.stored.tolist())
     else:
         found.ids.update(mask.brightness.tolist())

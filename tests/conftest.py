@@ -30,6 +30,10 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "whole: run with --whole only")
+    if not config.getoption("whole"):
+        # Rewriting graphs that run a step or two takes longer than they do; programs in processes
+        # of their own, and --whole, have it.
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def pytest_collection_modifyitems(config, items):

@@ -18,7 +18,7 @@ from adl_tf import gin_files
 from adl_tf.gin_files import check_gin, read_statements
 from adl_tf.models import network_names, registry
 from adl_tf.programs import one_line
-from adl_tf.serving import body, edges, options
+from adl_tf.serving import body, edge_files, options
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SEARCH = ["adl_tf.search", "--gin_file=search.gin"]
@@ -146,5 +146,7 @@ def test_errors_are_without_the_call_stack_of_configurables():
 def test_names_known_without_imports_are_those_of_the_package():
     assert tuple(registry.NETWORKS) == network_names.NETWORK_NAMES
     assert tuple(body.POLICIES) == options.DTYPES
-    assert tuple(edges.FORMATS) == options.FILE_FORMATS
-    assert tuple(n for n, kind in edges.FORMATS.items() if kind.int8_file) == options.INT8_FORMATS
+    assert tuple(edge_files.FORMATS) == options.FILE_FORMATS
+    assert (
+        tuple(n for n, kind in edge_files.FORMATS.items() if kind.int8_file) == options.INT8_FORMATS
+    )

@@ -18,7 +18,7 @@ from adl_tf.space.sampling import sample_genotype
 from adl_tf.space.search_space import SearchSpace
 from data_prep.errors import BadExample
 from data_prep.images import decodable, read_image, read_pixels
-from data_prep.masks import read_label
+from data_prep.mask_pixels import read_label
 
 # The same examples each time: a test that fails now and then is no test.
 settings.register_profile(

@@ -241,6 +241,11 @@ class RecordReader:
         The element is the number: a file that cannot be opened would be tried again for ever.
         """
         records = self._cached or self._records
+        if tf.executing_eagerly():  # A data set would be traced for a single record.
+            try:
+                return (*decode(records.read(record).get_single_element()), tf.constant(True))
+            except tf.errors.OpError:
+                return (*map(tf.convert_to_tensor, stand_in), tf.constant(False))
         one = tf.data.Dataset.from_tensors(record)
         one = one.map(lambda n: (*decode(records.read(n).get_single_element()), True))
         one = one.ignore_errors()

@@ -25,7 +25,7 @@ from adl_tf.serving.edge_check import (
     random_samples,
     read_samples,
 )
-from adl_tf.serving.edges import FORMATS, labels_of, write_edge
+from adl_tf.serving.edge_files import FORMATS, labels_of, write_edge
 from adl_tf.serving.options import MAX_PIXELS, SAVED_MODEL, check_options
 from adl_tf.serving.servable import Servable
 from adl_tf.serving.versions import add_version

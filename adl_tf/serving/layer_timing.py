@@ -26,7 +26,7 @@ from adl_tf.configuration import available_cores
 from adl_tf.layers.convolution import conv2d, depthwise_conv2d, resize
 from adl_tf.models.auto_deeplab import DecodedNetwork
 from adl_tf.serving.body import Body
-from adl_tf.serving.edges import labels_of
+from adl_tf.serving.edge_files import labels_of
 from adl_tf.space.budget import Budget
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.latency import Grid, LatencyTable, all_layers

@@ -22,7 +22,7 @@ from adl_tf.models.weights import load_network
 from adl_tf.serving.body import Body
 from adl_tf.serving.photos import TRAINING, find_images
 from adl_tf.serving.servable import Servable
-from adl_tf.serving.tiled import Part, TiledNetwork
+from adl_tf.serving.tiled_network import Part, TiledNetwork
 from adl_tf.serving.versions import find_export
 from adl_tf.system.files import NoRoomError, make_directory, replacing
 from adl_tf.visualization.predictions import add_legend, colorize, overlay

@@ -4,7 +4,7 @@ import numpy as np
 import raw_png
 
 from adl_tf.data.description import DatasetDescription
-from data_prep.masks import read
+from data_prep.mask_pixels import read
 from data_prep.preview import describe_classes, draw
 
 DESCRIPTION = DatasetDescription("x", ("bg", "road"), ((0, 0, 0), (128, 64, 128)), {})

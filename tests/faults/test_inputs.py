@@ -17,7 +17,7 @@ from adl_tf.visualization.figure import figure_to_image
 from data_prep import convert_folder
 from data_prep.errors import BadExample, ConversionError
 from data_prep.images import decodable, read_image, read_pixels
-from data_prep.masks import read_label
+from data_prep.mask_pixels import read_label
 from data_prep.run import run_conversion
 
 RANDOM = np.random.default_rng(0)

@@ -15,13 +15,13 @@ from adl_tf.data.normalization import normalize
 from adl_tf.layers.convolution import resize, spatial_size
 from adl_tf.models.classes import Classes, read_classes
 from adl_tf.models.trained_on import write_run
-from adl_tf.serving import prediction, tiled
+from adl_tf.serving import prediction, tiled_network
 from adl_tf.serving.body import Body
 from adl_tf.serving.export import export_network
 from adl_tf.serving.prediction import Segmenter, load_export, predict_images
 from adl_tf.serving.servable import Servable
-from adl_tf.serving.tiled import TiledNetwork
-from adl_tf.serving.tiling import STEP, Span, cut, feature_range, image_rows, own_features
+from adl_tf.serving.tile_positions import STEP, Span, cut, feature_range, image_rows, own_features
+from adl_tf.serving.tiled_network import TiledNetwork
 
 LENGTHS = st.integers(1, 3000)
 TILES = st.tuples(st.integers(1, 8), st.integers(0, 4)).map(lambda n: (n[0] * STEP, n[1] * STEP))
@@ -127,7 +127,7 @@ def test_logits_are_resized_to_the_image(served, monkeypatch):
         images=join(network, image)[None], size=(150, 260), align_corners=True
     )[0]
     np.testing.assert_allclose(join(network, image, (150, 260)), expected, atol=2e-3)
-    monkeypatch.setattr(tiled, "_BYTES", 10_000)  # A few rows at a time.
+    monkeypatch.setattr(tiled_network, "_BYTES", 10_000)  # A few rows at a time.
     np.testing.assert_allclose(join(network, image, (150, 260)), expected, atol=2e-3)
     assert join(network, image, (20, 31)).shape == (20, 31, len(CLASSES))
 

@@ -12,7 +12,7 @@ from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import architecture_optimizer, walk_of_noise, weight_optimizer
 
 SIZE, CLASSES = 33, 3
-SPACE = SearchSpace(num_layers=3, num_blocks=2, filter_multiplier=4, num_levels=2)
+SPACE = SearchSpace(num_layers=2, num_blocks=1, filter_multiplier=4, num_levels=2)
 
 
 def make_model(**options):

@@ -22,10 +22,8 @@ def search(precision, seeds=(1, 2), steps=STEPS):
     return model, history, model.supernet.alpha.numpy() - start
 
 
-@pytest.mark.parametrize(
-    "precision",
-    ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.whole)],
-)
+@pytest.mark.whole
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_follows_float32(precision):
     """Nearer than a search of other images comes; Adam moves by signs, those of tiny gradients
     included."""
@@ -73,6 +71,7 @@ def test_steps_that_overflow_change_nothing_and_halve_the_scale():
     assert int(model.architecture_optimizer.iterations) == 1
 
 
+@pytest.mark.whole
 def test_a_search_in_float16_resumes_with_its_scale(tmp_path):
     def state(model):
         return {

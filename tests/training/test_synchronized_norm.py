@@ -49,7 +49,9 @@ def test_parts_of_a_batch_are_not_supported():
         make_model(synchronized=True, accumulation_steps=2)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.whole)]
+)
 def test_moments_of_16_bits_are_of_all_devices(two_devices, precision):
     """Moving statistics as of the whole batch, within the rounding of the features."""
     batch = make_batch(1)

@@ -11,7 +11,7 @@ from processes import run
 from adl_tf.data.reader import RecordReader
 from adl_tf.models.registry import NetworkDescription, build_network, write_network_description
 from adl_tf.models.trained_on import write_run
-from adl_tf.serving import edge_check, edges, export
+from adl_tf.serving import edge_check, edge_files, export
 from adl_tf.serving.edge_check import (
     Samples,
     check_edge,
@@ -56,7 +56,7 @@ def test_tflite_in_floats_and_in_integers(model_dir, tmp_path):
     assert files["network.tflite"]["miou"] == pytest.approx(
         files["network.tflite"]["float_miou"], abs=1e-3
     )
-    folder = os.path.join(result["export_dir"], edges.FOLDER)
+    folder = os.path.join(result["export_dir"], edge_files.FOLDER)
     if "failed" not in result:  # Random weights may not survive; then the file is not there.
         sizes = [os.path.getsize(os.path.join(folder, name)) for name in sorted(files)]
         assert sizes[1] < sizes[0]
@@ -82,7 +82,7 @@ def test_a_file_that_labels_otherwise_is_left_out(model_dir, tmp_path, monkeypat
     told = capfd.readouterr().err
     assert "network.tflite is left out: it labels only 50.00% of the pixels" in told
     assert "network.tflite is checked" in told and "100%|" in told  # What is done, what is left.
-    left = os.listdir(os.path.join(result["export_dir"], edges.FOLDER))
+    left = os.listdir(os.path.join(result["export_dir"], edge_files.FOLDER))
     assert [name for name in left if name.startswith("network")] == ["network.onnx"]
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from adl_tf.data.description import default_colors
 from data_prep.errors import BadExample, ConversionError
+from data_prep.mask_pixels import read_label
 from data_prep.mask_reading import choose_reading, read_mask
-from data_prep.masks import read_label
 
 repeatable = settings(
     derandomize=True,

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from adl_tf.data.description import Size
-from adl_tf.serving.tiling import (
+from adl_tf.serving.tile_positions import (
     Span,
     cut,
     feature_range,
@@ -56,7 +56,7 @@ class TiledNetwork:
 
     Args:
       served: maps `images`, uint8 [1, H, W, 3], to `labels`; of an export or a `Servable`.
-      core, margin: core and margin of the tiles, in pixels; see `tiling.cut`.
+      core, margin: core and margin of the tiles, in pixels; see `tile_positions.cut`.
 
     Attributes:
       image_size: (height, width) that its images must have; None for any.
