@@ -84,10 +84,11 @@ def run_auto(
     wishes = Wishes(hours, multi_adds, search, genotype, preset)
     with exclusive(output_dir):
         state = State(output_dir)
-        _check_input(state, input_dir, output_dir)
-        dataset_dir = _convert(state, input_dir, output_dir, dict(conversion or {}), hours)
-        _check_records(state, dataset_dir, output_dir)
-        fingerprint = _take_fingerprint(dataset_dir, output_dir)
+        with state.preparing():
+            _check_input(state, input_dir, output_dir)
+            dataset_dir = _convert(state, input_dir, output_dir, dict(conversion or {}), hours)
+            _check_records(state, dataset_dir, output_dir)
+            fingerprint = _take_fingerprint(dataset_dir, output_dir)
         plan_dir = os.path.join(output_dir, PLAN)
         if state.get("plan") is None:
             write_plan(state, fingerprint, dataset_dir, output_dir, wishes)

@@ -68,7 +68,7 @@ def make_stages(state: State, output_dir: str, dataset_dir: str, hours: float) -
             f"--gin_param=RunData.seed = {index}",
             f"--model_dir={trained}",
         ]
-        planned = steps * state.get("train_step")
+        planned = _fixed(state) + steps * state.get("train_step")
         stages.append(Stage(TRAINING + suffix, "adl_tf.train", arguments, planned))
     export = [f"--model_dir={trained}", f"--output_dir={os.path.join(output_dir, EXPORT)}"]
     evaluation = export[:1]
@@ -115,7 +115,7 @@ def fit_training(state: State, output_dir: str, dataset_dir: str, hours: float) 
     plan, step = state.get("plan"), state.get("train_step")
     path = config_files(os.path.join(output_dir, PLAN))[TRAINING]
     after = (EVALUATION, EXPORT, REPORT, OTHER, BASELINE)
-    fixed = plan["seconds"][TRAINING] - plan["train_steps"] * step
+    fixed = _fixed(state)
     steps = max(LEAST_STEPS, int((seconds_left(state, hours, after) - fixed) / step))
     fitted = {
         **plan,
@@ -132,6 +132,11 @@ def fit_training(state: State, output_dir: str, dataset_dir: str, hours: float) 
     write_text(text, path)
     write_json(fitted, os.path.join(output_dir, PLAN, PLAN_FILE))
     state.set(plan=fitted)
+
+
+def _fixed(state: State) -> float:
+    """Seconds of a training that are not those of its steps: its start, and its validations."""
+    return state.get("train_fixed", 0.0)  # Runs of earlier versions have not noted it.
 
 
 def _training_text(plan: Dict[str, Any], dataset_dir: str) -> str:
@@ -156,9 +161,11 @@ def extend(state: State, hours: float, asked: bool) -> None:
         return  # An interrupted run does not get another one.
     compared = [name for name in (OTHER, BASELINE) if name not in state.stages]
     left = seconds_left(state, hours, (EVALUATION, EXPORT, REPORT, *compared))
+    left -= _fixed(state)
     # What a step takes is known by now.
     last = [state.stages[name] for name in state.stages if name.startswith(TRAINING)][-1]
-    step = last["seconds"] / max(1, last["result"]["steps"])
+    seconds = max(last["seconds"] - _fixed(state), last["seconds"] / 2)
+    step = seconds / max(1, last["result"]["steps"])
     steps = int(left / max(step, 1e-3))
     state.set(filled=hours)
     if asked and steps < LEAST_STEPS:

@@ -127,12 +127,14 @@ def write_plan(
     say(f"The plan, in {plan_dir}:")
     for line in plan.table():
         say(line)
+    step = timings.step(plan.settings.crop_size, _cost(plan, starts))
     state.set(
         plan=plan.to_dict(),
         hours=wishes.hours,
         wishes=wishes.network(),
         preset=_preset(wishes),
-        train_step=timings.step(plan.settings.crop_size, _cost(plan, starts)),
+        train_step=step,
+        train_fixed=plan.seconds[TRAINING] - plan.train_steps * step,
         trial_planned=trial_limit(wishes.hours),
         genotype=genotype,
         train_arguments=arguments,

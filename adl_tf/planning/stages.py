@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 from adl_tf.model_directory import read_object
 from adl_tf.system.files import write_json
@@ -19,6 +19,7 @@ from adl_tf.system.progress import SECONDS_AFTER, STAGE, say
 
 STATE_FILE = "auto.json"
 now = time.time  # What stages are timed by.
+PREPARATION = "prepare"
 
 
 class Stage(NamedTuple):
@@ -98,6 +99,14 @@ class State:
         spent = self._fields.setdefault("spent", {})
         spent[name] = round(spent.get(name, 0.0) + seconds, 1)
         self.set()
+
+    @contextlib.contextmanager
+    def preparing(self) -> Iterator[None]:
+        """Notes the time inside the block, but that of its stages, as that of a stage."""
+        started, before = now(), sum(self.spent.values())
+        yield
+        of_stages = sum(self.spent.values()) - before
+        self.spend(PREPARATION, max(0.0, now() - started - of_stages))
 
     def finish(self, stage: Stage, result: Dict[str, Any]) -> None:
         """Notes that a stage is done."""

@@ -112,11 +112,10 @@ def test_more_hours_train_on(programs, tmp_path):
     state = json.loads((out / "auto.json").read_text())
     command = state["stages"]["train_2"]["command"]
     assert f"--init_from={out / 'train'}" in command and state["hours"] == 2.0
-    (steps,) = state["extensions"]
-    seconds = (
-        steps * state["stages"]["train"]["seconds"] / state["stages"]["train"]["result"]["steps"]
-    )
-    assert 0.9 * 3600 < seconds < 3600
+    (steps,), fixed, first = state["extensions"], state["train_fixed"], state["stages"]["train"]
+    # A further training starts and validates, too.
+    seconds = fixed + steps * (first["seconds"] - fixed) / first["result"]["steps"]
+    assert 0.9 * 3600 < seconds < 3600 and fixed > 10
     auto.run_auto(str(folder), str(out), hours=2.0)
     assert len(ran) == 9
 
