@@ -5,8 +5,9 @@ python benchmarks/proposals.py --dataset_dir=DIR --output_dir=runs/proposals \
 
 Searches by recommended_search.gin with true labels, with those of other images (shuffled), and with
 random numbers in place of the gradients of alpha and beta (noise); a dozen proposals of each are
-trained for a hundred steps beside uniform networks and beside random ones that have as many ops
-with parameters as the proposals of the true searches (matched). F fills one budget for all. Stops
+trained for a hundred steps beside uniform networks, beside random ones that have as many ops
+with parameters as the proposals of the true searches (matched), and beside those of many random
+ones that are widest at the budget (widest). F fills one budget for all. Stops
 after --minutes and goes on when it is started again. Each training is a line of --results. Prints
 how far each arm is ahead of the uniform one, in deviations of single uniform networks, with the
 p-value of a test over the means of its searches, the share of all variance that F and the number of
@@ -38,8 +39,9 @@ from adl_tf.system.files import read_json, write_json  # noqa: E402
 
 OPTIONS = flags.FLAGS
 TRUE, SHUFFLED, NOISE = "true", "shuffled", "noise"
-UNIFORM, MATCHED = "uniform", "matched"
+UNIFORM, MATCHED, WIDEST = "uniform", "matched", "widest"
 COUNT = 12  # Proposals of a search.
+DRAWN = 240  # Of which the widest are taken.
 SEED = 1000  # Of all that is not a search.
 
 
@@ -116,12 +118,25 @@ def arms():
     space, _ = configure(TRUE, SEED)
     noise = float(architecture_optimizer(total_steps=1).learning_rate)
     yield UNIFORM, UNIFORM, draw_random(space, 2 * COUNT, SEED)
+    yield WIDEST, WIDEST, widest(space)
     for seed, kind in itertools.product(range(OPTIONS.searches), (TRUE, SHUFFLED, NOISE)):
         relaxed = RelaxedArchitecture(space, *find_logits(kind, seed))
         proposed = propose(relaxed, noise, COUNT, seed)
         yield kind, f"{kind}_{seed}", proposed
         if kind == TRUE:
             yield MATCHED, f"{MATCHED}_{seed}", match(space, proposed, seed)
+
+
+def widest(space):
+    """Of many uniform draws, those with the largest F in the budget: a search that is no search."""
+    from adl_tf.configuration import configured_budget, configured_sizes
+    from adl_tf.searches.proposals import draw_random
+
+    _, data = configure(TRUE, SEED)
+    with data.open(must_score=False):
+        budget = configured_budget(num_classes=data.num_classes, sizes=configured_sizes())
+    drawn = draw_random(space, DRAWN, SEED + 1)
+    return sorted(drawn, key=lambda genotype: -budget.fill(genotype)[0])[:COUNT]
 
 
 def match(space, genotypes, seed):
