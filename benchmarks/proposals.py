@@ -40,7 +40,6 @@ from adl_tf.system.files import read_json, write_json  # noqa: E402
 OPTIONS = flags.FLAGS
 TRUE, SHUFFLED, NOISE = "true", "shuffled", "noise"
 UNIFORM, MATCHED, WIDEST = "uniform", "matched", "widest"
-COUNT = 12  # Proposals of a search.
 DRAWN = 240  # Of which the widest are taken.
 SEED = 1000  # Of all that is not a search.
 
@@ -117,11 +116,11 @@ def arms():
 
     space, _ = configure(TRUE, SEED)
     noise = float(architecture_optimizer(total_steps=1).learning_rate)
-    yield UNIFORM, UNIFORM, draw_random(space, 2 * COUNT, SEED)
+    yield UNIFORM, UNIFORM, draw_random(space, 2 * OPTIONS.count, SEED)
     yield WIDEST, WIDEST, widest(space)
     for seed, kind in itertools.product(range(OPTIONS.searches), (TRUE, SHUFFLED, NOISE)):
         relaxed = RelaxedArchitecture(space, *find_logits(kind, seed))
-        proposed = propose(relaxed, noise, COUNT, seed)
+        proposed = propose(relaxed, noise, OPTIONS.count, seed)
         yield kind, f"{kind}_{seed}", proposed
         if kind == TRUE:
             yield MATCHED, f"{MATCHED}_{seed}", match(space, proposed, seed)
@@ -136,7 +135,7 @@ def widest(space):
     with data.open(must_score=False):
         budget = configured_budget(num_classes=data.num_classes, sizes=configured_sizes())
     drawn = draw_random(space, DRAWN, SEED + 1)
-    return sorted(drawn, key=lambda genotype: -budget.fill(genotype)[0])[:COUNT]
+    return sorted(drawn, key=lambda genotype: -budget.fill(genotype)[0])[: OPTIONS.count]
 
 
 def match(space, genotypes, seed):
@@ -230,6 +229,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("output_dir", None, "Directory of searches and trainings.", required=True)
     flags.DEFINE_string("results", None, "JSON lines, one for each training.", required=True)
     flags.DEFINE_integer("searches", 6, "Of each kind.")
+    flags.DEFINE_integer("count", 12, "Proposals of a search; twice as many uniform networks.")
     flags.DEFINE_integer("epochs", 10, "Of a search; two fifths of them train weights alone.")
     flags.DEFINE_integer("steps", 100, "Of a training.")
     flags.DEFINE_integer("crop_size", 129, "Side of the crops.")
