@@ -46,6 +46,7 @@ td { white-space: nowrap; }
 .bar { width: 30%; min-width: 80px; }
 .bar div { height: 10px; border-radius: 5px; background: var(--panel); }
 .bar div div { background: var(--accent); box-shadow: 0 0 0 1px rgba(128, 128, 128, 0.5); }
+td:has(.swatch) { white-space: nowrap; }
 .swatch { display: inline-block; width: 13px; height: 13px; margin-right: 8px;
   border: 1px solid rgba(128, 128, 128, 0.5); border-radius: 3px; vertical-align: -2px; }
 .confusion { display: flex; flex-wrap: wrap; gap: 12px 36px; }
