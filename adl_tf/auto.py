@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Sequence
 
 from absl import app, flags
 
-from adl_tf.programs import importing, run_program, show_in_help
+from adl_tf.programs import importing, one_line, run_program, show_in_help
 from data_prep.recognize import as_arguments, define_converter_flags, given_flags
 
 _converter_flags: List[str] = []
@@ -64,7 +64,7 @@ def main(folders: Sequence[str]) -> Dict[str, Any]:
             options.preset,
         )
     except StageFailure as failure:
-        sys.exit(str(failure))  # Its own error line is above.
+        sys.exit(one_line(failure))  # Its own error line is above.
 
 
 def next_command(result: Dict[str, Any]) -> List[str]:
@@ -77,8 +77,7 @@ def next_command(result: Dict[str, Any]) -> List[str]:
                 given[name] = options[name].value
         chosen = as_arguments({**given, **given_flags(_converter_flags)})
         return ["adl_tf.auto", options.input, *chosen]
-    export = f"--export_dir={result['export']}"
-    return ["adl_tf.predict", export, "--output_dir=predictions", "IMAGE-or-FOLDER"]
+    return result["command"]
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def run_program(
         print(json.dumps(result), flush=True)
         failed = any(result.get(fault) for fault in _FAULTS)
         if next_command and not failed and STAGE not in os.environ:
-            say(f"next: {shlex.join(['python', '-m', *next_command(result)])}")
+            say(f"next: {command_line(next_command(result))}")
         _end(1 if failed else 0)
 
     app.run(main)
@@ -167,6 +167,22 @@ def train_command(found: Dict[str, Any], model_dir: str) -> List[str]:
         arguments.append(f"--gin_param=FILTER_MULTIPLIER = {found.get('filter_multiplier', 20)}")
     arguments += [f"--genotype={found['genotype']}", f"--model_dir={model_dir}"]
     return ["adl_tf.train", *arguments]
+
+
+def command_line(parts: Sequence[str]) -> str:
+    """A command for people to copy.
+
+    Args:
+      parts: module of a program and its arguments.
+    """
+    return " ".join(["python", "-m", *map(_quote, parts)])
+
+
+def _quote(text: str) -> str:
+    """As `shlex.quote`, but bindings with quotes of their own are put into double ones."""
+    if "'" in text and not set(text) & set('"$`\\!\n'):
+        return f'"{text}"'
+    return shlex.quote(text)
 
 
 def one_line(error: BaseException) -> str:

@@ -44,7 +44,10 @@ def define_flags(input_dir: bool = True) -> None:
 def define_shared_flags() -> None:
     """Defines the flags that all converters take besides the directories: `SHARED`."""
     flags.DEFINE_integer(
-        "short_side", 0, "Shrink images whose short side is longer to this; 0: none.", lower_bound=0
+        "short_side",
+        0,
+        "Shrink images whose short side is longer to this; 0: none. Auto chooses it by its hours.",
+        lower_bound=0,
     )
     flags.DEFINE_integer("num_shards", 4, "Shards per split.", lower_bound=1)
     flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import shlex
 import subprocess
 import sys
 
@@ -17,7 +18,7 @@ import adl_tf.studies.study  # noqa: F401
 from adl_tf import gin_files
 from adl_tf.gin_files import check_gin, read_statements
 from adl_tf.models import network_names, registry
-from adl_tf.programs import one_line
+from adl_tf.programs import command_line, one_line
 from adl_tf.serving import body, edge_files, options
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -150,3 +151,24 @@ def test_names_known_without_imports_are_those_of_the_package():
     assert (
         tuple(n for n, kind in edge_files.FORMATS.items() if kind.int8_file) == options.INT8_FORMATS
     )
+
+
+@pytest.mark.parametrize(
+    "part, shown",
+    [
+        ("--gin_param=DATASET_DIR = 'my data'", "\"--gin_param=DATASET_DIR = 'my data'\""),
+        ("--model_dir=runs/a", "--model_dir=runs/a"),
+        ("it's $HOME", None),
+        ("two words", "'two words'"),
+    ],
+)
+def test_commands_can_be_copied(part, shown):
+    line = command_line(["adl_tf.search", part])
+    assert shlex.split(line) == ["python", "-m", "adl_tf.search", part]
+    assert shown is None or line.endswith(f" {shown}")
+    echoed = subprocess.run(
+        ["bash", "-c", f"printf %s {line[len('python -m adl_tf.search ') :]}"],
+        capture_output=True,
+        text=True,
+    )
+    assert echoed.stdout == part

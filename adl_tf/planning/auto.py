@@ -18,7 +18,7 @@ from adl_tf.planning.fingerprint import TRAIN, VAL, Fingerprint, take_fingerprin
 from adl_tf.planning.pictures import draw_examples, draw_shares, predict_examples
 from adl_tf.planning.plan import EVALUATION, EXPORT, REPORT, TRAINING
 from adl_tf.planning.plan_stage import PLAN, Wishes, write_plan
-from adl_tf.planning.report import write_card, write_report
+from adl_tf.planning.report import missed_classes, predict_command, write_card, write_report
 from adl_tf.planning.settings import usable_short_side
 from adl_tf.planning.stages import Stage, State, run_stages
 from adl_tf.serving.latency import measure_latency
@@ -36,6 +36,7 @@ from data_prep.survey import BINARY, are_binary
 CONVERSION = "convert"
 RECORDS, PREDICTIONS, FINGERPRINT_FILE = "records", "predictions", "fingerprint.json"
 _SIZES_READ = 50  # Of the images of a folder.
+_MUCH_LARGER = 1.5  # Less is not worth the detail that is lost.
 
 
 @configurable
@@ -70,7 +71,8 @@ def run_auto(
 
     Returns:
       plan (folder of its files), and unless it stops there: miou (of the evaluation), export,
-      report, network (model directory), seconds (of all stages, the trial included).
+      report, network (model directory), command (labels images, module and arguments), seconds (of
+      all stages, the trial included).
 
     Raises:
       ValueError, FileNotFoundError: input that cannot be used, hours too few for any plan, or a
@@ -111,6 +113,9 @@ def run_auto(
         report = write_report(state, fingerprint, dataset_dir, output_dir)
         if new:
             state.spend(REPORT, time.monotonic() - started)
+    missed = missed_classes(fingerprint, evaluation)
+    if missed:
+        say(f"warning: {missed}")
     say(f"Report: {report}")
     return {
         "plan": plan_dir,
@@ -119,6 +124,7 @@ def run_auto(
         "card": card,
         "report": report,
         "network": network,
+        "command": predict_command(state, export),
         "seconds": round(sum(state.spent.values()), 1),
     }
 
@@ -275,7 +281,7 @@ def _shrink(planned: Conversion, hours: float) -> Dict[str, int]:
         with contextlib.suppress(BadExample):  # The converter will say so.
             sides.append(min(read_size(path)))
     limit, median = usable_short_side(hours), int(np.median(sides or [0]))
-    if median <= limit:
+    if median <= _MUCH_LARGER * limit:
         return {}
     say(
         f"Short sides of {median} pixels are more than {hours:g} hours can make use of: the images "

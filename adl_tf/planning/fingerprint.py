@@ -103,8 +103,8 @@ def take_fingerprint(dataset_dir: str) -> Fingerprint:
     if np.count_nonzero(sum(pixels.values())) < 2:
         raise ValueError(
             f"{dataset_dir}: the masks show {np.count_nonzero(sum(pixels.values()))} of the "
-            f"{description.num_classes} classes; segmentation needs two. "
-            + " ".join(find_oddities(description))
+            f"{description.num_classes} classes; segmentation needs two, each a line of the class "
+            "file. " + " ".join(find_oddities(description))
         )
     ignored = {split: description.splits[split].ignored_pixels for split in readers}
     seen: Dict[bytes, str] = {}

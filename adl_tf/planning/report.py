@@ -2,7 +2,6 @@
 
 import html
 import os
-import shlex
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
@@ -19,6 +18,7 @@ from adl_tf.planning.plan_stage import Wishes
 from adl_tf.planning.settings import PRESET
 from adl_tf.planning.stages import State, minutes
 from adl_tf.planning.trials import TRIAL
+from adl_tf.programs import command_line
 from adl_tf.searches.comparison import Comparison
 from adl_tf.searches.proposals import RANDOM, SEARCHED
 from adl_tf.serving.photos import TRAINING as TRAINING_SCALE
@@ -39,6 +39,7 @@ from adl_tf.visualization.proposals import draw_proposals
 from data_prep.recognize import as_arguments
 
 CARD_FILE = "README.md"
+_MISSED = 0.02  # IoU of a class that is not found.
 
 
 def write_card(
@@ -79,7 +80,7 @@ Semantic segmentation into {len(fingerprint.class_names)} classes, {found} by ad
   {height}x{width} pixels
 - scored on {evaluation["images"]} images that it was not trained on, though the best of its
   checkpoints was chosen by them: mIoU {percent(evaluation["miou"])}, pixel accuracy
-  {percent(evaluation["pixel_accuracy"])}
+  {percent(evaluation["pixel_accuracy"])}. {missed_classes(fingerprint, evaluation)}
 - input: JPEG or PNG files; output: class ids of every pixel (`{export["dtype"]}` inside)
 - intended for: images like those above; nothing else was tried
 
@@ -88,7 +89,7 @@ Semantic segmentation into {len(fingerprint.class_names)} classes, {found} by ad
 {classes}
 
 ```bash
-python -m adl_tf.predict {shlex.join(_predict_flags(state, export))} IMAGE-or-FOLDER
+{command_line(predict_command(state, export))}
 ```
 """
     path = os.path.join(export["export_dir"], CARD_FILE)
@@ -109,7 +110,7 @@ def write_report(state: State, fingerprint: Fingerprint, dataset_dir: str, outpu
     stages, plan = state.stages, state.get("plan")
     evaluation, export = (_last(state, kind) for kind in (EVALUATION, EXPORT))
     description = RecordReader(dataset_dir, TRAIN).description
-    seconds = sum(state.spent.values())
+    seconds, missed = sum(state.spent.values()), missed_classes(fingerprint, evaluation)
     parts = [
         heading(
             fingerprint.name,
@@ -125,6 +126,7 @@ def write_report(state: State, fingerprint: Fingerprint, dataset_dir: str, outpu
                 "latency": f"{state.get('latency')['export'] * 1e3:.0f} ms",
             },
         ),
+        *(f"<p><b>{html.escape(text)}</b></p>" for text in [missed] if text),
         *_predictions(state.get("predictions")),
         "<h2>Classes</h2>",
         _class_table(fingerprint, evaluation, description),
@@ -208,10 +210,24 @@ def _evaluated(fingerprint: Fingerprint, evaluation: Dict[str, Any]) -> str:
     )
 
 
-def _predict_flags(state: State, export: Dict[str, Any]) -> List[str]:
-    """Flags that label images as large as those that were converted."""
+def predict_command(state: State, export: Dict[str, Any]) -> List[str]:
+    """The command that labels images as large as those that were converted."""
     scale = {"scale": TRAINING_SCALE} if state.get("shrunk") else {}
-    return as_arguments({"export_dir": export["export_dir"], "output_dir": "labelled", **scale})
+    given = {"export_dir": export["export_dir"], "output_dir": "labelled", **scale}
+    return ["adl_tf.predict", *as_arguments(given), "IMAGE-or-FOLDER"]
+
+
+def missed_classes(fingerprint: Fingerprint, evaluation: Dict[str, Any]) -> str:
+    """A warning that names the classes that the network does not find; "" if there are none."""
+    missed = [
+        name for name, iou in zip(fingerprint.class_names, _ious(evaluation)) if iou < _MISSED
+    ]
+    if not missed:
+        return ""
+    return (
+        f"The network hardly finds {', '.join(missed)} (IoU below {_MISSED:.0%}): do not use it "
+        "for that. More --hours, or more images that show it, help."
+    )
 
 
 def _commands(state: State, export: Dict[str, Any], output_dir: str) -> List[str]:
@@ -220,10 +236,15 @@ def _commands(state: State, export: Dict[str, Any], output_dir: str) -> List[str
     defaults = Wishes._field_defaults
     wishes = {name: w for name, w in state.get("wishes").items() if w != defaults[name]}
     further = {"output_dir": output_dir, "hours": f"{2 * state.get('hours'):g}", **wishes}
-    other = {"output_dir": os.path.join(output_dir, "formats"), "formats": "onnx,tflite"}
+    latency, (height, width) = state.get("latency"), state.get("plan")["settings"]["image_size"]
+    other = {
+        "output_dir": os.path.join(output_dir, "formats"),
+        "formats": "tflite",
+        "image_size": f"{height},{width}",
+    }
     commands = {
-        "Label images": ["adl_tf.predict", *_predict_flags(state, export), "IMAGE-or-FOLDER"],
-        "Files for other runtimes": [
+        "Label images": predict_command(state, export),
+        "A file for phones and boards, of one image size": [
             "adl_tf.export",
             *as_arguments({"model_dir": network, **other}),
         ],
@@ -234,10 +255,9 @@ def _commands(state: State, export: Dict[str, Any], output_dir: str) -> List[str
         ],
     }
     lines = [
-        f"<p>{text}:</p><pre>{html.escape(shlex.join(['python', '-m', *command]))}</pre>"
+        f"<p>{text}:</p><pre>{html.escape(command_line(command))}</pre>"
         for text, command in commands.items()
     ]
-    latency, (height, width) = state.get("latency"), state.get("plan")["settings"]["image_size"]
     lines.append(
         f"<p>An image of {height}x{width} takes {latency['export'] * 1e3:.0f} ms by the export and "
         f"{latency['keras'] * 1e3:.0f} ms by the Keras model, on the machine that ran this.</p>"

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import resource
-import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 from adl_tf.model_directory import read_object
+from adl_tf.programs import command_line
 from adl_tf.system.files import write_json
 from adl_tf.system.interrupts import Interrupted
 from adl_tf.system.progress import SECONDS_AFTER, STAGE, say
@@ -43,7 +43,7 @@ class Stage(NamedTuple):
     @property
     def command(self) -> str:
         """As a user would write it."""
-        return shlex.join(["python", "-m", self.module, *self.arguments])
+        return command_line([self.module, *self.arguments])
 
 
 class StageFailure(ValueError):

@@ -1,5 +1,6 @@
 """Options of an export, checked without TensorFlow."""
 
+import importlib.util
 from typing import Optional, Sequence, Tuple
 
 OUTPUTS = ("labels", "probabilities", "logits")
@@ -7,6 +8,8 @@ DTYPES = ("float32", "bfloat16", "float16")
 SAVED_MODEL = "saved_model"
 # Written beside it; those that can hold 8-bit integers too.
 FILE_FORMATS = ("tflite", "onnx", "openvino")
+# Of a format, the library that the extra of the same name brings.
+_LIBRARIES = {"onnx": "tf2onnx", "openvino": "openvino"}
 INT8_FORMATS = ("tflite", "openvino")
 # Of the images that a server decodes: enough for photographs, too small to fill its memory.
 MAX_PIXELS = 2**24
@@ -23,7 +26,8 @@ def check_options(
     """Checks options of `export_network` that do not go together.
 
     Raises:
-      ValueError: unknown outputs or formats, or files that need other options.
+      ValueError: unknown outputs or formats, files that need other options, or a library that is
+        not installed.
     """
     unknown = [name for name in outputs if name not in OUTPUTS]
     if unknown or "labels" not in outputs:
@@ -45,3 +49,7 @@ def check_options(
         raise ValueError(f"{', '.join(files)}: such files take one image; leave --batch_size out.")
     if int8 and not any(name in INT8_FORMATS for name in files):
         raise ValueError("--int8 needs a format that has it: --formats=tflite or openvino.")
+    for name in files:
+        library = _LIBRARIES.get(name)
+        if library and importlib.util.find_spec(library) is None:
+            raise ValueError(f"--formats={name}: no {library}; pip install 'adl-tf[{name}]'.")

@@ -25,6 +25,7 @@ from adl_tf.serving.servable import Servable
 from adl_tf.serving.tiled_network import Part, TiledNetwork
 from adl_tf.serving.versions import find_export
 from adl_tf.system.files import NoRoomError, make_directory, replacing
+from adl_tf.system.progress import say
 from adl_tf.visualization.predictions import add_legend, colorize, overlay
 from data_prep.errors import BadExample
 from data_prep.images import read_pixels
@@ -110,6 +111,7 @@ def predict_images(
             bar.write(f"{path}: skipped, {_cause(error)}", file=sys.stderr)
     if len(failed) == len(images):
         raise ValueError(f"none of {len(images)} images could be segmented; see the lines above.")
+    say(f"Label maps are in {output_dir}/labels, overlays of them in {output_dir}/overlays.")
     return {
         "images": len(images) - len(failed),
         "seconds": round(time.monotonic() - start, 3),

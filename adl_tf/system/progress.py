@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Mapping
+from typing import Mapping, Optional
 
 # Set by a program that runs others: which of its stages one is, and how many seconds those after it
 # take.
@@ -30,26 +30,30 @@ class Progress:
         stage = os.environ.get(STAGE)
         self._after = float(os.environ.get(SECONDS_AFTER, 0))
         self._bar = tqdm(
+            desc="?",  # The remaining time.
             total=max(total, done),
             initial=done,
             file=sys.stderr,
-            # The rate of the whole run, validations included: one of the last steps would jump.
-            smoothing=0,
             mininterval=_TERMINAL if sys.stderr.isatty() else _LOG,
             bar_format=f"{stage + ' ' if stage else ''}{{percentage:3.0f}}%|{{bar:20}}| "
-            "{elapsed}<{remaining}{postfix}",
+            "{elapsed}<{desc}{postfix}",
         )
+        self._first = None  # Units and seconds when the first work was done, which starts slowly.
 
     def advance(self, units: int, text: str = "") -> None:
         """Counts work that is done, and shows a text beside the bar."""
         bar = self._bar
+        left = self._seconds_left(bar.n + units)
+        if left is not None:
+            bar.set_description_str(bar.format_interval(left), refresh=False)
         # Formatted only if it will be seen: refreshing has its own clock.
-        bar.set_postfix_str(f"{self._rest()}{text}", refresh=False)
+        bar.set_postfix_str(f"{self._rest(left)}{text}", refresh=False)
         bar.update(units)
+        self._first = self._first or (bar.n, bar.format_dict["elapsed"])
 
     def announce(self, text: str) -> None:
         """Shows a text at once, before something that takes long."""
-        self._bar.set_postfix_str(f"{self._rest()}{text}")
+        self._bar.set_postfix_str(f"{self._rest(self._seconds_left(self._bar.n))}{text}")
 
     def line(self, text: str) -> None:
         """Prints a line that stays, above the bar."""
@@ -65,14 +69,21 @@ class Progress:
         """Ends the line of the bar, before something else is printed."""
         self._bar.close()
 
-    def _rest(self) -> str:
+    def _rest(self, left: Optional[float]) -> str:
         """Time left for all stages; empty where there is only one."""
-        bar = self._bar
-        done, elapsed = bar.n - bar.initial, bar.format_dict["elapsed"]
-        if not self._after or not done:
+        if not self._after or left is None:
             return ""
-        left = elapsed / done * (bar.total - bar.n) + self._after
-        return f"{bar.format_interval(left)} in all, "
+        return f"{self._bar.format_interval(left + self._after)} in all, "
+
+    def _seconds_left(self, done: int) -> Optional[float]:
+        """At the rate of the whole run but its start, validations included: that of the last steps
+        would jump. None while nothing is known."""
+        bar = self._bar
+        if self._first is None or done <= self._first[0]:
+            return None
+        units, seconds = self._first
+        rate = (bar.format_dict["elapsed"] - seconds) / (done - units)
+        return rate * max(0, bar.total - done)
 
 
 def format_metrics(metrics: Mapping[str, float]) -> str:

@@ -32,7 +32,7 @@ from adl_tf.visualization.trellis import (
 
 PATH = "#1f5fbf"
 PATH_WIDTH = 3.5  # Points.
-MIN_WIDTH = 8.0  # Inches.
+MIN_WIDTH = 10.0  # Inches, for the legend beside the title.
 
 
 def draw_architecture(genotype: Genotype, relaxed: Optional[RelaxedArchitecture] = None) -> Figure:

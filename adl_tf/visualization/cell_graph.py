@@ -50,7 +50,7 @@ class CellArc:
 
 def state_name(state: int) -> str:
     """Name of a state in pictures."""
-    return INPUT_NAMES[state] if state < CELL_INPUTS else f"block {state - CELL_INPUTS + 1}"
+    return INPUT_NAMES[state] if state < CELL_INPUTS else f"block {state - CELL_INPUTS}"
 
 
 def edge_names(space: SearchSpace) -> List[str]:

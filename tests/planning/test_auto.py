@@ -8,6 +8,7 @@ import json
 
 import numpy as np
 import pytest
+import quick_stages
 from damage import damages, spoil
 from PIL import Image
 from quick_stages import Clock, convert_here, make_folder, replace_stages
@@ -45,7 +46,7 @@ def test_from_a_folder_to_a_report(programs, tmp_path, capsys):
         "no better than random ones",
         "MobileNetV3",
         "from the weights of &#x27;camvid&#x27;",
-        "--formats=onnx,tflite",
+        "--formats=tflite --image_size=40,60",
     ):
         assert part in report
     card = (out / "export" / "README.md").read_text()
@@ -56,6 +57,16 @@ def test_from_a_folder_to_a_report(programs, tmp_path, capsys):
     assert (out / "classes.png").exists() and (out / "examples.png").exists()
     auto.run_auto(str(folder), str(out), hours=1.0)
     assert len(ran) == 6  # Nothing was done again.
+
+
+@pytest.mark.parametrize("iou, warned", [(0.0, True), (0.3, False), (None, False)])
+def test_a_class_that_is_not_found_is_said(programs, tmp_path, monkeypatch, capsys, iou, warned):
+    monkeypatch.setattr(quick_stages, "CLASS_IOU", iou)
+    folder, out = make_folder(tmp_path / "in"), tmp_path / "out"
+    auto.run_auto(str(folder), str(out), hours=1.0)
+    assert ("warning: The network hardly finds <b>object</b>" in capsys.readouterr().err) == warned
+    assert ("hardly finds &lt;b&gt;object" in (out / "report.html").read_text()) == warned
+    assert ("hardly finds" in (out / "export" / "README.md").read_text()) == warned
 
 
 def test_what_was_interrupted_goes_on(programs, tmp_path):
@@ -351,9 +362,9 @@ def test_masks_of_0_and_255_are_recognized(programs, tmp_path, capsys):
     assert split["class_pixels"] == [24 * 1200, 24 * 1200] and split["ignored_pixels"] == 0
 
 
-@pytest.mark.parametrize("given, side", [({}, 384), ({"short_side": 0}, 400)])
+@pytest.mark.parametrize("given, side", [({}, 384), ({"short_side": 0}, 600)])
 def test_images_are_no_larger_than_the_hours_can_use(programs, tmp_path, capsys, given, side):
-    folder, out = make_folder(tmp_path / "in", count=24, times=10), tmp_path / "out"
+    folder, out = make_folder(tmp_path / "in", count=24, times=15), tmp_path / "out"
     auto.run_auto(str(folder), str(out), 0.25, conversion=given)
     sizes = json.loads((out / "fingerprint.json").read_text())["sizes"]
     assert sizes["train"][1] == [side, 1.5 * side]

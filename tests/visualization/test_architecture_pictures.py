@@ -152,9 +152,9 @@ def test_arcs_join_the_right_boxes_at_places_of_their_own(seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("blocks", [5, 8])
-def test_no_two_texts_overlap(seed, blocks):
-    space = SearchSpace(num_layers=6, num_blocks=blocks)
+@pytest.mark.parametrize("layers, blocks", [(5, 2), (6, 5), (6, 8)])
+def test_no_two_texts_overlap(seed, layers, blocks):
+    space = SearchSpace(num_layers=layers, num_blocks=blocks)
     relaxed = random_relaxed(space, seed)
     boxes = label_boxes(draw_architecture(random_genotype(space, seed), relaxed))
     for (one, box), (other, other_box) in itertools.combinations(boxes.items(), 2):
@@ -226,11 +226,11 @@ def test_framed_entries_are_the_decoded_cell():
 
 def test_edge_names_follow_the_rows_of_alpha():
     assert edge_names(SearchSpace(num_blocks=2)) == [
+        "H(l-1) → block 0",
+        "H(l-2) → block 0",
         "H(l-1) → block 1",
         "H(l-2) → block 1",
-        "H(l-1) → block 2",
-        "H(l-2) → block 2",
-        "block 1 → block 2",
+        "block 0 → block 1",
     ]
 
 
