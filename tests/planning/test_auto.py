@@ -362,13 +362,20 @@ def test_masks_of_0_and_255_are_recognized(programs, tmp_path, capsys):
     assert split["class_pixels"] == [24 * 1200, 24 * 1200] and split["ignored_pixels"] == 0
 
 
-@pytest.mark.parametrize("given, side", [({}, 384), ({"short_side": 0}, 600)])
-def test_images_are_no_larger_than_the_hours_can_use(programs, tmp_path, capsys, given, side):
-    folder, out = make_folder(tmp_path / "in", count=24, times=15), tmp_path / "out"
+@pytest.mark.parametrize(
+    "limit, given, side",
+    [(200, {}, 200), (200, {"short_side": 0}, 400), (300, {}, 400)],
+    ids=["much larger", "kept by the user", "little larger"],
+)
+def test_images_are_no_larger_than_the_hours_can_use(
+    programs, tmp_path, monkeypatch, capsys, limit, given, side
+):
+    monkeypatch.setattr(auto, "usable_short_side", lambda hours: limit)
+    folder, out = make_folder(tmp_path / "in", count=24, times=10), tmp_path / "out"
     auto.run_auto(str(folder), str(out), 0.25, conversion=given)
     sizes = json.loads((out / "fingerprint.json").read_text())["sizes"]
     assert sizes["train"][1] == [side, 1.5 * side]
-    shrunk = side == 384
-    assert ("are stored with --short_side=384" in capsys.readouterr().err) == shrunk
+    shrunk = side < 400
+    assert ("are stored with --short_side=200" in capsys.readouterr().err) == shrunk
     for page in (out / "report.html", out / "export" / "README.md"):
         assert ("--scale=training" in page.read_text()) == shrunk

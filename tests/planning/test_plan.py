@@ -36,6 +36,7 @@ from adl_tf.planning.settings import (
     billions,
     choose_settings,
     possible_starts,
+    usable_short_side,
 )
 from adl_tf.planning.timings import SearchTimings, Timings
 from adl_tf.searches.trials import Trials
@@ -286,3 +287,9 @@ def test_the_files_are_what_was_planned(tmp_path):
 def test_seconds_are_in_words():
     table = "\n".join(plan(1.0).table())
     assert "evaluate: 10 seconds" in table and " 0.0 minutes" not in table
+
+
+def test_more_hours_use_larger_images():
+    assert [usable_short_side(hours) for hours in (0.1, 0.25, 0.3, 1, 4, 100)] == [
+        *(384, 384, 512, 512, 768, 1024)
+    ]
