@@ -71,7 +71,8 @@ class ErrorCount:
         kinds = len(self._faults)
         first = max(self._faults.values(), key=len)[0]
         which = f" of {kinds} kinds" if kinds > 1 else ""
+        examples = "example" if self.count == 1 else "examples"
         return (
-            f"{first} {self.count} bad examples{which}, {self._allowed} allowed: fix those named "
+            f"{first} {self.count} bad {examples}{which}, {self._allowed} allowed: fix those named "
             "above and give the same command, or raise --max_errors."
         )

@@ -221,10 +221,12 @@ def _why_none(root: str, files: Sequence[File]) -> str:
     folder = posixpath.dirname(told[0].path)
     place = os.path.join(root, folder) if folder else root
     if not masks:
+        above, name = os.path.split(os.path.abspath(root))
+        parent = f" Give {above} if they are there." if naming.role_of(name) == naming.IMAGE else ""
         return (
             f"{os.path.join(root, _folder_of_masks(folder))}: no masks there, of {len(told)} "
             f"images in {place}; masks are named like their image, in folders called masks or "
-            f"labels, or beside it with an ending such as _mask{unread}."
+            f"labels, or beside it with an ending such as _mask{unread}.{parent}"
         )
     first = masks[0].path
     return (

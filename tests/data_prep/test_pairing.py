@@ -256,6 +256,11 @@ def test_messages_name_the_folder_that_was_meant(paths, message):
     assert "\n" not in str(caught.value)
 
 
+def test_the_folder_above_is_named_if_that_of_the_images_was_given():
+    with pytest.raises(ConversionError, match=r"images/masks: no masks there.* Give .*/mine if"):
+        explore("mine/images", read_paths(["1.jpg"]))
+
+
 def test_one_image_and_its_mask():
     assert pairs(["images/photo.jpg", "masks/drawn.png"])[0] == {
         "": {"images/photo.jpg": "masks/drawn.png"}

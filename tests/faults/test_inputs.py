@@ -167,7 +167,7 @@ def test_bad_files_are_listed_and_mended_inputs_go_on(tmp_path, capsys, count):
     assert errors.count("not an image file") == 1 and "And 13 more of this kind" in errors
     for path in broken[1:]:
         path.write_bytes(good)
-    with pytest.raises(ConversionError, match=r"0.jpg: .* 1 bad examples, 0 allowed"):
+    with pytest.raises(ConversionError, match=r"0.jpg: .* 1 bad example, 0 allowed"):
         convert(folder, tmp_path / "out")
     broken[0].unlink()  # The list of inputs is another one now.
     (tmp_path / "in" / "masks" / "0.png").unlink()
