@@ -1,8 +1,8 @@
 """The README's picture: a photo, what the network says of it, and the network.
 
 python -m adl_tf.search --gin_file=search.gin --model_dir=runs/search
-python -m adl_tf.train --gin_file=train.gin --genotype=runs/search/genotype.json \
-    --model_dir=runs/trained
+python -m adl_tf.train --gin_file=train.gin --gin_param="STEPS = 1500" \
+    --genotype=runs/search/genotype.json --model_dir=runs/trained
 python benchmarks/overview.py --search_dir=runs/search --model_dir=runs/trained \
     --output=docs/overview.png
 
