@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any, Dict, List, Sequence
 
-from absl import app, flags
+from absl import flags
 
 from adl_tf.programs import importing, one_line, run_program, show_in_help
 from data_prep.recognize import as_arguments, define_converter_flags, given_flags
@@ -37,7 +37,7 @@ def main(folders: Sequence[str]) -> Dict[str, Any]:
     """Runs the program on its argument and flags."""
     options = flags.FLAGS
     if len(folders) + (options.input is not None) != 1:
-        raise app.UsageError("give one FOLDER of images and masks, or of records")
+        raise ValueError("give one FOLDER of images and masks, or of records: adl auto FOLDER")
     options.input = folders[0] if folders else options.input
     folder = os.path.abspath(os.path.expanduser(options.input))
     if not os.path.isdir(folder):

@@ -27,6 +27,9 @@ from adl_tf.system.startup import silence
 
 # Of a result: what went wrong, without ending the program.
 _FAULTS = ("failed", "bad")
+_MISSING = re.compile(
+    r"flag --(\w+)=None: Flag --\1 must have a value other than None\."
+)  # absl's.
 _CALL_STACK = re.compile(r"\s+In call to configurable '[^']*' \(<.*?>\)(?: in scope '[^']*')?")
 
 
@@ -126,9 +129,9 @@ def run_program(
     def main(argv):
         hold_lifeline()
         raise_interrupts()
-        if len(argv) > 1 and not arguments:
-            raise app.UsageError(f"unexpected argument {argv[1]!r}")
         try:
+            if len(argv) > 1 and not arguments:
+                raise ValueError(f"unexpected argument {argv[1]!r}; --help lists the flags.")
             result = program(argv[1:]) if arguments else program()
         except (ValueError, OSError, RuntimeError) as error:
             # gin raises RuntimeError for a missing binding.
@@ -145,7 +148,20 @@ def run_program(
             say(f"next: {command_line(next_command(result))}")
         _end(1 if failed else 0)
 
-    app.run(main)
+    app.run(main, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> Sequence[str]:
+    """Parses the flags; if one is wrong, one line says so, and help is no failure."""
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        text = _MISSING.sub(r"--\1 is missing.", one_line(error))
+        _end(1, f"error: {text} --help lists the flags.")
+    except (SystemExit, BrokenPipeError):  # Help was shown, perhaps to `head`.
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+        os._exit(0)
 
 
 def train_command(found: Dict[str, Any], model_dir: str) -> List[str]:

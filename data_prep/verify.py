@@ -4,7 +4,7 @@ import os
 import sys
 from typing import Any, Dict, List, Optional, Sequence
 
-from absl import app, flags
+from absl import flags
 from tqdm import tqdm
 
 from adl_tf.data.description import DESCRIPTION_FILE, read_dataset_description
@@ -64,7 +64,7 @@ def define_flags() -> None:
 def main(directories: Sequence[str]) -> Dict[str, Any]:
     """Runs the program on its argument and flags."""
     if len(directories) != 1:
-        raise app.UsageError("give one directory: python -m data_prep.verify DIR")
+        raise ValueError("give one directory: python -m data_prep.verify DIR")
     (dataset_dir,) = directories
     num_classes = flags.FLAGS.num_classes
     _splits(dataset_dir, num_classes)

@@ -29,13 +29,13 @@ SEARCH = ["adl_tf.search", "--gin_file=search.gin"]
     "arguments, status, message",
     [
         (["adl_tf"], 0, "auto        From a folder of images and masks to a served network"),
-        (
-            ["adl_tf", "predict", "--help"],
-            1,  # As absl has it.
-            "--export_dir:",
-        ),
+        (["adl_tf", "predict", "--help"], 0, "--export_dir:"),
         (["adl_tf", "serch"], 1, "no program 'serch'; did you mean search?"),
-        (["adl_tf.train", "--model_dri=x"], 1, "Unknown command line flag 'model_dri'"),
+        (["adl_tf.train", "--model_dri=x"], 1, "error: Unknown command line flag 'model_dri'"),
+        (["adl_tf.auto", "x", "--hours=0"], 1, "error: flag --hours=0: 0.0 is not number"),
+        (["adl_tf.export"], 1, "error: --model_dir is missing. --output_dir is missing. --help"),
+        (["adl_tf.search", "mine.gin"], 1, "error: unexpected argument 'mine.gin'"),
+        (["data_prep.verify"], 1, "error: give one directory"),
         (["adl_tf.search", "--gin_file=serach.gin"], 1, "did you mean search.gin?"),
         ([*SEARCH, "--gin_param=STEPSS = 1"], 1, "did you mean STEPS?"),
         ([*SEARCH, "--gin_param=RunData.crop = 1"], 1, "did you mean crop_size?"),
@@ -172,3 +172,12 @@ def test_commands_can_be_copied(part, shown):
         text=True,
     )
     assert echoed.stdout == part
+
+
+def test_help_that_nobody_reads_on_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        command = [sys.executable, "-m", "adl_tf.search", "--help"]
+        process = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    assert (process.returncode, process.stderr) == (0, "")
