@@ -51,7 +51,10 @@ TOOLS = {
         for encoder in ("tu-mobilenetv3_small_100", "resnet18")
     },
 }
-REQUIREMENTS = {"smp": ["segmentation-models-pytorch", "albumentations"]}
+REQUIREMENTS = {
+    "smp": ["segmentation-models-pytorch", "albumentations"],
+    "onnx": ["onnx", "onnxruntime", "onnxslim"],
+}
 PATIENCE = 3  # Times the minutes.
 
 
