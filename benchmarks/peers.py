@@ -19,10 +19,12 @@ its minutes, is a line that says so. Prints the line as JSON last:
   gib: largest memory of a process; megabytes: of what is exported; parameters: millions
 """
 
+import contextlib
 import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -137,26 +139,30 @@ def run(python, script, arguments, cores):
     threads = {"OMP_NUM_THREADS": str(len(cores.split(",")))}
     log = os.path.join(arguments[1], "log.txt")
     with open(log, "w") as file:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            env={**os.environ, **threads},
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                text=True,
-                env={**os.environ, **threads},
-                timeout=60 * PATIENCE * OPTIONS.minutes + 300,
-            )
+            printed, _ = process.communicate(timeout=60 * PATIENCE * OPTIONS.minutes + 300)
         except subprocess.TimeoutExpired:
             return {"failed": f"not done after {PATIENCE:g} times its minutes"}
-    file_of_output = os.path.join(arguments[1], "output.txt")
-    with open(file_of_output, "w") as file:
-        file.write(done.stdout)
-    if done.returncode:
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # What it has started, too.
+            process.wait()
+    with open(os.path.join(arguments[1], "output.txt"), "w") as file:
+        file.write(printed)
+    if process.returncode:
         with open(log) as file:
             last = (file.read().strip().splitlines() or ["no message"])[-1]
         return {"failed": last}
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    return {**json.loads(done.stdout.splitlines()[-1]), "gib": round(memory, 2)}
+    return {**json.loads(printed.splitlines()[-1]), "gib": round(memory, 2)}
 
 
 def score(folder, labels):

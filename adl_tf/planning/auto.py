@@ -156,18 +156,21 @@ def _carry_out(
     def of(kind: str) -> List[Stage]:
         return [stage for stage in stages() if stage.name.startswith(kind)]
 
+    def run(until: str) -> None:
+        run_stages(state, stages(), until, hours)
+
     if of(TRAINING)[-1].name in state.stages and hours > state.get("hours"):
         extend(state, hours, asked=True)
-    run_stages(state, stages(), until=of(TRAINING)[-1].name)
+    run(of(TRAINING)[-1].name)
     if of(EVALUATION)[-1].name not in state.stages:
         extend(state, hours, asked=False)
     evaluation, export = of(EVALUATION)[-1], of(EXPORT)[-1]
-    run_stages(state, stages(), until=export.name)
+    run(export.name)
     for name in state.get("plan")["compared_steps"]:
         # They must not take the time that was given for the network.
         if name not in state.stages and seconds_left(state, hours, (name, REPORT)) < 0:
             break
-        run_stages(state, stages(), until=name)
+        run(name)
     return tuple(state.stages[stage.name]["result"] for stage in (evaluation, export))
 
 

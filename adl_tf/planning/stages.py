@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import resource
 import signal
@@ -15,7 +16,7 @@ from adl_tf.model_directory import read_object
 from adl_tf.programs import command_line
 from adl_tf.system.files import write_json
 from adl_tf.system.interrupts import Interrupted
-from adl_tf.system.progress import SECONDS_AFTER, STAGE, say
+from adl_tf.system.progress import SECONDS_AFTER, SECONDS_IN_ALL, STAGE, say
 
 STATE_FILE = "auto.json"
 now = time.time  # What stages are timed by.
@@ -123,13 +124,16 @@ def _checksum(fields: Dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def run_stages(state: State, stages: Sequence[Stage], until: Optional[str] = None) -> None:
+def run_stages(
+    state: State, stages: Sequence[Stage], until: Optional[str] = None, hours: float = math.inf
+) -> None:
     """Runs the stages that are not done.
 
     Args:
       state: state of the run.
       stages: all of them, in their order.
       until: the last one to run now; None for all.
+      hours: for the whole run, to show what is left of them.
 
     Raises:
       StageFailure: one failed.
@@ -146,7 +150,8 @@ def run_stages(state: State, stages: Sequence[Stage], until: Optional[str] = Non
         say(f"\n[{number} of {len(stages)}] {stage.name}{about}: {stage.command}")
         started = now()
         try:
-            result = run_program(stage, f"{stage.name} {number}/{len(stages)}", after)
+            left = 3600 * hours - sum(state.spent.values())
+            result = run_program(stage, f"{stage.name} {number}/{len(stages)}", after, left)
         except BaseException:
             with contextlib.suppress(OSError):  # On a full disk; the stage has named its file.
                 state.spend(stage.name, now() - started)
@@ -167,6 +172,7 @@ def run_program(
     stage: Stage,
     label: str,
     seconds_after: float = 0,
+    seconds_in_all: float = math.inf,
     log: Optional[str] = None,
     limit: Optional[float] = None,
     tick: Optional[Callable[[], None]] = None,
@@ -176,7 +182,8 @@ def run_program(
     Args:
       stage: the program.
       label: shown in its progress bar.
-      seconds_after: what follows it, for the remaining time of the whole run.
+      seconds_after: what follows it as planned, for the remaining time of the whole run.
+      seconds_in_all: at most, for it and what follows it.
       log: file for its messages; None leaves them on stderr.
       limit: seconds after which it is ended; None for none.
       tick: called every second while it runs.
@@ -187,7 +194,12 @@ def run_program(
       ValueError: it failed, and its messages are in the log.
       Interrupted: the user stopped it.
     """
-    environment = {**os.environ, STAGE: label, SECONDS_AFTER: str(seconds_after)}
+    environment = {
+        **os.environ,
+        STAGE: label,
+        SECONDS_AFTER: str(seconds_after),
+        SECONDS_IN_ALL: str(seconds_in_all),
+    }
     messages = open(log, "w") if log else None  # noqa: SIM115
     process = subprocess.Popen(
         [sys.executable, "-m", stage.module, *stage.arguments],

@@ -4,9 +4,10 @@ import os
 import sys
 from typing import Mapping, Optional
 
-# Set by a program that runs others: which of its stages one is, and how many seconds those after it
-# take.
+# Set by a program that runs others: which of its stages one is, how many seconds those after it
+# take as planned, and how many are left for all of them.
 STAGE, SECONDS_AFTER = "ADL_TF_STAGE", "ADL_TF_SECONDS_AFTER"
+SECONDS_IN_ALL = "ADL_TF_SECONDS_IN_ALL"
 # Seconds between two pictures of the bar; logs get few of them.
 _TERMINAL, _LOG = 0.5, 20.0
 
@@ -29,6 +30,7 @@ class Progress:
 
         stage = os.environ.get(STAGE)
         self._after = float(os.environ.get(SECONDS_AFTER, 0))
+        self._in_all = float(os.environ.get(SECONDS_IN_ALL, "inf"))
         self._bar = tqdm(
             desc="?",  # The remaining time.
             total=max(total, done),
@@ -70,10 +72,15 @@ class Progress:
         self._bar.close()
 
     def _rest(self, left: Optional[float]) -> str:
-        """Time left for all stages; empty where there is only one."""
+        """Time left for all stages; empty where there is only one.
+
+        Later ones get shorter where this one takes longer than was planned.
+        """
         if not self._after or left is None:
             return ""
-        return f"{self._bar.format_interval(left + self._after)} in all, "
+        limit = self._in_all - self._bar.format_dict["elapsed"]
+        in_all = max(left, min(left + self._after, limit))
+        return f"{self._bar.format_interval(in_all)} in all, "
 
     def _seconds_left(self, done: int) -> Optional[float]:
         """At the rate of the whole run but its start, validations included: that of the last steps
