@@ -4,7 +4,7 @@ Pure functions of a fingerprint and of what a few dozen steps took on this machi
 """
 
 import dataclasses
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from adl_tf.planning.fingerprint import VAL, Fingerprint
 from adl_tf.planning.settings import (
@@ -43,6 +43,9 @@ TRAININGS = (
     *((4000, 0.5), (2000, 0.4), (ENOUGH_STEPS, 0.33)),
     *((500, 0.25), (200, 0.2), (LEAST_STEPS, 0.0)),
 )
+# What a training from scratch has to be where it could start from weights as well: with less, it ends
+# below them (benchmarks/RESULTS.md).
+FROM_SCRATCH = TRAININGS[:1]
 # Of the Multi-Adds that were chosen, where the time is short.
 _COSTS = (1.0, 0.6, 0.35)
 VALIDATIONS = 8
@@ -151,7 +154,8 @@ def make_plan(
     """The best plan that the time allows.
 
     Where it is short, a search shrinks first (proposals, steps, crops), then the training's crops,
-    then the network; then the next start is taken. Only the last one may end in few steps.
+    then the network; then the next start is taken. Only the last one may end in few steps, and if
+    it has weights, a search is chosen only where its network gets many steps.
 
     Args:
       settings: those that time does not limit.
@@ -163,18 +167,24 @@ def make_plan(
     Raises:
       TooShort: not even the smallest plan fits.
     """
-    options = [
-        (start, _shrunk(settings, cost), trainings)
-        for trainings, some in ((TRAININGS[:3], starts), (TRAININGS, starts[-1:]))
-        for start in some
-        for cost in (_COSTS if start.multi_adds is None else _COSTS[:1])
-    ]
-    for start, sized, trainings in options:
+    for start, sized, trainings in _options(settings, starts):
         draft = _Draft(start, sized, fingerprint, timings, seconds, insists=len(starts) == 1)
         plan = draft.plan(trainings, compared=_compared(start, starts))
         if plan:
             return plan
     raise TooShort(draft.least())
+
+
+def _options(settings: Settings, starts: Sequence[Start]) -> Iterator[Tuple[Start, Settings, Any]]:
+    """Starts, networks and what trainings may be, the best first."""
+    weights = starts[-1].kind == PRESET
+    for trainings, some in ((TRAININGS[:3], starts), (TRAININGS, starts[-1:])):
+        for start in some:
+            if weights and start.kind == SEARCHED:
+                yield start, settings, FROM_SCRATCH
+                continue
+            for cost in _COSTS if start.multi_adds is None else _COSTS[:1]:
+                yield start, _shrunk(settings, cost), trainings
 
 
 def _shrunk(settings: Settings, cost: float) -> Settings:

@@ -191,7 +191,10 @@ def possible_starts(
     if images < FEW_IMAGES:
         return [without_search(f"{images} images are too few to tell networks apart")]
     fallback = without_search("the hours are too few for a search on this machine")
-    both = f"; {preset!r} was possible, too" if fallback.kind == PRESET else ""
+    both = ""
+    if fallback.kind == PRESET:
+        fallback = without_search("the hours are too few for a search and a training from scratch")
+        both = f" beside a training from scratch; {preset!r} was possible, too"
     return [
         Start(
             SEARCHED,

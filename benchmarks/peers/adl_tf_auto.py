@@ -48,7 +48,7 @@ def preset_genotype():
 
 
 def run(program, *arguments):
-    command = [sys.executable, "-m", f"adl_tf.{program}", *arguments]
+    command = [sys.executable, "-m", "adl_tf", program, *arguments]
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
