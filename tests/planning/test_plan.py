@@ -142,12 +142,21 @@ def test_it_shrinks_with_the_hours_until_there_is_no_search():
     assert sides == sorted(sides, reverse=True)
     for made in plans:
         if made.search:
-            assert made.train_steps >= ENOUGH_STEPS
+            assert made.train_steps >= 4000
         else:
             assert "too few for a search" in made.start_reason
         assert made.settings.reasons["crop_size"].startswith(
             f"{made.settings.crop_size / 360:.0%} of the median short side, 360"
         )
+
+
+def test_a_search_that_leaves_few_steps_gives_way_to_weights_only():
+    slow = Timings(**{**vars(TIMINGS), "train_step": 1.0})
+    assert plan(1, timings=slow).start == PRESET
+    # Without weights that may be taken, or where it is insisted on.
+    for wishes in (dict(multi_adds=2.0), dict(search=True)):
+        made = plan(1, timings=slow, **wishes)
+        assert made.start == SEARCHED and ENOUGH_STEPS <= made.train_steps < 4000
 
 
 def test_a_network_shrinks_where_its_cost_is_not_given_by_weights():
