@@ -43,8 +43,8 @@ TRAININGS = (
     *((4000, 0.5), (2000, 0.4), (ENOUGH_STEPS, 0.33)),
     *((500, 0.25), (200, 0.2), (LEAST_STEPS, 0.0)),
 )
-# What a training from scratch has to be where it could start from weights as well: with less, it ends
-# below them (benchmarks/RESULTS.md).
+# What a training from scratch has to be where it could start from weights as well: with less, it
+# ends below one that does (benchmarks/RESULTS.md).
 FROM_SCRATCH = TRAININGS[:1]
 # Of the Multi-Adds that were chosen, where the time is short.
 _COSTS = (1.0, 0.6, 0.35)

@@ -151,7 +151,7 @@ def test_it_shrinks_with_the_hours_until_there_is_no_search():
 
 
 def test_a_search_that_leaves_few_steps_gives_way_to_weights_only():
-    slow = Timings(**{**vars(TIMINGS), "train_step": 1.0})
+    slow = Timings(**{**vars(TIMINGS), "train_step": 2.0})
     assert plan(1, timings=slow).start == PRESET
     # Without weights that may be taken, or where it is insisted on.
     for wishes in (dict(multi_adds=2.0), dict(search=True)):
