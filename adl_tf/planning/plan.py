@@ -177,14 +177,19 @@ def make_plan(
 
 def _options(settings: Settings, starts: Sequence[Start]) -> Iterator[Tuple[Start, Settings, Any]]:
     """Starts, networks and what trainings may be, the best first."""
-    weights = starts[-1].kind == PRESET
     for trainings, some in ((TRAININGS[:3], starts), (TRAININGS, starts[-1:])):
         for start in some:
-            if weights and start.kind == SEARCHED:
+            if start.kind == SEARCHED and starts[-1].kind == PRESET:
                 yield start, settings, FROM_SCRATCH
                 continue
             for cost in _COSTS if start.multi_adds is None else _COSTS[:1]:
                 yield start, _shrunk(settings, cost), trainings
+
+
+def least_after_search(starts: Sequence[Start], short_side: int) -> Tuple[int, int]:
+    """Steps and side of crops of the smallest training that a search may be planned with."""
+    steps, share = FROM_SCRATCH[0] if starts[-1].kind == PRESET else TRAININGS[-1]
+    return steps, next((crop for crop in CROPS if crop >= share * short_side), CROPS[-1])
 
 
 def _shrunk(settings: Settings, cost: float) -> Settings:

@@ -17,6 +17,7 @@ from adl_tf.planning.plan import (
     Plan,
     SearchSteps,
     TooShort,
+    least_after_search,
     make_plan,
     search_share,
 )
@@ -213,7 +214,8 @@ def _try(
     cost = billions(network.genotype, filters, sizes, fingerprint)
     share = search_share(insists=len(starts) == 1)
     images = fingerprint.examples[VAL]
-    what = Tried(configs, arguments, crop, search_crop, share, cost, images)
+    after = least_after_search(starts, settings.short_side)
+    what = Tried(configs, arguments, crop, search_crop, share, after, cost, images)
     say(
         "Trying a few dozen steps on this machine, to see what they take: at most "
         f"{minutes(trial_limit(wishes.hours))}."

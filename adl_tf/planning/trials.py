@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -37,6 +37,7 @@ class Tried(NamedTuple):
       training: further flags of the training, which say what network it is.
       crop_size, search_crop_size: sides of crops in pixels; no search is tried without the latter.
       search_share: share of the time that a search may take.
+      after_search: steps, and side of their crops, that have to fit as well for a search.
       multi_adds: billions that the network costs.
       val_images: how many there are to score.
     """
@@ -46,6 +47,7 @@ class Tried(NamedTuple):
     crop_size: int
     search_crop_size: Optional[int]
     search_share: float
+    after_search: Tuple[int, int]
     multi_adds: float
     val_images: int
 
@@ -80,13 +82,21 @@ def measure(state: State, directory: str, tried: Tried, hours: float) -> Timings
     """
     with _Trial(state, directory, tried, hours) as trial:
         train = trial.part(TRAINING, _try_training, last=True)
-        search, searching = None, 3600 * hours * tried.search_share
-        if tried.search_crop_size and SEARCH_STARTS * train["start"] < searching:
+        search = None
+        if tried.search_crop_size and _may_search(tried, train, 3600 * hours):
             search = trial.part(SEARCH, _try_search)
         export = trial.part(EXPORT, _try_export)
         evaluation = trial.part(EVALUATION, _try_evaluation)
         baseline = trial.part(BASELINE, _try_baseline)
     return _timings(tried, train, search, export, evaluation, baseline)
+
+
+def _may_search(tried: Tried, train: Dict[str, Any], seconds: float) -> bool:
+    """Whether there may be time for a search, and for the training after it."""
+    steps, crop = tried.after_search
+    training = steps * rescale(train["step"], (crop / tried.crop_size) ** 2)
+    shortest = SEARCH_STARTS * train["start"]
+    return shortest < tried.search_share * seconds and shortest + training < seconds
 
 
 def _timings(tried: Tried, train, search, export, evaluation, baseline) -> Timings:

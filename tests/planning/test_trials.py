@@ -63,7 +63,7 @@ def tried(tmp_path):
     for path in configs.values():
         with open(path, "w") as file:
             file.write("SEED = 0\n")
-    return Tried(configs, ["--genotype=x"], 257, 161, 0.25, 3.0, 20)
+    return Tried(configs, ["--genotype=x"], 257, 161, 0.25, (30, 97), 3.0, 20)
 
 
 def run(tmp_path, tried, hours):
@@ -126,6 +126,14 @@ def test_no_search_is_tried_in_hours_that_cannot_hold_it(monkeypatch, tmp_path, 
     timings, _ = run(tmp_path, tried, 0.1)
     assert SEARCH not in programs.ran and timings.search is None
     assert EXPORT in programs.ran
+
+
+def test_no_search_is_tried_in_hours_that_cannot_hold_its_training(monkeypatch, tmp_path, tried):
+    programs = Programs(monkeypatch)
+    timings, _ = run(tmp_path, tried._replace(after_search=(18000, 257)), 1.0)
+    assert SEARCH not in programs.ran and timings.search is None  # An hour has 18000 x 0.2 seconds.
+    timings, _ = run(tmp_path, tried._replace(after_search=(15000, 257)), 1.0)
+    assert SEARCH in programs.ran and timings.search
 
 
 def test_a_third_of_the_hours_has_to_be_enough_for_a_training(monkeypatch, tmp_path, tried):
