@@ -23,7 +23,7 @@ from adl_tf.training.callbacks.dropping import DropPathSchedule, HeadDropout
 from adl_tf.training.callbacks.metrics_log import MetricsLog
 from adl_tf.training.callbacks.result_weights import ResultWeights
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
-from adl_tf.training.devices import FLOAT32, precision_policy
+from adl_tf.training.devices import FLOAT32, graphs_as_written, precision_policy
 from adl_tf.training.losses import weighted_loss
 from adl_tf.training.optimizers import Optimizer, training_optimizer
 from adl_tf.training.training_model import TrainingModel
@@ -67,7 +67,7 @@ def run_training(
     """
     started = time.time()
     data, network = data or RunData(), network or RunNetwork()
-    with open_run(model_dir, data, precision) as run:
+    with open_run(model_dir, data, precision) as run, graphs_as_written():
         own_dir = run.own_dir
         epoch_steps = _steps_per_epoch(data, steps, validate_every)
         description = network.describe(data.num_classes)

@@ -1,4 +1,4 @@
-"""`adl auto` with its hours; from its preset, or, as `scratch`, from nothing with the paper's cell.
+"""`adl auto` with its hours; from its preset, or, as `scratch`, its architecture without weights.
 
 Its hours hold conversion, trial, search if there is time, training, evaluation, export and report.
 """
@@ -18,9 +18,9 @@ def main():
     folder, output, start, minutes, _ = sys.argv[1:]
     made = os.path.join(output, "auto")
     hours = f"--hours={float(minutes) / 60}"
-    genotype = [] if start == "preset" else [f"--genotype={preset_genotype()}"]
+    arguments = [] if start == "preset" else [f"--genotype={save_architecture(output)}"]
     started = time.time()
-    run("auto", folder, f"--output_dir={made}", hours, *genotype)
+    run("auto", folder, f"--output_dir={made}", hours, *arguments)
     trained = time.time()
     exported, predicted = os.path.join(made, "export"), os.path.join(output, "predicted")
     val = os.path.join(folder, "images", "val")
@@ -41,10 +41,16 @@ def main():
     print(json.dumps({name: round(value, 3) for name, value in result.items()}))
 
 
-def preset_genotype():
+def save_architecture(output):
+    """Writes the genotype of the preset with its F and sizes; returns the path."""
     from adl_tf.models.presets import preset_dir
+    from adl_tf.models.registry import read_network_description
+    from adl_tf.space.genotype import save_genotype
 
-    return os.path.join(preset_dir("camvid"), "genotype.json")
+    network, path = read_network_description(preset_dir("camvid")), f"{output}/genotype.json"
+    size = {"filter_multiplier": network.filter_multiplier, "sizes": network.sizes.to_dict()}
+    save_genotype(network.genotype, path, **size)
+    return path
 
 
 def run(program, *arguments):
