@@ -22,13 +22,7 @@ from adl_tf.runs.phases import Phase, plan_phases
 from adl_tf.runs.progress_bar import ProgressBar
 from adl_tf.runs.run import Run, fit_phases, last_val_miou, open_run, reserve, start_or_resume
 from adl_tf.searches.comparison import compare
-from adl_tf.searches.proposals import (
-    RANDOM,
-    SEARCHED,
-    draw_random,
-    make_candidates,
-    propose,
-)
+from adl_tf.searches.proposals import DRAWS, random_candidates, searched_candidates
 from adl_tf.searches.result import decode_search, describe_search, write_events
 from adl_tf.searches.trials import Candidate, Trials, winner
 from adl_tf.serving.layer_timing import with_latency
@@ -74,10 +68,10 @@ def run_gradient_search(
     """Runs a search, or resumes one where it stopped.
 
     Weights are trained on trainA and, from `arch_start_epoch` on, alpha and beta on trainB in turn.
-    Then the search proposes and trainings decide: the decoded network, draws from the softmaxes of
-    alpha and beta, and as many random networks of the same cost go through the same short
-    trainings. The best of all is what was found; how the two arms compare says what the search was
-    worth on these data.
+    Then the search proposes and trainings decide: the decoded network, the widest of many draws
+    from the softmaxes of alpha and beta, and as many random networks of the same cost, the widest
+    of as many draws, go through the same short trainings. The best of all is what was found; how
+    the two arms compare says what the search was worth on these data.
 
     Args:
       model_dir: directory of everything that is written.
@@ -121,8 +115,7 @@ def run_gradient_search(
         _check(data, run.strategy)
         trials = trials and trials()
         limit = budget and with_latency(budget(num_classes=data.num_classes, sizes=sizes))
-        genotypes = draw_random(space, proposals, data.seed) if trials else []
-        random = make_candidates(RANDOM, genotypes, space, sizes, limit)
+        random = trials and random_candidates(space, proposals, data.seed, sizes, limit)
         with run.strategy.scope():
             model = AlternatingModel(Supernet(space, data.num_classes, stem=sizes.stem))
             weights = weight_optimizer(total_steps=epochs * steps)
@@ -138,9 +131,10 @@ def run_gradient_search(
             trained = _train(run, model, data, plan, checkpoint_steps, precision, later)
             del model, weights, architecture  # Their memory is for the trials.
             if trials:
-                searched = propose(trained.architecture, trained.noise, proposals, data.seed)
-                candidates = make_candidates(SEARCHED, searched, space, sizes, limit) + random
-                found = _try(run, trials, candidates, data, trained)
+                searched = searched_candidates(
+                    trained.architecture, trained.noise, proposals, data.seed, sizes, limit
+                )
+                found = _try(run, trials, searched + random, data, trained)
             else:
                 found = decode_search(own_dir, os.path.join(own_dir, GENOTYPE_FILE))
     return {
@@ -176,7 +170,8 @@ def _schedule(
     """The content of `schedule.json`: data and steps of a search, and how it tries proposals."""
     schedule = {**data, "precision": precision}
     if trials:
-        schedule.update(proposals=proposals, trials=trials.settings(), sizes=sizes.to_dict())
+        schedule.update(proposals=proposals, draws=DRAWS, sizes=sizes.to_dict())
+        schedule["trials"] = trials.settings()
     if budget:
         schedule["budget"] = budget.to_dict()
     return schedule

@@ -16,7 +16,10 @@ from adl_tf.space.sampling import draw_path, sample_genotype
 from adl_tf.space.search_space import SearchSpace
 
 SEARCHED, RANDOM = "searched", "random"
-_ATTEMPTS = 100  # Draws of one genotype before one that was there already is taken.
+# Draws for each network of an arm, which takes the widest of them: at equal Multi-Adds these learn
+# better by more than any search has shown (benchmarks/RESULTS.md).
+DRAWS = 20
+_ATTEMPTS = 100  # Draws that bring nothing new before there is nothing new.
 
 
 def propose(relaxed: RelaxedArchitecture, noise: float, count: int, seed: int) -> List[Genotype]:
@@ -49,13 +52,14 @@ def draw_random(space: SearchSpace, count: int, seed: int) -> List[Genotype]:
 
 
 def _different(count: int, draw, found: List[Genotype]) -> List[Genotype]:
-    while len(found) < count:
-        for _ in range(_ATTEMPTS):
-            genotype = draw()
-            if genotype not in found:
-                break
-        found.append(genotype)
-    return found[:count]
+    """Genotypes that differ; once draws bring nothing new, those that there are once more."""
+    failed = 0
+    while len(found) < count and failed < _ATTEMPTS:
+        genotype = draw()
+        failed = failed + 1 if genotype in found else 0
+        if not failed:
+            found.append(genotype)
+    return [found[index % len(found)] for index in range(count)]
 
 
 def make_candidates(
@@ -73,3 +77,37 @@ def make_candidates(
     if budget is None:
         return [Candidate(arm, g, space.filter_multiplier, sizes) for g in genotypes]
     return [Candidate(arm, genotype, *budget.fill(genotype)) for genotype in genotypes]
+
+
+def random_candidates(
+    space: SearchSpace, count: int, seed: int, sizes: NetworkSizes, budget: Optional[Budget]
+) -> List[Candidate]:
+    """The widest of many random networks in the budget; without one, random networks.
+
+    Raises:
+      ValueError: see `make_candidates`.
+    """
+    drawn = draw_random(space, count * (DRAWS if budget else 1), seed)
+    return _widest(make_candidates(RANDOM, drawn, space, sizes, budget), count)
+
+
+def searched_candidates(
+    relaxed: RelaxedArchitecture,
+    noise: float,
+    count: int,
+    seed: int,
+    sizes: NetworkSizes,
+    budget: Optional[Budget],
+) -> List[Candidate]:
+    """The most probable network, then the widest of what alpha and beta stand for; see `propose`.
+
+    Raises:
+      ValueError: see `make_candidates`.
+    """
+    drawn = propose(relaxed, noise, count * (DRAWS if budget else 1), seed)
+    first, *others = make_candidates(SEARCHED, drawn, relaxed.space, sizes, budget)
+    return [first, *_widest(others, count - 1)]
+
+
+def _widest(candidates: List[Candidate], count: int) -> List[Candidate]:
+    return sorted(candidates, key=lambda each: -each.filter_multiplier)[:count]

@@ -16,12 +16,12 @@ from adl_tf.model_directory import (
 )
 from adl_tf.runs.data import RunData
 from adl_tf.runs.run import open_run, reserve
-from adl_tf.searches.proposals import RANDOM, draw_random, make_candidates
+from adl_tf.searches.proposals import DRAWS, random_candidates
 from adl_tf.searches.result import write_events
 from adl_tf.searches.trials import Trial, Trials, winner
 from adl_tf.serving.layer_timing import with_latency
 from adl_tf.space.budget import Budget
-from adl_tf.space.decision import weightless_share, weightless_warning
+from adl_tf.space.decision import weightless_share
 from adl_tf.space.genotype import describe_genotype, save_genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.search_space import SearchSpace
@@ -42,7 +42,7 @@ def run_random_search(
     trials: Optional[Callable[[], Trials]] = None,
     budget: Optional[Callable[..., Budget]] = None,
 ) -> Dict[str, Any]:
-    """Trains random genotypes, and stops those that learn poorly, see `Trials`.
+    """Trains random networks, the widest of many draws, and stops those that learn poorly.
 
     Random search with early stopping is one of the two baselines that architecture search has to
     beat (Li and Talwalkar, https://arxiv.org/abs/1902.07638). The same command resumes.
@@ -74,8 +74,7 @@ def run_random_search(
         own_dir = run.own_dir
         trials = (trials or Trials)()
         limit = budget and with_latency(budget(num_classes=data.num_classes, sizes=sizes))
-        genotypes = draw_random(space, candidates, data.seed)
-        networks = make_candidates(RANDOM, genotypes, space, sizes, limit)
+        networks = random_candidates(space, candidates, data.seed, sizes, limit)
         with exclusive(own_dir):
             reserve(
                 own_dir,
@@ -90,6 +89,7 @@ def run_random_search(
                         **data.schedule(trials.rung_steps),
                         **({"budget": limit.to_dict()} if limit else {}),
                         "crop_size": data.crop_size,
+                        "draws": DRAWS,
                         "trials": trials.settings(),
                     },
                 },
@@ -125,9 +125,8 @@ def _report(own_dir: str, trials: Sequence[Trial], settings: Trials) -> Dict[str
         f"{len(trials)} random networks, {finished} of them trained to the end; training loss of "
         f"the first rung: the found one's {best.losses[0]:.3f}, the median {np.median(first):.3f}",
         "each was trained once, and another seed can change the order: adl_tf.study repeats",
-        weightless_warning(decision["weightless_ops"], "train longer (STEPS)"),
     ]
-    for line in filter(None, lines):
+    for line in lines:
         say(line)
     save_genotype(
         genotype, os.path.join(own_dir, GENOTYPE_FILE), **best.fields(), decision=decision

@@ -6,7 +6,15 @@ import itertools
 import numpy as np
 import pytest
 
-from adl_tf.searches.proposals import draw_random, make_candidates, propose
+from adl_tf.searches.proposals import (
+    DRAWS,
+    draw_random,
+    make_candidates,
+    propose,
+    random_candidates,
+    searched_candidates,
+)
+from adl_tf.space.budget import Budget
 from adl_tf.space.decoding import decode
 from adl_tf.space.evidence import shrunk
 from adl_tf.space.network_sizes import NetworkSizes
@@ -85,3 +93,31 @@ def test_without_a_budget_networks_have_the_f_of_the_space():
     genotypes, sizes = draw_random(SPACE, 2, seed=0), NetworkSizes(aspp=8)
     for candidate in make_candidates("random", genotypes, SPACE, sizes, None):
         assert (candidate.filter_multiplier, candidate.sizes) == (8, sizes)
+
+
+def test_both_arms_take_the_widest_of_as_many_draws():
+    space, sizes = SearchSpace(num_layers=4, num_blocks=2), NetworkSizes()
+    budget = Budget((97, 97), 5, 8, multi_adds=0.2, sizes=sizes)
+    relaxed = RelaxedArchitecture(space)
+    everything = {
+        "random": [budget.fill(g)[0] for g in draw_random(space, 6 * DRAWS, seed=3)],
+        "searched": [budget.fill(g)[0] for g in propose(relaxed, 0.3, 6 * DRAWS, seed=3)],
+    }
+    first = everything["searched"].pop(0)  # What is decoded is taken in any case.
+    random = random_candidates(space, 6, 3, sizes, budget)
+    searched = searched_candidates(relaxed, 0.3, 6, 3, sizes, budget)
+    widths = {arm: sorted(widths, reverse=True) for arm, widths in everything.items()}
+    assert [each.filter_multiplier for each in random] == widths["random"][:6]
+    assert [each.filter_multiplier for each in searched] == [first, *widths["searched"][:5]]
+    assert len(set(random)) == len(set(searched)) == 6
+    for each in (*random, *searched):
+        assert each.sizes == budget.fill(each.genotype)[1]
+
+
+def test_without_a_budget_nothing_is_chosen_by_width():
+    sizes = NetworkSizes(aspp=8)
+    random = random_candidates(SPACE, 5, 3, sizes, None)
+    assert [each.genotype for each in random] == draw_random(SPACE, 5, seed=3)
+    relaxed = random_relaxed()
+    searched = searched_candidates(relaxed, 0.3, 5, 3, sizes, None)
+    assert [each.genotype for each in searched] == propose(relaxed, 0.3, 5, seed=3)
