@@ -43,9 +43,9 @@ TRAININGS = (
     *((4000, 0.5), (2000, 0.4), (ENOUGH_STEPS, 0.33)),
     *((500, 0.25), (200, 0.2), (LEAST_STEPS, 0.0)),
 )
-# What a training from scratch has to be where it could start from weights as well: with less, it
-# ends below one that does (benchmarks/RESULTS.md).
-FROM_SCRATCH = TRAININGS[:1]
+# What a search and the training from scratch after it have to be where a training could start from
+# weights as well: with less, they end below it (benchmarks/RESULTS.md).
+WORTHWHILE_SEARCHES, FROM_SCRATCH = SEARCHES[:2], TRAININGS[:1]
 # Of the Multi-Adds that were chosen, where the time is short.
 _COSTS = (1.0, 0.6, 0.35)
 VALIDATIONS = 8
@@ -167,23 +167,26 @@ def make_plan(
     Raises:
       TooShort: not even the smallest plan fits.
     """
-    for start, sized, trainings in _options(settings, starts):
-        draft = _Draft(start, sized, fingerprint, timings, seconds, insists=len(starts) == 1)
+    for start, sized, searches, trainings in _options(settings, starts):
+        insists = len(starts) == 1
+        draft = _Draft(start, sized, fingerprint, timings, seconds, searches, insists)
         plan = draft.plan(trainings, compared=_compared(start, starts))
         if plan:
             return plan
     raise TooShort(draft.least())
 
 
-def _options(settings: Settings, starts: Sequence[Start]) -> Iterator[Tuple[Start, Settings, Any]]:
-    """Starts, networks and what trainings may be, the best first."""
+def _options(
+    settings: Settings, starts: Sequence[Start]
+) -> Iterator[Tuple[Start, Settings, Any, Any]]:
+    """Starts, networks, and what searches and trainings may be, the best first."""
     for trainings, some in ((TRAININGS[:3], starts), (TRAININGS, starts[-1:])):
         for start in some:
             if start.kind == SEARCHED and starts[-1].kind == PRESET:
-                yield start, settings, FROM_SCRATCH
+                yield start, settings, WORTHWHILE_SEARCHES, FROM_SCRATCH
                 continue
             for cost in _COSTS if start.multi_adds is None else _COSTS[:1]:
-                yield start, _shrunk(settings, cost), trainings
+                yield start, _shrunk(settings, cost), SEARCHES, trainings
 
 
 def least_after_search(starts: Sequence[Start], short_side: int) -> Tuple[int, int]:
@@ -216,13 +219,14 @@ class _Draft:
         fingerprint: Fingerprint,
         timings: Timings,
         seconds: float,
+        searches: Any,
         insists: bool,
     ):
         if start.multi_adds:
             reason = "billions at the median size: those of a network whose F is given"
             settings = settings.with_setting("multi_adds", round(start.multi_adds, 3), reason)
         self._start, self._settings, self._timings = start, settings, timings
-        self._seconds, self._insists = seconds, insists
+        self._seconds, self._searches, self._insists = seconds, searches, insists
         self._multi_adds = start.multi_adds or settings.multi_adds
         images, image = fingerprint.examples[VAL], timings.image(self._multi_adds)
         self._images = images
@@ -330,7 +334,7 @@ class _Draft:
         scored = _affordable(
             self._images, _VALIDATED * limit / EPOCHS, self._timings.search.validation
         )
-        for proposals, steps, trial_steps in SEARCHES:
+        for proposals, steps, trial_steps in self._searches:
             for crop in self._search_crops():
                 search = SearchSteps(crop, proposals, steps, trial_steps, scored)
                 fixed, variable = self._search_seconds(search)
