@@ -85,10 +85,10 @@ def random_candidates(
     """The widest of many random networks in the budget; without one, random networks.
 
     Raises:
-      ValueError: see `make_candidates`.
+      ValueError: too few of them fit the budget.
     """
     drawn = draw_random(space, count * (DRAWS if budget else 1), seed)
-    return _widest(make_candidates(RANDOM, drawn, space, sizes, budget), count)
+    return _widest(RANDOM, drawn, count, space, sizes, budget)
 
 
 def searched_candidates(
@@ -102,12 +102,28 @@ def searched_candidates(
     """The most probable network, then the widest of what alpha and beta stand for; see `propose`.
 
     Raises:
-      ValueError: see `make_candidates`.
+      ValueError: the most probable one, or too many of the others, do not fit the budget.
     """
-    drawn = propose(relaxed, noise, count * (DRAWS if budget else 1), seed)
-    first, *others = make_candidates(SEARCHED, drawn, relaxed.space, sizes, budget)
-    return [first, *_widest(others, count - 1)]
+    space = relaxed.space
+    first, *drawn = propose(relaxed, noise, count * (DRAWS if budget else 1), seed)
+    probable = make_candidates(SEARCHED, [first], space, sizes, budget)
+    return probable + _widest(SEARCHED, drawn, count - 1, space, sizes, budget)
 
 
-def _widest(candidates: List[Candidate], count: int) -> List[Candidate]:
-    return sorted(candidates, key=lambda each: -each.filter_multiplier)[:count]
+def _widest(
+    arm: str,
+    genotypes: Sequence[Genotype],
+    count: int,
+    space: SearchSpace,
+    sizes: NetworkSizes,
+    budget: Optional[Budget],
+) -> List[Candidate]:
+    fitting, misfit = [], None
+    for genotype in genotypes:
+        try:
+            fitting += make_candidates(arm, [genotype], space, sizes, budget)
+        except ValueError as error:
+            misfit = error
+    if len(fitting) < count:
+        raise misfit
+    return sorted(fitting, key=lambda each: -each.filter_multiplier)[:count]

@@ -1,6 +1,7 @@
 """Proposals of a search: what is drawn."""
 
 import collections
+import dataclasses
 import itertools
 
 import numpy as np
@@ -112,6 +113,19 @@ def test_both_arms_take_the_widest_of_as_many_draws():
     assert len(set(random)) == len(set(searched)) == 6
     for each in (*random, *searched):
         assert each.sizes == budget.fill(each.genotype)[1]
+
+
+def test_draws_that_do_not_fit_are_left_out():
+    space, sizes = SearchSpace(num_layers=6, num_blocks=5), NetworkSizes()
+    least = [
+        Budget((97, 97), 5, 1, multi_adds=1.0, sizes=sizes).with_filters(1).cost(g) / 1e9
+        for g in draw_random(space, 4 * DRAWS, seed=0)
+    ]
+    tight = Budget((97, 97), 5, 1, multi_adds=float(np.median(least)), tolerance=0.0, sizes=sizes)
+    assert len(random_candidates(space, 4, 0, sizes, tight)) == 4
+    tiny = dataclasses.replace(tight, multi_adds=0.5 * min(least))
+    with pytest.raises(ValueError, match="with F = 1 a network costs"):
+        random_candidates(space, 4, 0, sizes, tiny)
 
 
 def test_without_a_budget_nothing_is_chosen_by_width():
