@@ -27,9 +27,8 @@ from adl_tf.system.startup import silence
 
 # Of a result: what went wrong, without ending the program.
 _FAULTS = ("failed", "bad")
-_MISSING = re.compile(
-    r"flag --(\w+)=None: Flag --\1 must have a value other than None\."
-)  # absl's.
+# What absl says of a flag that is required.
+_MISSING = re.compile(r"flag --(\w+)=None: Flag --\1 must have a value other than None\.")
 _CALL_STACK = re.compile(r"\s+In call to configurable '[^']*' \(<.*?>\)(?: in scope '[^']*')?")
 
 

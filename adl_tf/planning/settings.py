@@ -190,11 +190,8 @@ def possible_starts(
         return [without_search("--search=off")]
     if images < FEW_IMAGES:
         return [without_search(f"{images} images are too few to tell networks apart")]
-    fallback = without_search("the hours are too few for a search on this machine")
-    both = ""
-    if fallback.kind == PRESET:
-        fallback = without_search("the hours are too few for a search and a training from scratch")
-        both = f" beside a training from scratch; {preset!r} was possible, too"
+    fallback = without_search("the hours are too few for a search and the training after it")
+    both = f"; {preset!r} was possible, too" if fallback.kind == PRESET else ""
     return [
         Start(
             SEARCHED,

@@ -118,12 +118,14 @@ def _widest(
     sizes: NetworkSizes,
     budget: Optional[Budget],
 ) -> List[Candidate]:
+    """Those of the genotypes with the largest F, all different where there are as many."""
     fitting, misfit = [], None
-    for genotype in genotypes:
+    for genotype in dict.fromkeys(genotypes):
         try:
             fitting += make_candidates(arm, [genotype], space, sizes, budget)
         except ValueError as error:
             misfit = error
-    if len(fitting) < count:
+    if misfit and len(fitting) < count:
         raise misfit
-    return sorted(fitting, key=lambda each: -each.filter_multiplier)[:count]
+    fitting.sort(key=lambda each: -each.filter_multiplier)
+    return [fitting[index % len(fitting)] for index in range(count)]

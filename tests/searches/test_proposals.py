@@ -115,6 +115,15 @@ def test_both_arms_take_the_widest_of_as_many_draws():
         assert each.sizes == budget.fill(each.genotype)[1]
 
 
+def test_arms_of_a_small_space_have_each_network_of_it():
+    space = SearchSpace(num_layers=2, num_blocks=1, num_levels=2, ops=("skip_connect",))
+    every = set(draw_random(space, 50, seed=0))
+    budget = Budget((97, 97), 5, 8, multi_adds=0.1)
+    for count in (1, 3, 4, 6):
+        arm = random_candidates(space, count, 0, NetworkSizes(), budget)
+        assert len(arm) == count and len({each.genotype for each in arm}) == min(count, len(every))
+
+
 def test_draws_that_do_not_fit_are_left_out():
     space, sizes = SearchSpace(num_layers=6, num_blocks=5), NetworkSizes()
     least = [
