@@ -7,7 +7,8 @@ Searches by recommended_search.gin with true labels, with those of other images 
 random numbers in place of the gradients of alpha and beta (noise); a dozen proposals of each are
 trained for a hundred steps beside uniform networks, beside random ones that have as many ops
 with parameters as the proposals of the true searches (matched), and beside those of many random
-ones that are widest at the budget (widest). F fills one budget for all. Stops
+ones that are widest at the budget (widest). F fills one budget for all; proposals are the draws
+themselves, of which a search takes the widest. Stops
 after --minutes and goes on when it is started again. Each training is a line of --results. Prints
 how far each arm is ahead of the uniform one, in deviations of single uniform networks, with the
 p-value of a test over the means of its searches, the share of all variance that F and the number of
