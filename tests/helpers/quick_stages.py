@@ -84,7 +84,7 @@ def replace_stages(setattr, ran, failing, convert=None, clock=None):
     real = stages.run_program
     clock = clock or Clock()
 
-    def run_program(stage, label, seconds_after=0, **options):
+    def run_program(stage, label, seconds_after=0, seconds_in_all=0, **options):
         flags = dict(argument[2:].split("=", 1) for argument in stage.arguments)
         if stage.module.startswith("data_prep."):
             if convert:
