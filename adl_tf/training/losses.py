@@ -5,6 +5,8 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from adl_tf.system.settings import configurable
+
 
 def weighted_loss(
     labels,
@@ -42,6 +44,41 @@ def weighted_loss(
     # Selected, not multiplied: 0 times an infinite loss would not be 0.
     losses = tf.where(weights > 0, losses, 0.0)
     return tf.reduce_mean(weights * losses), tf.reduce_mean(weights)
+
+
+@configurable
+def cross_entropy_and_dice(
+    labels,
+    logits,
+    ignore_label: int = 255,
+    class_weights: Optional[Sequence[float]] = None,
+    hard_fraction: float = 1.0,
+) -> Tuple[tf.Tensor, tf.Tensor]:
+    """Cross entropy plus the soft Dice loss, as a numerator and a denominator.
+
+    The Dice loss is 1 - 2 sum(p y) / sum(p + y), sums over the labelled pixels of the batch here, p
+    the probability of a class and y 1 where it is the label; the mean over the classes that occur.
+    Isensee et al., nnU-Net, "Training", https://arxiv.org/abs/1904.08128.
+
+    Args:
+      labels: see `weighted_loss`, as all others.
+      logits: see there.
+      ignore_label: see there.
+      class_weights: see there; of the cross entropy alone.
+      hard_fraction: see there; of the cross entropy alone.
+
+    Returns:
+      (float32 scalar, float32 scalar): see there.
+    """
+    loss, weight = weighted_loss(labels, logits, ignore_label, class_weights, hard_fraction)
+    true = tf.one_hot(tf.where(labels == ignore_label, -1, labels), logits.shape[-1])
+    probabilities = tf.where((labels != ignore_label)[..., tf.newaxis], tf.nn.softmax(logits), 0.0)
+    pixels = tf.reduce_sum(true, [0, 1, 2])
+    both = tf.reduce_sum(true * probabilities, [0, 1, 2])
+    dice = 1 - 2 * both / tf.maximum(pixels + tf.reduce_sum(probabilities, [0, 1, 2]), 1e-6)
+    occurs = tf.cast(pixels > 0, tf.float32)
+    dice = tf.math.divide_no_nan(tf.reduce_sum(occurs * dice), tf.reduce_sum(occurs))
+    return loss + weight * dice, weight
 
 
 def segmentation_loss(labels, logits, ignore_label: int = 255) -> tf.Tensor:

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from adl_tf.training.losses import median_frequency_weights, segmentation_loss, weighted_loss
+from adl_tf.training.losses import (
+    cross_entropy_and_dice,
+    median_frequency_weights,
+    segmentation_loss,
+    weighted_loss,
+)
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(size=(2, 3, 4, 3)).astype(np.float32)
@@ -56,3 +61,22 @@ def test_median_frequency_weights():
     np.testing.assert_allclose(
         median_frequency_weights([0.6, 0.3, 0.1, 0.0]), [0.5, 1.0, 3.0, 1.0], rtol=1e-6
     )
+
+
+def test_dice_by_hand():
+    probabilities = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+    losses = []
+    for index in range(3):
+        true, likely = (index == LABELS)[VALID], probabilities[..., index][VALID]
+        losses.append(1 - 2 * likely[true].sum() / (true.sum() + likely.sum()))
+    loss, weight = cross_entropy_and_dice(LABELS, LOGITS)
+    assert float(loss) / float(weight) == pytest.approx(np.nanmean(LOSSES) + np.mean(losses))
+
+
+def test_dice_is_of_the_classes_that_occur():
+    labels = np.where(LABELS == 2, 255, LABELS)
+    right = 50 * np.eye(3, dtype=np.float32)[np.where(labels == 255, 2, labels)]
+    loss, weight = cross_entropy_and_dice(labels, right)
+    assert float(loss) / float(weight) == pytest.approx(0, abs=1e-5)
+    loss, weight = cross_entropy_and_dice(np.full_like(LABELS, 255), LOGITS)
+    assert float(loss) == float(weight) == 0
