@@ -30,6 +30,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "whole: run with --whole only")
+    config.addinivalue_line("markers", "sampled: a sample of the cases without --whole")
     if not config.getoption("whole"):
         # Rewriting graphs that run a step or two takes longer than they do; programs in processes
         # of their own, and --whole, have it.

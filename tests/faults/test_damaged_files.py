@@ -89,6 +89,7 @@ def all_cases(directory, file):
     return [c for c in cases if "_value" not in c[1]], [c for c in cases if "_value" in c[1]]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "kind",
     [

@@ -55,6 +55,7 @@ def assert_one_line(outcome, out, place):
     assert ".tmp" not in message, f"{place}: {message}"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "name",
     [
@@ -110,6 +111,7 @@ def device(tmp_path):
         subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["train", "evaluate", "convert"])
 def test_devices(name, streets, trained, exported, photos, device, request, count):
     module, arguments = programs(streets, trained, exported, photos)[name]

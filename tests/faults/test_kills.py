@@ -101,6 +101,7 @@ def contents(directory):
     return found
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "module, command",
     [
@@ -162,6 +163,7 @@ def test_evaluations_end_with_the_same_files(trained, tmp_path, request, count):
     count("kill points", points)
 
 
+@pytest.mark.sampled
 def test_exports_are_whole_or_not_there(trained, tmp_path, request, count):
     def result(directory, outcome):
         assert all(name.isdigit() for name in os.listdir(directory))

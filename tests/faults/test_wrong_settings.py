@@ -74,6 +74,7 @@ def test_every_parameter_refuses_wrong_values(name, count):
     count("wrong values", tried)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "program",
     [
