@@ -361,7 +361,7 @@ class _Draft:
         own = self._timings.search
         pixels = (search.crop_size / own.crop_size) ** 2
         trainings = sum(rounds(2 * search.proposals, RUNGS, SHARE))
-        fixed = own.start + trainings * own.candidate_start
+        fixed = own.start + 2 * search.proposals * own.candidate_start
         fixed += EPOCHS * search.validation_images * own.validation
         epochs = ARCH_START_EPOCH * rescale(own.weight_step, pixels)
         epochs += (EPOCHS - ARCH_START_EPOCH) * rescale(own.alternating_step, pixels)

@@ -54,8 +54,8 @@ def estimate_search(arguments: Sequence[str]) -> Dict[str, Any]:
     trainings = 0
     if trials:
         trainings = sum(rounds(2 * settings["proposals"], trials.rungs, trials.share))
-        rung = trials.rung_steps * found["candidate_step"]
-        total += trainings * (found["candidate_start"] + rung)
+        total += 2 * settings["proposals"] * found["candidate_start"]
+        total += trainings * trials.rung_steps * found["candidate_step"]
     hours = (total + found["start"]) / 3600
     memory = peak_memory()
     say(

@@ -17,7 +17,7 @@ class SearchTimings:
       weight_step: a step of the weights alone.
       alternating_step: a step of the weights and one of the architecture.
       validation: scoring one image by the supernet.
-      candidate_start: from the start of a short training to its first step, graphs included.
+      candidate_start: from the start of a candidate to its first step, graphs included.
       candidate_step: a step of such a training.
     """
 

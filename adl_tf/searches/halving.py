@@ -4,18 +4,25 @@ import math
 from typing import Dict, List
 
 
-def survivors(losses: Dict[int, float], share: float) -> List[int]:
-    """The candidates that survive a rung: the best share of them, at least one.
+def lowest(losses: Dict[int, float], count: int) -> List[int]:
+    """The candidates of the lowest losses, ascending; none whose loss is not finite.
 
     Args:
-      losses: loss of each candidate; those that are not finite never survive.
-      share: share of all, rounded up.
-
-    Returns:
-      their keys, ascending.
+      losses: loss of each candidate.
+      count: how many at most.
     """
     finite = sorted((key for key in losses if math.isfinite(losses[key])), key=losses.get)
-    return sorted(finite[: max(1, math.ceil(share * len(losses)))])
+    return sorted(finite[:count])
+
+
+def surviving(candidates: int, share: float) -> int:
+    """How many of so many candidates survive a rung: a share of them, rounded up, at least one."""
+    return max(1, math.ceil(share * candidates))
+
+
+def survivors(losses: Dict[int, float], share: float) -> List[int]:
+    """The candidates that survive a rung, see `lowest` and `surviving`."""
+    return lowest(losses, surviving(len(losses), share))
 
 
 def rounds(candidates: int, rungs: int, share: float) -> List[int]:
@@ -25,5 +32,5 @@ def rounds(candidates: int, rungs: int, share: float) -> List[int]:
     """
     counts = [candidates]
     while len(counts) < rungs:
-        counts.append(max(1, math.ceil(share * counts[-1])))
+        counts.append(surviving(counts[-1], share))
     return [count for count in counts if candidates == 1 or count > 1]

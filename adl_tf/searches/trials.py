@@ -23,7 +23,7 @@ from adl_tf.models.registry import DECODED, NetworkDescription, build_network
 from adl_tf.runs.data import RunData
 from adl_tf.runs.phases import plan_phases
 from adl_tf.runs.run import Run, write_config
-from adl_tf.searches.halving import rounds, survivors
+from adl_tf.searches.halving import lowest, rounds, surviving, survivors
 from adl_tf.space.genotype import Genotype
 from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.system.progress import Progress
@@ -34,7 +34,7 @@ from adl_tf.training.devices import graphs_as_written, seeded
 from adl_tf.training.optimizers import Optimizer, training_optimizer
 from adl_tf.training.training_model import TrainingModel
 
-# What it takes to start a training, in steps: building the graph of a small network.
+# What it takes to start a candidate, in steps: building the graph of a small network.
 START = 20
 
 
@@ -135,9 +135,9 @@ class Trials:
         return {name: getattr(self, name) for name in names}
 
     def work(self, count: int) -> int:
-        """Units of work of so many candidates: steps, and the start of each training."""
+        """Units of work of so many candidates: steps, and the start of each candidate."""
         trainings = sum(rounds(count, self.rungs, self.share))
-        return trainings * (self.rung_steps + START)
+        return trainings * self.rung_steps + count * START
 
     def run(
         self,
@@ -165,9 +165,13 @@ class Trials:
         lines: List[List[Dict[str, Any]]] = [[] for _ in candidates]
         alive = list(range(len(candidates)))
         for rung in range(self.rungs):
+            losses: Dict[int, float] = {}
+            # After the last rung nothing goes on.
+            places = surviving(len(alive), self.share) if rung + 1 < self.rungs else 0
             for index in alive:
                 lines[index].append(runner.line(index, rung, candidates[index]))
-            losses = {index: _loss(lines[index][-1]) for index in alive}
+                losses[index] = _loss(lines[index][-1])
+                runner.keep_built(lowest(losses, places))
             if not any(map(math.isfinite, losses.values())):
                 raise ValueError(
                     f"{run.model_dir}: no candidate has a finite loss: lower the rate of the "
@@ -198,6 +202,9 @@ class _Runner:
         self._path = os.path.join(run.own_dir, RANKING_FILE)
         self._known = _read_ranking(self._path)
         self._best = math.inf
+        # Of candidates that may go on: a graph takes longer to build than many steps.
+        self._built: Dict[int, Tuple[TrainingModel, Checkpointing]] = {}
+        self._stream = functools.lru_cache(maxsize=None)(self._open_stream)
 
     def as_begun(self, index: int, candidate: Candidate) -> Candidate:
         """A candidate at the F with which its training began: where latencies were measured again,
@@ -222,14 +229,22 @@ class _Runner:
             }
             append_json_line(self._path, self._known[key])
         else:
-            self._progress.advance(self._settings.rung_steps + START)
+            self._progress.advance(self._settings.rung_steps + (0 if rung else START))
         line = self._known[key]
         if rung + 1 == self._settings.rungs:
             self._best = min(self._best, _loss(line))
         return line
 
+    def keep_built(self, indices: Sequence[int]) -> None:
+        """Frees the memory of all networks but some."""
+        for index in set(self._built) - set(indices):
+            del self._built[index]
+        tf.keras.backend.clear_session()
+        gc.collect()
+
     def keep(self, alive: Sequence[int]) -> None:
         """Removes the states of all candidates but some."""
+        self.keep_built(alive)
         folder = os.path.join(self._run.own_dir, CANDIDATES_FOLDER)
         names = {_name(index) for index in alive}
         for name in os.listdir(folder) if os.path.isdir(folder) else ():
@@ -240,29 +255,15 @@ class _Runner:
 
     def _train(self, index: int, rung: int, candidate: Candidate) -> Dict[str, Any]:
         """Trains to the end of a rung, from where an earlier one ended."""
-        settings, data = self._settings, self._data
         began = time.monotonic()
-        place = os.path.join(CANDIDATES_FOLDER, _name(index))
-        os.makedirs(os.path.join(self._run.own_dir, place), exist_ok=True)
-        with seeded(data.seed), graphs_as_written():
-            with self._run.strategy.scope():
-                model = self._build(candidate)
-            checkpointing = Checkpointing(
-                os.path.join(self._run.own_dir, place),
-                settings.rung_steps,
-                settings.rung_steps,
-                self._run.workers,
-                os.path.join(self._run.model_dir, place),
-                metrics=model.metrics,
-                network=model.network,
-                optimizer=model.optimizer,
-                positions=model.positions,
-            )
-            checkpointing.restore()
+        with seeded(self._data.seed), graphs_as_written():
+            if index not in self._built:
+                self._built[index] = self._build(index, candidate)
+            model, checkpointing = self._built[index]
             write_config(self._run.own_dir)
             best = f"best loss {self._best:.3f}, " if math.isfinite(self._best) else ""
             counter = _Steps(self._progress, f"rung {rung + 1}, network {index + 1}, {best}")
-            self._progress.advance(START)
+            self._progress.advance(0 if rung else START)
             try:
                 with checkpointing:
                     self._fit(model, rung, counter, checkpointing)
@@ -274,9 +275,6 @@ class _Runner:
             f"rung {rung + 1}: {candidate.arm} network {index + 1}: loss {loss:.4f} miou {miou:.3f}"
         )
         seconds = counter.seconds_per_step
-        del model, checkpointing
-        tf.keras.backend.clear_session()
-        gc.collect()
         return {
             "loss": loss if math.isfinite(loss) else None,
             "miou": miou,
@@ -284,7 +282,27 @@ class _Runner:
             "seconds": round(time.monotonic() - began, 3),
         }
 
-    def _build(self, candidate: Candidate) -> TrainingModel:
+    def _build(self, index: int, candidate: Candidate) -> Tuple[TrainingModel, Checkpointing]:
+        """The model of a candidate, in the state that its last rung left."""
+        with self._run.strategy.scope():
+            model = self._build_model(candidate)
+        place = os.path.join(CANDIDATES_FOLDER, _name(index))
+        os.makedirs(os.path.join(self._run.own_dir, place), exist_ok=True)
+        checkpointing = Checkpointing(
+            os.path.join(self._run.own_dir, place),
+            self._settings.rung_steps,
+            self._settings.rung_steps,
+            self._run.workers,
+            os.path.join(self._run.model_dir, place),
+            metrics=model.metrics,
+            network=model.network,
+            optimizer=model.optimizer,
+            positions=model.positions,
+        )
+        checkpointing.restore()
+        return model, checkpointing
+
+    def _build_model(self, candidate: Candidate) -> TrainingModel:
         settings, data = self._settings, self._data
         network = build_network(
             NetworkDescription(
@@ -307,16 +325,19 @@ class _Runner:
         steps = self._settings.rung_steps
         total = (rung + 1) * steps
         for phase in plan_phases(total, steps, checkpointing.epoch, checkpointing.step):
-            position = int(model.positions[0].numpy())
-            stream = functools.partial(self._data.training_stream, position, None)
             model.fit(
-                distribute(self._run.strategy, stream),
+                self._stream(int(model.positions[0].numpy())),
                 initial_epoch=phase.first_epoch,
                 epochs=phase.end_epoch,
                 steps_per_epoch=phase.steps,
                 verbose=0,
                 callbacks=[counter, checkpointing],
             )
+
+    def _open_stream(self, position: int) -> Any:
+        """The images from a position on, the same for all candidates."""
+        stream = functools.partial(self._data.training_stream, position, None)
+        return distribute(self._run.strategy, stream)
 
 
 class _Steps(StepTimes):

@@ -2,7 +2,7 @@
 
 import math
 
-from adl_tf.searches.halving import rounds, survivors
+from adl_tf.searches.halving import lowest, rounds, surviving, survivors
 
 
 def test_the_best_share_goes_on():
@@ -25,3 +25,16 @@ def test_trainings_are_counted():
     # One that is left alone of several has won.
     assert rounds(8, 3, 0.33) == [8, 3]
     assert rounds(8, 3, 0.1) == [8]
+
+
+def test_the_lowest_so_far_are_among_those_that_can_survive():
+    losses = {0: 2.0, 1: 1.0, 2: math.inf, 3: 1.5, 4: 0.5}
+    places = surviving(len(losses), 0.4)
+    assert places == 2
+    kept, so_far = set(), {}
+    for key, loss in losses.items():
+        so_far[key] = loss
+        kept = (kept | {key}) & set(lowest(so_far, places))
+        assert len(kept) <= places
+    assert sorted(kept) == survivors(losses, 0.4) == [1, 4]
+    assert lowest(losses, 0) == []
