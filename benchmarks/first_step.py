@@ -5,8 +5,8 @@ python benchmarks/first_step.py [--layers=12] [--blocks=5] [--filters=8] [--crop
 
 A supernet on random batches, in this process: imports, building, and for the step of the weights
 and for the step of both, the tracing of its graph, its first run (TensorFlow rewrites the graph and
-creates its kernels, then makes the step), and the median of later steps. All in CPU seconds, so that other work on the
-machine disturbs little. --passes leaves TensorFlow only some of its
+creates its kernels, then makes the step), and the median of later steps. All in CPU seconds, so
+that other work on the machine disturbs little. --passes leaves TensorFlow only some of its
 rewriting passes, such as constant_folding; `none` runs graphs as they are written. Prints one JSON
 line last.
 """
