@@ -12,11 +12,11 @@ percent and nats, of what was found and of the random ones.
 
 import json
 import os
-import subprocess
-import sys
-import time
 
 from absl import app, flags
+from program_trainings import ProgramTrainings
+
+from adl_tf.system.files import read_json
 
 OPTIONS = flags.FLAGS
 FOUND = "found"
@@ -24,18 +24,15 @@ FOUND = "found"
 
 def main(argv):
     del argv
-    end = time.monotonic() + 60 * OPTIONS.minutes
+    trainings = ProgramTrainings(OPTIONS.results, OPTIONS.output_dir, OPTIONS.minutes)
     genotypes = {FOUND: OPTIONS.genotype, **draw()}
     for seed in range(OPTIONS.seeds):
         for name, path in genotypes.items():
-            key = f"{name}/{seed}"
-            if key not in read_lines() and time.monotonic() < end:
-                line = {"key": key, **train(name, path, seed)}
-                with open(OPTIONS.results, "a") as file:
-                    file.write(json.dumps(line) + "\n")
+            start, fields = [f"--genotype={path}"], {"genotype": read_json(path)}
+            trainings.train(f"{name}/{seed}", "train.gin", [f"SEED = {seed}"], start, **fields)
     result = {}
     for arm in (FOUND, "random"):
-        own = [line for key, line in read_lines().items() if key.startswith(arm)]
+        own = [line for key, line in trainings.lines.items() if key.startswith(arm)]
         for field in ("miou", "loss"):
             result[f"{arm}_{field}"] = round(sum(x[field] for x in own) / max(1, len(own)), 3)
         result[f"{arm}_trainings"] = len(own)
@@ -66,29 +63,6 @@ def draw():
         path = paths[f"random {index}"] = os.path.join(OPTIONS.output_dir, f"random_{index}.json")
         save_genotype(genotype, path, filter_multiplier=filters, sizes=sizes.to_dict())
     return paths
-
-
-def read_lines():
-    if not os.path.exists(OPTIONS.results):
-        return {}
-    with open(OPTIONS.results) as file:
-        return {line["key"]: line for line in map(json.loads, file)}
-
-
-def train(name, genotype, seed):
-    """Trains by train.gin; the fields of its line."""
-    model_dir = os.path.join(OPTIONS.output_dir, f"{name}_{seed}".replace(" ", "_"))
-    command = [sys.executable, "-m", "adl_tf.train", "--gin_file=train.gin"]
-    command += [f"--genotype={genotype}", f"--gin_param=SEED = {seed}", f"--model_dir={model_dir}"]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    result = next(json.loads(line) for line in printed.splitlines() if line.startswith("{"))
-    with open(os.path.join(model_dir, "metrics.jsonl")) as file:
-        last = [json.loads(line) for line in file][-1]
-    return {
-        "miou": round(100 * result["val_miou"], 2),
-        "loss": round(last["loss"], 4),
-        "genotype": json.load(open(genotype)),  # noqa: SIM115
-    }
 
 
 if __name__ == "__main__":

@@ -9,13 +9,10 @@ Each training is scored on all images of val at its end, once. A training that h
 run again; none is begun after the minutes. Prints a table of mIoU last, in percent.
 """
 
-import json
 import os
-import subprocess
-import sys
-import time
 
 from absl import app, flags
+from program_trainings import ProgramTrainings
 
 OPTIONS = flags.FLAGS
 PRESET = "camvid"
@@ -31,42 +28,25 @@ RECIPES = {
 
 def main(argv):
     del argv
-    end = time.monotonic() + 60 * OPTIONS.minutes
-    os.makedirs(os.path.dirname(OPTIONS.results) or ".", exist_ok=True)
-    for seed in range(OPTIONS.seeds):
-        for name in RECIPES:
-            key = f"{name}/{OPTIONS.steps}/{seed}"
-            if key not in read_lines() and time.monotonic() < end:
-                line = {"key": key, **train(name, seed)}
-                with open(OPTIONS.results, "a") as file:
-                    file.write(json.dumps(line) + "\n")
-    print_table()
-
-
-def read_lines():
-    if not os.path.exists(OPTIONS.results):
-        return {}
-    with open(OPTIONS.results) as file:
-        return {line["key"]: line for line in map(json.loads, file)}
-
-
-def train(name, seed):
-    """Trains and scores by a recipe; the fields of its line."""
-    model_dir = os.path.join(OPTIONS.output_dir, f"{name}_{OPTIONS.steps}_{seed}".replace(" ", "_"))
-    bindings = [
-        f"DATASET_DIR = {OPTIONS.dataset_dir!r}",
-        f"CROP_SIZE = {OPTIONS.crop_size}",
-        f"STEPS = {OPTIONS.steps}",
-        f"SEED = {seed}",
-        f"run_training.validate_every = {OPTIONS.steps}",
-        *RECIPES[name],
-    ]
+    trainings = ProgramTrainings(OPTIONS.results, OPTIONS.output_dir, OPTIONS.minutes)
     start = f"--genotype={save_architecture()}" if OPTIONS.scratch else f"--init_from={PRESET}"
-    command = [sys.executable, "-m", "adl_tf.train", "--gin_file=recommended_train.gin", start]
-    command += [f"--gin_param={binding}" for binding in bindings] + [f"--model_dir={model_dir}"]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    result = next(json.loads(line) for line in printed.splitlines() if line.startswith("{"))
-    return {"miou": round(100 * result["val_miou"], 2), "seconds": result["seconds"]}
+    for seed in range(OPTIONS.seeds):
+        for name, change in RECIPES.items():
+            bindings = [
+                f"DATASET_DIR = {OPTIONS.dataset_dir!r}",
+                f"CROP_SIZE = {OPTIONS.crop_size}",
+                f"STEPS = {OPTIONS.steps}",
+                f"SEED = {seed}",
+                f"run_training.validate_every = {OPTIONS.steps}",
+                *change,
+            ]
+            key = f"{name}/{OPTIONS.steps}/{seed}"
+            trainings.train(key, "recommended_train.gin", bindings, [start])
+    for name in RECIPES:
+        scores = [x["miou"] for key, x in trainings.lines.items() if key.split("/")[0] == name]
+        if scores:
+            mean = sum(scores) / len(scores)
+            print(f"| {name} | {mean:.1f} | {', '.join(f'{score:.1f}' for score in scores)} |")
 
 
 def save_architecture():
@@ -81,15 +61,6 @@ def save_architecture():
     size = {"filter_multiplier": network.filter_multiplier, "sizes": network.sizes.to_dict()}
     save_genotype(network.genotype, path, **size)
     return path
-
-
-def print_table():
-    lines = read_lines()
-    for name in RECIPES:
-        scores = [line["miou"] for key, line in lines.items() if key.split("/")[0] == name]
-        if scores:
-            mean = sum(scores) / len(scores)
-            print(f"| {name} | {mean:.1f} | {', '.join(f'{score:.1f}' for score in scores)} |")
 
 
 if __name__ == "__main__":

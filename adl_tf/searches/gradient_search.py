@@ -1,5 +1,6 @@
 """The paper's search, by alternating gradient steps; then trainings of what it proposes."""
 
+import contextlib
 import functools
 import os
 import time
@@ -36,7 +37,7 @@ from adl_tf.system.settings import Count, Number, configurable
 from adl_tf.training.alternating_model import AlternatingModel
 from adl_tf.training.callbacks.architecture_log import ArchitectureLog, record_architecture
 from adl_tf.training.checkpointing import Checkpointing, StopWhenNotFinite
-from adl_tf.training.devices import FLOAT32
+from adl_tf.training.devices import FLOAT32, graphs_as_written
 from adl_tf.training.losses import segmentation_loss
 from adl_tf.training.optimizers import (
     Optimizer,
@@ -45,6 +46,9 @@ from adl_tf.training.optimizers import (
     weight_optimizer,
 )
 from adl_tf.visualization.proposals import draw_proposals
+
+# Steps of a supernet that are quicker in all for TensorFlow's rewriting of its graphs.
+_REWRITING_PAYS = 300
 
 
 @configurable
@@ -128,7 +132,9 @@ def run_gradient_search(
             reserve(own_dir, {SPACE_FILE: description, SCHEDULE_FILE: schedule})
             plan = functools.partial(plan_phases, epochs * steps, steps, alternating_from=start)
             later = trials.work(2 * proposals) if trials else 0
-            trained = _train(run, model, data, plan, checkpoint_steps, precision, later)
+            short = epochs * steps < _REWRITING_PAYS
+            with graphs_as_written() if short else contextlib.nullcontext():
+                trained = _train(run, model, data, plan, checkpoint_steps, precision, later)
             del model, weights, architecture  # Their memory is for the trials.
             if trials:
                 searched = searched_candidates(
