@@ -175,7 +175,8 @@ def test_what_time_a_search_takes():
     assert search.crop_size == 129
     share = plan(2.0).settings.multi_adds / 3.0
     assert share < 1
-    expected = 15 + trainings * 8.0 + EPOCHS * search.validation_images * 0.2
+    # What goes on is not built anew.
+    expected = 15 + 2 * search.proposals * 8.0 + EPOCHS * search.validation_images * 0.2
     expected += search.steps_per_epoch * (ARCH_START_EPOCH * 0.25 + 6 * 0.7)
     expected += trainings * (search.trial_steps // 3) * 0.15 * (0.25 + 0.75 * share)
     assert plan(2.0).seconds[SEARCH] == pytest.approx(expected)
