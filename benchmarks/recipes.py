@@ -1,7 +1,7 @@
 """Recipes of a training, one change at a time: what does each of them gain?
 
 python benchmarks/recipes.py --dataset_dir=DIR --results=benchmarks/recipes/NAME.jsonl \
-    [--scratch] [--steps=400] [--crop_size=257] [--seeds=2] [--minutes=60] [--output_dir=DIR]
+    [--scratch] [--recipes=NAME,...] [--steps=400] [--crop_size=257] [--seeds=2] [--minutes=60]
 
 Trains the network of the preset, from the preset's weights or from scratch, by
 `recommended_train.gin` and by it with one change: what nnU-Net and Ultralytics do and it does not.
@@ -31,14 +31,14 @@ def main(argv):
     trainings = ProgramTrainings(OPTIONS.results, OPTIONS.output_dir, OPTIONS.minutes)
     start = f"--genotype={save_architecture()}" if OPTIONS.scratch else f"--init_from={PRESET}"
     for seed in range(OPTIONS.seeds):
-        for name, change in RECIPES.items():
+        for name in OPTIONS.recipes:
             bindings = [
                 f"DATASET_DIR = {OPTIONS.dataset_dir!r}",
                 f"CROP_SIZE = {OPTIONS.crop_size}",
                 f"STEPS = {OPTIONS.steps}",
                 f"SEED = {seed}",
                 f"run_training.validate_every = {OPTIONS.steps}",
-                *change,
+                *RECIPES[name],
             ]
             key = f"{name}/{OPTIONS.steps}/{seed}"
             trainings.train(key, "recommended_train.gin", bindings, [start])
@@ -67,6 +67,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("dataset_dir", None, "Records to train on and to score.", required=True)
     flags.DEFINE_string("results", None, "JSON lines, one for each training.", required=True)
     flags.DEFINE_string("output_dir", "runs/recipes", "Directory of the trainings.")
+    flags.DEFINE_list("recipes", list(RECIPES), "What is trained.")
     flags.DEFINE_bool("scratch", False, "Train from scratch, not from the preset's weights.")
     flags.DEFINE_integer("steps", 400, "Steps of a training.", lower_bound=1)
     flags.DEFINE_integer("crop_size", 257, "Side of the crops.", lower_bound=33)
