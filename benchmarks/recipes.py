@@ -18,7 +18,6 @@ OPTIONS = flags.FLAGS
 PRESET = "camvid"
 RECIPES = {
     "recommended_train.gin": [],
-    "colors": ["train_stream.color = 0.4"],
     "Dice": ["run_training.loss = @cross_entropy_and_dice"],
     "narrow scales": ["train_stream.min_scale = 0.7", "train_stream.max_scale = 1.4"],
     "averaged weights": ["adam_optimizer.average_decay = 0.99"],

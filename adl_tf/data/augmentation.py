@@ -1,4 +1,4 @@
-"""Random scale, crop, flip and colors of an image with its labels, as pure functions of a seed."""
+"""Random scale, crop and flip of an image with its label map, as pure functions of a seed."""
 
 from typing import Tuple
 
@@ -18,9 +18,8 @@ def augment(
     max_scale: float,
     scale_step: float,
     flip: bool,
-    color: float = 0.0,
 ):
-    """Scales, crops and flips image and label alike, and changes the colors of the image.
+    """Scales, crops and flips image and label alike.
 
     Beyond the image, a crop has the mean color and the ignore label. Only the part of the image
     inside the crop is read.
@@ -35,7 +34,6 @@ def augment(
       max_scale: largest factor.
       scale_step: factors are min_scale, min_scale + scale_step, ...; 0: any between the two.
       flip: whether half of the crops are mirrored left to right.
-      color: see `change_colors`.
 
     Returns:
       image float32 [crop_size, 3] in 0..255, label int32 [crop_size].
@@ -50,31 +48,8 @@ def augment(
     # Rounding must not push the border pixels off the image, where they would be ignored.
     window = 0.5 + (tf.stack([top, left, bottom, right]) - 0.5) * (1 - 1e-6)
     rectangle = find_rectangle(window, size)
-    image = read(rectangle)
-    if color:
-        image = change_colors(image, tf.random.experimental.stateless_fold_in(seed, 0), color)
-    image = sample_image(image, _relative(window, size, rectangle), crop_size)
+    image = sample_image(read(rectangle), _relative(window, size, rectangle), crop_size)
     return image, sample_label(label, window, crop_size)
-
-
-def change_colors(image, seed, strength: float):
-    """Changes brightness, contrast and saturation, in this order, each by a factor of its own.
-
-    Args:
-      image: [H, W, 3] in 0..255, of any dtype.
-      seed: integer [2]; the same seed gives the same result.
-      strength: factors are uniform in 1 - strength .. 1 + strength.
-
-    Returns:
-      float32 [H, W, 3] in 0..255.
-    """
-    low, high = 1 - strength, 1 + strength
-    brightness, contrast, saturation = tf.unstack(tf.random.stateless_uniform([3], seed, low, high))
-    image = brightness * tf.cast(image, tf.float32)
-    mean = tf.reduce_mean(image)
-    image = mean + contrast * (image - mean)
-    gray = tf.reduce_mean(image, -1, keepdims=True)
-    return tf.clip_by_value(gray + saturation * (image - gray), 0.0, 255.0)
 
 
 def find_rectangle(window, size):

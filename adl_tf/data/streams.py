@@ -15,15 +15,7 @@ from adl_tf.data.normalization import MEAN_COLOR, normalize
 from adl_tf.data.order import shuffled_records
 from adl_tf.data.reader import SUBSETS, RecordReader
 from adl_tf.data.shard import WHOLE, Shard
-from adl_tf.system.settings import (
-    Count,
-    Name,
-    NotNegative,
-    PartialShare,
-    Positive,
-    Share,
-    check_server,
-)
+from adl_tf.system.settings import Count, Name, NotNegative, Positive, Share, check_server
 
 
 def train_stream(
@@ -37,7 +29,6 @@ def train_stream(
     max_scale: Positive = 2.0,
     scale_step: NotNegative = 0.25,
     flip: bool = True,
-    color: PartialShare = 0.0,
     class_balance: Share = 0.0,
     start_position: int = 0,
     deterministic: bool = False,
@@ -59,7 +50,6 @@ def train_stream(
       max_scale: largest factor.
       scale_step: distance of the factors.
       flip: whether to mirror at random.
-      color: how far brightness, contrast and saturation change, see `change_colors`; 0 for not.
       class_balance: share of the places in the order that go to a record of a randomly drawn class,
         all classes being equally likely, so that rare ones are seen more often.
       start_position: where to resume the stream; nothing before it is read.
@@ -106,8 +96,7 @@ def train_stream(
     )
     dataset = shard.select(dataset, batch_size)
     scales = dict(min_scale=min_scale, max_scale=max_scale, scale_step=scale_step)
-    options = dict(crop_size=crop_size, flip=flip, color=color, **scales)
-    load = _crop_loader(reader, stream_seed, **options)
+    load = _crop_loader(reader, stream_seed, crop_size=crop_size, flip=flip, **scales)
     dataset = dataset.map(load, tf.data.AUTOTUNE, deterministic=deterministic)
     if service:
         job = f"{reader.description.name}-{reader.split}-{subset}-{seed}"

@@ -16,14 +16,7 @@ def pair(height=31, width=45):
 
 
 def run(
-    seed=0,
-    crop_size=(20, 24),
-    min_scale=1.0,
-    max_scale=1.0,
-    scale_step=0.25,
-    flip=False,
-    color=0.0,
-    **kw,
+    seed=0, crop_size=(20, 24), min_scale=1.0, max_scale=1.0, scale_step=0.25, flip=False, **kw
 ):
     whole, label = pair(**kw)
     image, label = augment(
@@ -35,7 +28,6 @@ def run(
         max_scale=max_scale,
         scale_step=scale_step,
         flip=flip,
-        color=color,
     )
     return image.numpy(), label.numpy()
 
@@ -151,32 +143,3 @@ def test_normalize_and_back():
     normalized = normalize(values).numpy()
     assert normalized.min() == -1 and normalized.max() == 1
     np.testing.assert_array_equal(denormalize(normalized), values)
-
-
-def test_colors_change_the_image_alone():
-    plain, label = run(seed=3, crop_size=(40, 50))
-    changed, same_label = run(seed=3, crop_size=(40, 50), color=0.4)
-    np.testing.assert_array_equal(label, same_label)
-    outside = (plain == MEAN_COLOR).all(-1)
-    assert outside.any()
-    np.testing.assert_array_equal(changed[outside], plain[outside])
-    assert np.abs(changed - plain)[~outside].max() > 1
-    assert changed.min() >= 0 and changed.max() <= 255
-    np.testing.assert_array_equal(changed, run(seed=3, crop_size=(40, 50), color=0.4)[0])
-
-
-def test_colors_change_by_their_factors():
-    image = np.random.default_rng(0).uniform(100, 150, (6, 5, 3)).astype(np.float32)
-    for seed in range(5):
-        changed = augmentation.change_colors(image, tf.constant([seed, 0]), 0.3).numpy()
-        gray, changed_gray = image.mean(-1), changed.mean(-1)
-        brightness = changed.mean() / image.mean()
-        contrast = changed_gray.std() / gray.std() / brightness
-        saturation = (changed - changed_gray[..., None]).std() / (image - gray[..., None]).std()
-        saturation /= brightness * contrast
-        for factor in (brightness, contrast, saturation):
-            assert 0.7 <= factor <= 1.3
-        assert len({round(factor, 2) for factor in (brightness, contrast, saturation)}) > 1
-    np.testing.assert_allclose(
-        augmentation.change_colors(image, tf.constant([0, 0]), 0.0), image, rtol=1e-5
-    )
