@@ -132,9 +132,7 @@ def run_gradient_search(
             reserve(own_dir, {SPACE_FILE: description, SCHEDULE_FILE: schedule})
             plan = functools.partial(plan_phases, epochs * steps, steps, alternating_from=start)
             later = trials.work(2 * proposals) if trials else 0
-            short = epochs * steps < _REWRITING_PAYS
-            with graphs_as_written() if short else contextlib.nullcontext():
-                trained = _train(run, model, data, plan, checkpoint_steps, precision, later)
+            trained = _train(run, model, data, plan, checkpoint_steps, precision, later)
             del model, weights, architecture  # Their memory is for the trials.
             if trials:
                 searched = searched_candidates(
@@ -234,7 +232,9 @@ def _train(
     left = plan(checkpointing.epoch, checkpointing.step)
     bar = ProgressBar(phases, left, later, note=lambda: _describe_path(model.supernet))
     stop = StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16")
-    _fit(run, model, data, left, bar, [stop], checkpointing)
+    short = last.end_epoch * phases[0].steps < _REWRITING_PAYS
+    with graphs_as_written() if short else contextlib.nullcontext():
+        _fit(run, model, data, left, bar, [stop], checkpointing)
     return _Trained(
         model.supernet.architecture(),
         walk_of_noise(model.architecture_optimizer),
