@@ -10,11 +10,13 @@ after the minutes. Prints one JSON line last: mean mIoU and mean training loss o
 percent and nats, of what was found and of the random ones.
 """
 
+import contextlib
+import itertools
 import json
 import os
 
 from absl import app, flags
-from program_trainings import ProgramTrainings
+from trainings import OutOfTime, Trainings
 
 from adl_tf.system.files import read_json
 
@@ -24,12 +26,13 @@ FOUND = "found"
 
 def main(argv):
     del argv
-    trainings = ProgramTrainings(OPTIONS.results, OPTIONS.output_dir, OPTIONS.minutes)
+    trainings = Trainings(OPTIONS.results, OPTIONS.output_dir, OPTIONS.minutes)
     genotypes = {FOUND: OPTIONS.genotype, **draw()}
-    for seed in range(OPTIONS.seeds):
-        for name, path in genotypes.items():
-            start, fields = [f"--genotype={path}"], {"genotype": read_json(path)}
-            trainings.train(f"{name}/{seed}", "train.gin", [f"SEED = {seed}"], start, **fields)
+    with contextlib.suppress(OutOfTime):
+        for seed, (name, path) in itertools.product(range(OPTIONS.seeds), genotypes.items()):
+            fields = {"genotype": read_json(path)}
+            bindings, start = [f"SEED = {seed}"], f"--genotype={path}"
+            trainings.run_program(f"{name}/{seed}", "train.gin", bindings, start, **fields)
     result = {}
     for arm in (FOUND, "random"):
         own = [line for key, line in trainings.lines.items() if key.startswith(arm)]
@@ -56,7 +59,6 @@ def draw():
     data = RunData()
     with data.open(must_score=False):
         budget = configured_budget(num_classes=data.num_classes, sizes=configured_sizes())
-    os.makedirs(OPTIONS.output_dir, exist_ok=True)
     paths = {}
     for index, genotype in enumerate(draw_random(configured_space(), OPTIONS.networks, 1000)):
         filters, sizes = budget.fill(genotype)

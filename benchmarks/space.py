@@ -20,7 +20,7 @@ import sys
 import numpy as np
 import scipy.stats
 from absl import app, flags
-from short_trainings import OutOfTime, Trainings
+from trainings import OutOfTime, Trainings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

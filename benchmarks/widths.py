@@ -9,11 +9,13 @@ widest networks of that benchmark, in turn, by recommended_train.gin on crops of
 each on all images of val at its end, once. Prints one JSON line last: mIoU in percent by arm.
 """
 
+import contextlib
+import itertools
 import json
 import os
 
 from absl import app, flags
-from program_trainings import ProgramTrainings
+from trainings import OutOfTime, Trainings
 
 from adl_tf.space.genotype import Genotype, save_genotype
 
@@ -23,7 +25,7 @@ ARMS = ("uniform", "widest")
 
 def main(argv):
     del argv
-    trainings = ProgramTrainings(OPTIONS.results, OPTIONS.output_dir, OPTIONS.minutes)
+    trainings = Trainings(OPTIONS.results, OPTIONS.output_dir, OPTIONS.minutes)
     with open(OPTIONS.proposals) as file:
         networks = {line["key"]: line for line in map(json.loads, file)}
     bindings = [
@@ -32,14 +34,14 @@ def main(argv):
         f"STEPS = {OPTIONS.steps}",
         f"run_training.validate_every = {OPTIONS.steps}",
     ]
-    for index in range(OPTIONS.count):
-        for arm in ARMS:
+    with contextlib.suppress(OutOfTime):
+        for index, arm in itertools.product(range(OPTIONS.count), ARMS):
             network = networks[f"{arm}/{index}"]
             path = os.path.join(OPTIONS.output_dir, f"{arm}_{index}.json")
-            genotype = Genotype(**network["genotype"])
-            save_genotype(genotype, path, filter_multiplier=network["f"], sizes=network["sizes"])
-            key, start = f"{arm}/{index}/{OPTIONS.steps}", [f"--genotype={path}"]
-            trainings.train(key, "recommended_train.gin", bindings, start, f=network["f"])
+            genotype, size = Genotype(**network["genotype"]), network["sizes"]
+            save_genotype(genotype, path, filter_multiplier=network["f"], sizes=size)
+            key, start = f"{arm}/{index}/{OPTIONS.steps}", f"--genotype={path}"
+            trainings.run_program(key, "recommended_train.gin", bindings, start, f=network["f"])
     scores = {arm: [] for arm in ARMS}
     for key, line in trainings.lines.items():
         scores[key.split("/")[0]].append(line["miou"])

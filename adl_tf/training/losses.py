@@ -71,8 +71,9 @@ def cross_entropy_and_dice(
       (float32 scalar, float32 scalar): see there.
     """
     loss, weight = weighted_loss(labels, logits, ignore_label, class_weights, hard_fraction)
-    true = tf.one_hot(tf.where(labels == ignore_label, -1, labels), logits.shape[-1])
-    probabilities = tf.where((labels != ignore_label)[..., tf.newaxis], tf.nn.softmax(logits), 0.0)
+    valid = labels != ignore_label
+    true = tf.one_hot(tf.where(valid, labels, -1), logits.shape[-1])
+    probabilities = tf.where(valid[..., tf.newaxis], tf.nn.softmax(logits), 0.0)
     pixels = tf.reduce_sum(true, [0, 1, 2])
     both = tf.reduce_sum(true * probabilities, [0, 1, 2])
     dice = 1 - 2 * both / tf.maximum(pixels + tf.reduce_sum(probabilities, [0, 1, 2]), 1e-6)

@@ -1,9 +1,12 @@
-"""Trainings of single networks as the trials of a search do them, a line of a file each."""
+"""Trainings of single networks, as trials of a search or by a program, a line of a file each."""
 
+import json
 import os
+import subprocess
+import sys
 import time
 
-from adl_tf.model_directory import append_json_line, read_json_lines
+from adl_tf.model_directory import METRICS_FILE, append_json_line, read_json_lines
 
 
 class OutOfTime(Exception):
@@ -34,6 +37,38 @@ class Trainings:
         """Raises OutOfTime once the minutes are over."""
         if time.monotonic() > self._end:
             raise OutOfTime
+
+    def run_program(self, key, gin_file, bindings, start, **fields):
+        """Trains by `adl_tf.train` in a process of its own, unless there is a line with this key.
+
+        Args:
+          key: unique name.
+          gin_file: config of the training.
+          bindings: that change it.
+          start: what is trained, a flag such as --genotype.
+          **fields: of the line, besides key, miou (percent, of the last validation), loss (of the
+            steps before it) and seconds.
+
+        Raises:
+          OutOfTime: see `check_time`.
+        """
+        if key in self.lines:
+            return
+        self.check_time()
+        model_dir = os.path.join(self._output_dir, key.replace("/", "_").replace(" ", "_"))
+        command = [sys.executable, "-m", "adl_tf.train", f"--gin_file={gin_file}", start]
+        command += [f"--gin_param={binding}" for binding in bindings] + [f"--model_dir={model_dir}"]
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        result = next(json.loads(line) for line in printed.splitlines() if line.startswith("{"))
+        epochs = read_json_lines(os.path.join(model_dir, METRICS_FILE), key="epoch", of=int)
+        line = {
+            "key": key,
+            **fields,
+            "miou": round(100 * result["val_miou"], 2),
+            "loss": round(epochs[max(epochs)]["loss"], 4),
+            "seconds": result["seconds"],
+        }
+        append_json_line(self._results, line)
 
     def train(self, key, make_candidate, data, trials, **fields):
         """Trains a network, unless there is a line with this key.
