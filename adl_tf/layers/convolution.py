@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from adl_tf.layers.custom_gradient import custom_gradient
 from adl_tf.space.ops import ATROUS_RATE
 
 BATCH_NORM_EPSILON = 1e-3
@@ -62,7 +63,7 @@ def _filter_gradient_5x5(x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
     return tf.concat([windows[0], windows[1][:, 1:]], axis=1)
 
 
-@tf.custom_gradient
+@custom_gradient
 def _depthwise_5x5(x, kernel):
     y = tf.nn.depthwise_conv2d(x, kernel, _UNIT, "SAME")
 
@@ -196,7 +197,7 @@ def tile_channels(x: tf.Tensor, copies: int) -> tf.Tensor:
     """Copies side by side along channels. [B, H, W, C] -> [B, H, W, copies * C]."""
     channels = x.shape[-1]
 
-    @tf.custom_gradient
+    @custom_gradient
     def tile(x):
         if channels * x.dtype.size < _BYTES_TO_COPY:
             identities = np.tile(np.eye(channels), copies)[None, None]
@@ -212,7 +213,7 @@ def tile_channels(x: tf.Tensor, copies: int) -> tf.Tensor:
 def sum_channel_groups(x: tf.Tensor, groups: int) -> tf.Tensor:
     """Sums equal groups of channels. [B, H, W, groups * C] -> [B, H, W, C]."""
 
-    @tf.custom_gradient
+    @custom_gradient
     def total(x):
         shape, channels = tf.shape(x), x.shape[-1] // groups
         y = tf.reduce_sum(tf.reshape(x, [-1, groups, channels]), axis=1)
@@ -250,7 +251,7 @@ def batch_norm(x, mean, variance, scale=None, training=True):
     return tf.cast(y, x.dtype), mean, variance
 
 
-@tf.custom_gradient
+@custom_gradient
 def gated(x: tf.Tensor, gate: tf.Tensor):
     """x times a float32 scalar, in x's precision; the gradient of the scalar is a float32 sum."""
     factor = tf.cast(gate, x.dtype)

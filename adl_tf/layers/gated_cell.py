@@ -34,8 +34,10 @@ _INPUT_CONVOLUTIONS = {
 
 
 @functools.cache
-def _preprocess_function(stride: int, size: Tuple[int, int], training: bool) -> SharedFunction:
-    """relu, convolution, batch norm of one input of a cell, at the node's own size.
+def _preprocess_function(
+    strides: Tuple[int, ...], size: Tuple[int, int], training: bool
+) -> SharedFunction:
+    """relu, convolution, batch norm of each input of a cell, at the node's own size.
 
     Up moves resize after the 1x1 convolution, not before: both are linear and commute,
     and fewer channels are left to resize.
@@ -43,9 +45,13 @@ def _preprocess_function(stride: int, size: Tuple[int, int], training: bool) -> 
 
     def preprocess(features, weights, architecture, statistics):
         del architecture
-        y = tf.nn.conv2d(tf.nn.relu(features), weights, stride, "SAME")
-        y, *used = batch_norm(resize(y, size), *tf.unstack(statistics), training=training)
-        return y, tf.stack(used)
+        outputs, used = [], []
+        for stride, x, kernel, moving in zip(strides, features, weights, statistics):
+            y = tf.nn.conv2d(tf.nn.relu(x), kernel, stride, "SAME")
+            y, *moments = batch_norm(resize(y, size), *tf.unstack(moving), training=training)
+            outputs.append(y)
+            used.append(tf.stack(moments))
+        return outputs, used
 
     return SharedFunction(preprocess)
 
@@ -207,14 +213,22 @@ class GatedCell(tf.keras.layers.Layer):
             self.mixed_op.build((None, None, None, self.filters))
         super().build(input_shape)
 
-    def _preprocess(self, branch, x, size, training, wanted):
-        stride = _INPUT_CONVOLUTIONS[branch].stride
-        y, statistics = _preprocess_function(stride, size, training)(
-            wanted, x, self.input_kernels[branch], None, self.input_statistics[branch]
+    def _preprocess(self, inputs, size, training, wanted):
+        """Brings the cell's inputs {branch: H} to the node's filters and size, in this order."""
+        moving = [self.input_statistics[branch] for branch in inputs]
+        outputs, statistics = _preprocess_function(
+            tuple(_INPUT_CONVOLUTIONS[branch].stride for branch in inputs), size, training
+        )(
+            wanted,
+            list(inputs.values()),
+            [self.input_kernels[branch] for branch in inputs],
+            None,
+            moving,
         )
         if training:
-            update_statistics(self.input_statistics[branch], statistics, self.momentum)
-        return y
+            for own, batch in zip(moving, statistics):
+                update_statistics(own, batch, self.momentum)
+        return dict(zip(inputs, outputs))
 
     def call(self, inputs, gates, mixing, size, training=False, wanted=GradientsFor.ALL):
         """Evaluates the node.
@@ -233,9 +247,10 @@ class GatedCell(tf.keras.layers.Layer):
         """
         previous, before_previous = inputs
         training = bool(training)
-        preprocess = functools.partial(
-            self._preprocess, size=tuple(size), training=training, wanted=wanted
-        )
+        inputs = dict(zip(self.moves, previous))
+        if before_previous is not None:
+            inputs[BEFORE_PREVIOUS] = before_previous
+        inputs = self._preprocess(inputs, tuple(size), training, wanted)
         evaluate = functools.partial(
             self.mixed_op.evaluate,
             kernels=self.mixed_op.read_kernels(),
@@ -249,14 +264,14 @@ class GatedCell(tf.keras.layers.Layer):
             (pending,) = evaluate(
                 edges_function(self.packing, (_BEFORE_PREVIOUS_STATE,), training),
                 BEFORE_PREVIOUS,
-                features=[preprocess(BEFORE_PREVIOUS, before_previous)],
+                features=[inputs[BEFORE_PREVIOUS]],
                 architecture=mixing,
             )
         cell = _cell_function(self.packing, training)
         outputs = [
             evaluate(
-                cell, move, features=(preprocess(move, x), pending), architecture=(mixing, gate)
+                cell, move, features=(inputs[move], pending), architecture=(mixing, gate)
             )
-            for move, x, gate in zip(self.moves, previous, gates)
+            for move, gate in zip(self.moves, gates)
         ]
         return tf.add_n(outputs)

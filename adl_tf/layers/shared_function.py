@@ -5,6 +5,9 @@ from typing import Callable, Tuple
 
 import tensorflow as tf
 
+from adl_tf.layers.custom_gradient import custom_gradient
+from adl_tf.layers.lean_graph import lean
+
 # Kept as calls in the graph: inlining would multiply the graph by the number of
 # layers, and would let the runtime recompute every layer at the same time.
 _CALL = {"_noinline": True}
@@ -55,7 +58,7 @@ class SharedFunction:
     """
 
     def __init__(self, function: Callable):
-        self._forward = tf.function(function, experimental_attributes=_CALL, autograph=False)
+        self._forward = tf.function(lean(function), experimental_attributes=_CALL, autograph=False)
 
         def backward(sources, others, output_gradients):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -68,7 +71,7 @@ class SharedFunction:
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
 
-        self._backward = tf.function(backward, experimental_attributes=_CALL, autograph=False)
+        self._backward = tf.function(lean(backward), experimental_attributes=_CALL, autograph=False)
 
     def __call__(self, wanted: GradientsFor, features, weights, architecture, statistics):
         """Calls the function.
@@ -89,16 +92,17 @@ class SharedFunction:
         sources = {name: groups.pop(name) for name in wanted.groups}
         others = groups
 
-        @tf.custom_gradient
+        used = None
+
+        @custom_gradient
         def call(*tensors):
-            packed_sources, packed_others = _pack_like((sources, others), tensors)
-            outputs, statistics = self._forward(**packed_sources, **packed_others)
+            nonlocal used
+            packed = _pack_like(sources, tensors)
+            outputs, used = self._forward(**packed, **others)
 
             def gradient(*gradients):
-                output_gradients = list(gradients[: len(tf.nest.flatten(outputs))])
-                computed = self._backward(packed_sources, packed_others, output_gradients)
-                return computed + [None] * (len(tensors) - len(computed))
+                return self._backward(packed, others, gradients)
 
-            return (outputs, statistics), gradient
+            return outputs, gradient
 
-        return call(*_flatten((sources, others)))
+        return call(*_flatten(sources)), used
