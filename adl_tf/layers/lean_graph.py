@@ -5,7 +5,6 @@ are there many times, and identities. TensorFlow reads them again for each call 
 the first step, and takes longer to rewrite them away than this does.
 """
 
-import functools
 from typing import Callable, List, Sequence, Tuple
 
 import tensorflow as tf
@@ -13,42 +12,60 @@ import tensorflow as tf
 _IDENTITIES = ("Identity", "IdentityN")
 
 
-def lean(function: Callable) -> Callable:
-    """The same function; where a graph is being built, without nodes that do nothing.
+class LeanFunction:
+    """A pure function, traced once for all parts of its results.
 
     Args:
-      function: pure function of structures of tensors and Nones, returns a structure of tensors.
+      function: of structures of tensors and Nones, returns such a structure, too.
     """
 
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        if tf.executing_eagerly():
-            return function(*args, **kwargs)
-        tensors = [leaf for leaf in tf.nest.flatten((args, kwargs)) if leaf is not None]
+    def __init__(self, function: Callable):
+        self._function = function
+        # The arguments are results, too, since only TensorFlow knows the order of a graph's inputs.
+        self._traced = tf.function(lambda *args: (args, function(*args)), autograph=False)
 
-        def of_tensors(*tensors):
-            tensors = iter(tensors)
-            packed_args, packed_kwargs = tf.nest.map_structure(
-                lambda leaf: leaf if leaf is None else next(tensors), (args, kwargs)
+    def part(self, choose: Callable = lambda results: results) -> Callable:
+        """The function with a part of the results; in a graph, only of the nodes that it needs.
+
+        Args:
+          choose: maps the results to the part, a structure of them.
+        """
+
+        def call(*args):
+            if tf.executing_eagerly():
+                return choose(self._function(*args))
+            specs = tf.nest.map_structure(
+                lambda leaf: leaf if leaf is None else tf.TensorSpec(leaf.shape, leaf.dtype), args
             )
-            return function(*packed_args, **packed_kwargs)
+            graph = self._traced.get_concrete_function(*specs).graph
+            sources, results = graph.structured_outputs
+            part = choose(results)
+            copies = _copy(graph, flatten(sources), flatten(args), flatten(part))
+            return pack_like(part, copies)
 
-        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
-        traced = tf.function(of_tensors, autograph=False).get_concrete_function(*specs)
-        outputs = _copy(traced.graph, tensors)
-        return tf.nest.pack_sequence_as(traced.structured_outputs, outputs)
-
-    return call
+        return call
 
 
-def _copy(graph, tensors: Sequence[tf.Tensor]) -> List[tf.Tensor]:
-    """Copies the lean nodes of a function's graph into the current one, reading `tensors`."""
-    inputs = {_name(source): tensor for source, tensor in zip(graph.inputs, tensors)}
-    nodes, outputs = lean_nodes(graph)
+def flatten(structure) -> List[tf.Tensor]:
+    """The tensors of a structure; None contributes none."""
+    return [leaf for leaf in tf.nest.flatten(structure) if leaf is not None]
+
+
+def pack_like(structure, tensors: Sequence[tf.Tensor]):
+    """The inverse of `flatten`."""
+    tensors = iter(tensors)
+    return tf.nest.map_structure(lambda leaf: leaf if leaf is None else next(tensors), structure)
+
+
+def _copy(graph, sources, tensors, wanted) -> List[tf.Tensor]:
+    """Copies what a function's graph computes from its sources, here from `tensors`."""
+    nodes, names = lean_nodes(graph, [*sources, *wanted])
+    inputs = dict(zip(names, tensors))
+    names = names[len(sources) :]
     graph_def = tf.compat.v1.GraphDef(node=nodes)
     graph_def.versions.CopyFrom(graph.graph_def_versions)
     read = {name for node in nodes for name in node.input}
-    made = [name for name in outputs if name not in inputs]
+    made = [name for name in names if name not in inputs]
     copies = tf.graph_util.import_graph_def(
         graph_def,
         input_map={name: tensor for name, tensor in inputs.items() if name in read},
@@ -56,24 +73,27 @@ def _copy(graph, tensors: Sequence[tf.Tensor]) -> List[tf.Tensor]:
         name="lean",
     )
     tensors = {**inputs, **dict(zip(made, copies))}
-    return [tensors[name] for name in outputs]
+    return [tensors[name] for name in names]
 
 
-def lean_nodes(graph) -> Tuple[List, List[str]]:
-    """What is left of a function's graph without identities, repetitions, and what nothing reads.
+def lean_nodes(graph, wanted: Sequence[tf.Tensor]) -> Tuple[List, List[str]]:
+    """The nodes that some tensors need, without identities, and each computation once.
 
     Args:
-      graph: `tf.Graph` of a traced function, with its inputs and outputs.
+      graph: `tf.Graph` of a traced function, with its inputs.
+      wanted: tensors of it.
 
     Returns:
-      (nodes, outputs): NodeDefs in an order in which they can be computed, without the inputs; the
-      names of the outputs among their tensors and the inputs.
+      (nodes, names): NodeDefs in an order in which they can be computed, without the inputs; the
+      names, among their tensors and the inputs, of those that are equal to the wanted ones.
     """
     nodes = graph.as_graph_def().node
     arrived = {f"^{source.op.name}" for source in graph.inputs}
     awaited = {name[1:] for node in nodes for name in node.input if name.startswith("^")}
     same, computed, kept = {}, {}, []
     for node in nodes:
+        if node.op == "Placeholder":
+            continue
         operation = graph.get_operation_by_name(node.name)
         read = [same.get(name, name) for name in node.input if name not in arrived]
         if node.op in _IDENTITIES and node.name not in awaited:
@@ -88,14 +108,14 @@ def lean_nodes(graph) -> Tuple[List, List[str]]:
                 continue
         node.input[:] = read
         kept.append(node)
-    outputs = [same.get(_name(output), _name(output)) for output in graph.outputs]
-    needed, result = {name.split(":")[0] for name in outputs}, []
+    names = [same.get(_name(tensor), _name(tensor)) for tensor in wanted]
+    needed, result = {name.split(":")[0] for name in names}, []
     for node in reversed(kept):
         stateful = graph.get_operation_by_name(node.name).op_def.is_stateful
-        if node.op != "Placeholder" and (node.name in needed or stateful):
+        if node.name in needed or stateful:
             needed.update(name.lstrip("^").split(":")[0] for name in node.input)
             result.append(node)
-    return result[::-1], outputs
+    return result[::-1], names
 
 
 def _name(tensor: tf.Tensor) -> str:

@@ -1,12 +1,13 @@
 """Functions that many layers share: traced once, differentiated by recomputation."""
 
 import enum
+import functools
 from typing import Callable, Tuple
 
 import tensorflow as tf
 
 from adl_tf.layers.custom_gradient import custom_gradient
-from adl_tf.layers.lean_graph import lean
+from adl_tf.layers.lean_graph import LeanFunction, flatten, pack_like
 
 # Kept as calls in the graph: inlining would multiply the graph by the number of
 # layers, and would let the runtime recompute every layer at the same time.
@@ -33,16 +34,11 @@ class GradientsFor(str, enum.Enum):
         }[self]
 
 
-def _flatten(structure):
-    """The tensors of a structure; None contributes none."""
-    leaves = tf.nest.flatten(structure)
-    return [tf.convert_to_tensor(leaf) for leaf in leaves if leaf is not None]
-
-
-def _pack_like(structure, tensors):
-    """The inverse of `_flatten`."""
-    tensors = iter(tensors)
-    return tf.nest.map_structure(lambda leaf: leaf if leaf is None else next(tensors), structure)
+def _to_tensors(structure):
+    """Reads variables; None stays None."""
+    return tf.nest.map_structure(
+        lambda leaf: leaf if leaf is None else tf.convert_to_tensor(leaf), structure
+    )
 
 
 class SharedFunction:
@@ -58,20 +54,28 @@ class SharedFunction:
     """
 
     def __init__(self, function: Callable):
-        self._forward = tf.function(lean(function), experimental_attributes=_CALL, autograph=False)
+        def forward(groups, statistics):
+            return function(**groups, statistics=statistics)
 
-        def backward(sources, others, output_gradients):
+        def backward(groups, statistics, output_gradients):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(_flatten(sources))
-                outputs, _ = function(**sources, **others)
-            return tape.gradient(
+                tape.watch(flatten(groups))
+                outputs, _ = function(**groups, statistics=statistics)
+            gradients = tape.gradient(
                 tf.nest.flatten(outputs),
-                _flatten(sources),
+                flatten(groups),
                 output_gradients=output_gradients,
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
+            return pack_like(groups, gradients)
 
-        self._backward = tf.function(lean(backward), experimental_attributes=_CALL, autograph=False)
+        # Traced once for all gradients, of which each step takes those that it needs.
+        gradients = LeanFunction(backward)
+        self._forward = _call(LeanFunction(forward).part())
+        self._backward = {
+            wanted: _call(gradients.part(functools.partial(_gradients_of, wanted.groups)))
+            for wanted in GradientsFor
+        }
 
     def __call__(self, wanted: GradientsFor, features, weights, architecture, statistics):
         """Calls the function.
@@ -83,26 +87,30 @@ class SharedFunction:
           architecture: what comes from alpha and beta.
           statistics: moving ones of batch norms.
         """
-        groups = dict(
-            features=features,
-            weights=weights,
-            architecture=architecture,
-            statistics=statistics,
-        )
-        sources = {name: groups.pop(name) for name in wanted.groups}
-        others = groups
-
+        groups = dict(features=features, weights=weights, architecture=architecture)
+        # Read here, not inside: gradients go to the variables.
+        statistics, groups = _to_tensors(statistics), _to_tensors(groups)
+        sources = {name: groups[name] for name in wanted.groups}
         used = None
 
         @custom_gradient
         def call(*tensors):
             nonlocal used
-            packed = _pack_like(sources, tensors)
-            outputs, used = self._forward(**packed, **others)
+            packed = {**groups, **pack_like(sources, tensors)}
+            outputs, used = self._forward(packed, statistics)
 
             def gradient(*gradients):
-                return self._backward(packed, others, gradients)
+                return flatten(self._backward[wanted](packed, statistics, gradients))
 
             return outputs, gradient
 
-        return call(*_flatten(sources)), used
+        return call(*flatten(sources)), used
+
+
+def _call(function: Callable):
+    """As a function that stays a call in graphs."""
+    return tf.function(function, experimental_attributes=_CALL, autograph=False)
+
+
+def _gradients_of(groups: Tuple[str, ...], gradients):
+    return {name: gradients[name] for name in groups}

@@ -60,7 +60,7 @@ def main():
     labels = os.path.join(output, "labels")
     os.makedirs(labels)
     for case in cases:
-        name = case.replace("_0000", "")
+        name = case.replace("_0000.png", ".png")
         shutil.copy(os.path.join(predicted, name), os.path.join(labels, name.removeprefix("val_")))
     weights = find(names["results"], "checkpoint_final.pth")
     with open(find(names["results"], "parameters.json")) as file:
