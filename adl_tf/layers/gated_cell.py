@@ -269,9 +269,7 @@ class GatedCell(tf.keras.layers.Layer):
             )
         cell = _cell_function(self.packing, training)
         outputs = [
-            evaluate(
-                cell, move, features=(inputs[move], pending), architecture=(mixing, gate)
-            )
+            evaluate(cell, move, features=(inputs[move], pending), architecture=(mixing, gate))
             for move, gate in zip(self.moves, gates)
         ]
         return tf.add_n(outputs)

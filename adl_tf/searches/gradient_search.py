@@ -1,6 +1,5 @@
 """The paper's search, by alternating gradient steps; then trainings of what it proposes."""
 
-import contextlib
 import functools
 import os
 import time
@@ -46,9 +45,6 @@ from adl_tf.training.optimizers import (
     weight_optimizer,
 )
 from adl_tf.visualization.proposals import draw_proposals
-
-# Steps of a supernet that are quicker in all for TensorFlow's rewriting of its graphs.
-_REWRITING_PAYS = 300
 
 
 @configurable
@@ -232,8 +228,7 @@ def _train(
     left = plan(checkpointing.epoch, checkpointing.step)
     bar = ProgressBar(phases, left, later, note=lambda: _describe_path(model.supernet))
     stop = StopWhenNotFinite(checkpointing, validation=precision != "mixed_float16")
-    short = last.end_epoch * phases[0].steps < _REWRITING_PAYS
-    with graphs_as_written() if short else contextlib.nullcontext():
+    with graphs_as_written():
         _fit(run, model, data, left, bar, [stop], checkpointing)
     return _Trained(
         model.supernet.architecture(),

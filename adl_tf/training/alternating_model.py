@@ -4,6 +4,7 @@ from typing import Callable, List
 
 import tensorflow as tf
 
+from adl_tf.distribution.reduction import sum_over_replicas
 from adl_tf.layers.shared_function import GradientsFor
 from adl_tf.models.supernet import Supernet
 from adl_tf.system.settings import NotNegative, configurable
@@ -108,14 +109,13 @@ class AlternatingModel(SegmentationModel):
 
     def _step(self, batch, variables, optimizer, decay, wanted):
         """One gradient step on a batch. Returns (global loss, logits)."""
-        context = tf.distribute.get_replica_context()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
             logits = self.supernet(batch["image"], training=self.batch_norm_training, wanted=wanted)
             loss = self._loss_function(batch["label"], logits, self.ignore_label)
             scaled = scaled_loss(optimizer, loss)
         gradients = unscaled_gradients(optimizer, tape.gradient(scaled, variables))
-        loss, gradients = context.all_reduce(tf.distribute.ReduceOp.SUM, (loss, gradients))
+        loss, gradients = sum_over_replicas((loss, gradients))
         gradients = [g + decay * v for g, v in zip(gradients, variables)]
         optimizer.apply_gradients(zip(gradients, variables), experimental_aggregate_gradients=False)
         return loss, logits

@@ -57,8 +57,7 @@ def graphs_as_written() -> Iterator[None]:
     """Leaves graphs that are traced inside the block as they are, on a machine without GPUs.
 
     TensorFlow's rewriting takes a fifth of the time until the first step of a decoded network, and
-    does not make its steps on a CPU faster (benchmarks/RESULTS.md); those of a supernet it does, a
-    little.
+    a third of a supernet's, and does not make their steps on a CPU faster (benchmarks/RESULTS.md).
     """
     rewriting = tf.config.optimizer
     before = rewriting.get_experimental_options()

@@ -5,6 +5,7 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 import tensorflow as tf
 
+from adl_tf.distribution.reduction import sum_over_replicas
 from adl_tf.system.settings import configurable
 
 
@@ -97,8 +98,7 @@ def segmentation_loss(labels, logits, ignore_label: int = 255) -> tf.Tensor:
       float32 scalar; 0 where no pixel is labelled.
     """
     loss, weight = weighted_loss(labels, logits, ignore_label)
-    context = tf.distribute.get_replica_context()
-    return tf.math.divide_no_nan(loss, context.all_reduce(tf.distribute.ReduceOp.SUM, weight))
+    return tf.math.divide_no_nan(loss, sum_over_replicas(weight))
 
 
 def median_frequency_weights(frequencies: Sequence[float]) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any, Dict, List
 import tensorflow as tf
 
 from adl_tf.data.normalization import require_normalized
+from adl_tf.distribution.reduction import gather_from_replicas, sum_over_replicas
 from adl_tf.evaluation.metrics import ConfusionMatrix, mean_iou
 from adl_tf.models.image_network import ImageNetwork
 from adl_tf.training.losses import segmentation_loss
@@ -146,9 +147,7 @@ class SegmentationModel(tf.keras.Model):
         """Moves a stream's position past a batch, if the batch gives its position."""
         if "position" not in batch:
             return
-        # A copy has a device, which several machines need.
-        own = tf.identity(batch["position"])
-        positions = tf.distribute.get_replica_context().all_gather(own, axis=0)
+        positions = gather_from_replicas(batch["position"])
         self.positions[stream].assign(tf.reduce_max(positions) + 1)
 
     def average_statistics(self) -> None:
@@ -186,8 +185,7 @@ class SegmentationModel(tf.keras.Model):
         """Scores a batch as `Predictor` labels it."""
         (batch,) = self.read_batches(data)
         logits = self.scored_network()(batch["image"], training=False)
-        context = tf.distribute.get_replica_context()
-        loss = context.all_reduce(tf.distribute.ReduceOp.SUM, self.validation_loss(batch, logits))
+        loss = sum_over_replicas(self.validation_loss(batch, logits))
         self.loss_mean.update_state(loss)
         # Where rounding makes two probabilities equal, the first one counts there.
         self.score(batch, tf.nn.softmax(logits))

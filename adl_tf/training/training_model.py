@@ -6,6 +6,7 @@ from typing import Callable, Optional, Tuple
 import numpy as np
 import tensorflow as tf
 
+from adl_tf.distribution.reduction import sum_over_replicas
 from adl_tf.layers.convolution import require_cpu_kernels
 from adl_tf.layers.synchronized_norm import has_synchronized_norms
 from adl_tf.models.image_network import ImageNetwork
@@ -142,16 +143,13 @@ class TrainingModel(SegmentationModel):
         loss, weight = self._loss_function(
             batch["label"], logits, self.ignore_label, self.class_weights, self.hard_fraction
         )
-        context = tf.distribute.get_replica_context()
-        return tf.math.divide_no_nan(loss, context.all_reduce(tf.distribute.ReduceOp.SUM, weight))
+        return tf.math.divide_no_nan(loss, sum_over_replicas(weight))
 
     def train_step(self, data):
         """One step on a batch; a non-finite loss or gradient gives a nan loss."""
         (batch,) = self.read_batches(data)
         variables = self.network.trainable_variables
-        loss, weight, gradients = tf.distribute.get_replica_context().all_reduce(
-            tf.distribute.ReduceOp.SUM, self._accumulate(batch, variables)
-        )
+        loss, weight, gradients = sum_over_replicas(self._accumulate(batch, variables))
         loss = tf.math.divide_no_nan(loss, weight)
         gradients = [tf.math.divide_no_nan(gradient, weight) for gradient in gradients]
         gradients = unscaled_gradients(self.optimizer, gradients)

@@ -208,3 +208,55 @@ def test_arguments_and_results_are_structures():
         outputs, statistics = shared(GradientsFor.WEIGHTS, x, ({"a": a}, None, b), None, x)
     assert_close([outputs["y"], statistics], [x * a + b, x])
     assert_close(tape.gradient(outputs["y"], [x, a, b]), [a, x, tf.ones(3)])
+
+
+def test_bodies_hold_each_computation_once_and_nothing_unread():
+    """As traced, the body has a constant for each use, zeros, and a twin of what it computes."""
+
+    def function(features, weights, architecture, statistics):
+        tf.zeros_like(features)  # Nothing reads it.
+        first, second = tf.split(tf.sin(features), 2, axis=-1)
+        third, fourth = tf.split(tf.identity(tf.sin(features)), 2, axis=-1)
+        return [first * fourth, features], [tf.reduce_mean(third)]
+
+    shared = SharedFunction(function)
+    step = tf.function(lambda x: shared(GradientsFor.WEIGHTS, x, None, None, None))
+    x = tf.constant([[1.0, 2.0]])
+    (body,) = step.get_concrete_function(x).graph.as_graph_def().library.function
+    ops = collections.Counter(node.op for node in body.node_def)
+    # TensorFlow itself adds an identity of each result.
+    expected = {"Sin": 1, "Split": 1, "Mul": 1, "Mean": 1, "Const": 2, "Identity": 3}
+    assert dict(ops) == expected
+    (product, same), (mean,) = step(x)
+    expected = [tf.sin(x[:, :1]) * tf.sin(x[:, 1:]), x, tf.sin(1.0)]
+    assert_close([product, same, mean], expected)
+
+
+def test_random_numbers_and_order_stay():
+    """Two draws are two; what is stateful runs although nothing reads it."""
+    seen = []
+
+    def function(features, weights, architecture, statistics):
+        noted = tf.py_function(lambda x: seen.append(float(x)), [features[0]], [])
+        with tf.control_dependencies([noted]):
+            draws = [tf.random.uniform([]) for _ in range(2)]
+        return draws, []
+
+    shared = SharedFunction(function)
+    step = tf.function(lambda x: shared(GradientsFor.WEIGHTS, x, None, None, None)[0])
+    first, second = step(tf.constant([3.0]))
+    assert first != second
+    assert seen == [3.0]
+
+
+def test_functions_inside_run_eagerly_where_all_do():
+    shared = SharedFunction(Counted())
+    x, w, b = arguments()
+    tf.config.run_functions_eagerly(True)
+    try:
+        with tf.GradientTape() as tape:
+            tape.watch(w)
+            (y,), _ = shared(GradientsFor.WEIGHTS, x, w, b, None)
+        assert_close([y, tape.gradient(y, w)], [x * w + tf.sin(b), x])
+    finally:
+        tf.config.run_functions_eagerly(False)

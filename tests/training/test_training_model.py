@@ -1,8 +1,11 @@
 """Steps of a training: what they change, whatever the devices, parts and precision."""
 
+import gc
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from adl_tf.layers.cell import Cell
 from adl_tf.models.registry import NetworkDescription, build_network
@@ -230,3 +233,18 @@ def test_an_epoch_without_steps_left_is_scored_and_ended(tmp_path):
     validation = Validation(tf.data.Dataset.from_tensors(make_batch(7)), None)
     end_epoch(model, validation, 3, [results, state])
     assert state.epoch == 4 and 0 <= float(results.best) <= 1
+
+
+def test_a_dropped_model_leaves_no_graph_behind():
+    """A search trains dozens of networks in one process."""
+
+    def count_graphs():
+        tf.keras.backend.clear_session()
+        gc.collect()
+        return sum(isinstance(found, FuncGraph) for found in gc.get_objects())
+
+    fit(make_model(norm=True), make_batch(0))
+    before = count_graphs()
+    for _ in range(2):
+        fit(make_model(norm=True), make_batch(0))
+    assert count_graphs() == before
