@@ -11,6 +11,7 @@ from typing import Any, Iterator, List
 import numpy as np
 import tensorflow as tf
 
+from adl_tf.distribution.reduction import sum_over_replicas
 from adl_tf.distribution.strategy import cluster_of
 from adl_tf.system.progress import say
 
@@ -32,7 +33,7 @@ class Workers:
         self._cluster = cluster_of(strategy)
         self.is_chief = self._cluster is None or self._cluster.index == 0
         self._sum = tf.function(
-            lambda values: strategy.run(_sum_over_replicas, args=(values,)),
+            lambda values: strategy.run(_sum_copies, args=(values,)),
             input_signature=[tf.TensorSpec([None], tf.int64)],
             autograph=False,
         )
@@ -95,7 +96,6 @@ class Workers:
             self.wait()  # Who leaves first must not be taken for lost.
 
 
-def _sum_over_replicas(values):
+def _sum_copies(values):
     # A copy, since the sum goes to the device of its argument, which must have one.
-    values = tf.identity(values)
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
+    return sum_over_replicas(tf.identity(values))

@@ -6,8 +6,8 @@ from typing import Callable
 import tensorflow as tf
 
 # Private in TensorFlow 2.15 and 2.21; `tf.custom_gradient` is the public way. In a graph that adds
-# an identity of every argument, and the tape zeros for the gradient of each: two fifths of all
-# operations of a supernet's step, none of which is ever run.
+# an identity of every argument, and the tape zeros for the gradient of each: two fifths of the
+# main graph of a supernet's step, none of which is ever run.
 from tensorflow.python.eager import record
 
 
