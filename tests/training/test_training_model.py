@@ -247,4 +247,4 @@ def test_a_dropped_model_leaves_no_graph_behind():
     before = count_graphs()
     for _ in range(2):
         fit(make_model(norm=True), make_batch(0))
-    assert count_graphs() == before
+    assert count_graphs() <= before  # fewer: what earlier tests left may go meanwhile
