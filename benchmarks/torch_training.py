@@ -6,8 +6,8 @@ python benchmarks/torch_training.py --torch_python=PYTHON [--genotype=auto_deepl
 The genotype's network is written a second time in PyTorch, below, and gets our weights. Its logits
 and its losses over the first steps must be ours. Then the two take turns at steps of SGD with
 momentum on one random batch, each in a process of its own on all cores; PyTorch with both orders
-of its axes, of which the faster one counts. PYTHON has torch and numpy. Prints one JSON line last;
-ratios are PyTorch / ours, above 1 where ours is faster.
+of its axes. PYTHON has torch and numpy. Prints one JSON line last; ratios are PyTorch / ours, above
+1 where ours is faster: to PyTorch's default order, and to the faster of the two.
 """
 
 import json
@@ -20,8 +20,9 @@ import time
 
 BATCH, CLASSES, RATE, MOMENTUM, DECAY = 4, 11, 0.05, 0.9, 4e-5
 COMPARED_STEPS = 3
-# Of the largest logit, and of a loss: kernels that add up in another order.
-TOLERANCE = 1e-3
+# Of the largest logit, and of a loss. With untrained batch norms rounding alone moves logits of
+# either network by 0.003 of those in float64.
+LOGITS_TOLERANCE, LOSS_TOLERANCE = 1e-2, 1e-3
 ORDERS = ("channels_first", "channels_last")
 
 
@@ -210,13 +211,14 @@ def compare(genotype, filters, crop, repeats):
     from adl_tf.models.auto_deeplab import DecodedNetwork
     from adl_tf.space.search_space import aspp_rates
     from adl_tf.training.devices import graphs_as_written
+    from adl_tf.training.optimizers import training_optimizer
     from adl_tf.training.training_model import TrainingModel
 
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(0)
     network = DecodedNetwork(genotype, filters, CLASSES)
     model = TrainingModel(network, weight_decay=DECAY)
-    model.compile(tf.keras.optimizers.SGD(RATE, MOMENTUM))
+    model.compile(training_optimizer(1, RATE, power=0.0, momentum=MOMENTUM))
     model.build((None, crop, crop, 3))
     random = np.random.default_rng(0)
     images = random.uniform(-1, 1, (BATCH, crop, crop, 3)).astype(np.float32)
@@ -232,7 +234,7 @@ def compare(genotype, filters, crop, repeats):
         peers = {}
         for order in ORDERS:
             peers[order] = Torch(path, order)
-            close(np.load(path + ".npy"), logits, np.abs(logits).max())
+            close(np.load(path + ".npy"), logits, np.abs(logits).max(), LOGITS_TOLERANCE)
     batch = {"image": images, "label": labels, "position": np.arange(BATCH, dtype=np.int64)}
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
     step = model.make_train_function()
@@ -247,23 +249,24 @@ def compare(genotype, filters, crop, repeats):
                 theirs, taken = peer.step()
                 seconds[order].append(taken)
                 if index < COMPARED_STEPS:
-                    close(theirs, loss, loss)
+                    close(theirs, loss, loss, LOSS_TOLERANCE)
     for peer in peers.values():
         peer.close()
     medians = {name: statistics.median(values[COMPARED_STEPS:]) for name, values in seconds.items()}
-    fastest = min(medians[order] for order in ORDERS)
+    theirs = [medians[order] for order in ORDERS]
     return {
         **{name: round(value, 4) for name, value in medians.items()},
-        "ratio": round(fastest / medians["ours"], 2),
+        "ratio": round(theirs[0] / medians["ours"], 2),
+        "to_faster": round(min(theirs) / medians["ours"], 2),
     }
 
 
-def close(theirs, ours, scale):
+def close(theirs, ours, scale, tolerance):
     """Raises SystemExit where the networks differ."""
     import numpy as np
 
     error = np.abs(theirs - ours).max() / scale
-    if not error < TOLERANCE:
+    if not error < tolerance:
         sys.exit(f"PyTorch's network is another one: they differ by {error:.1e} of {scale:.3g}.")
 
 

@@ -95,5 +95,6 @@ class ConvNorm(tf.keras.layers.Layer):
         if self.separable:
             x = depthwise_conv2d(x, self.depthwise_kernel, stride, training)
             stride = 1
-        x = self.norm(conv2d(x, self.kernel, stride, self.rate), training=training)
+        x = conv2d(x, self.kernel, stride, self.rate, training)
+        x = self.norm(x, training=training)
         return tf.nn.relu(x) if self.relu == AFTER else x

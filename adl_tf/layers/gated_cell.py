@@ -5,7 +5,13 @@ from typing import NamedTuple, Sequence, Tuple
 
 import tensorflow as tf
 
-from adl_tf.layers.convolution import BATCH_NORM_MOMENTUM, batch_norm, gated, resize
+from adl_tf.layers.convolution import (
+    BATCH_NORM_MOMENTUM,
+    batch_norm,
+    gated,
+    pointwise_conv2d,
+    resize,
+)
 from adl_tf.layers.mixed_op import MixedOp, Packing, edges_function, evaluate_edges
 from adl_tf.layers.shared_function import GradientsFor, SharedFunction
 from adl_tf.layers.variables import add_kernel, add_statistics, update_statistics
@@ -47,7 +53,11 @@ def _preprocess_function(
         del architecture
         outputs, used = [], []
         for stride, x, kernel, moving in zip(strides, features, weights, statistics):
-            y = tf.nn.conv2d(tf.nn.relu(x), kernel, stride, "SAME")
+            x = tf.nn.relu(x)
+            if stride == 1:
+                y = pointwise_conv2d(x, kernel)
+            else:
+                y = tf.nn.conv2d(x, kernel, stride, "SAME")
             y, *moments = batch_norm(resize(y, size), *tf.unstack(moving), training=training)
             outputs.append(y)
             used.append(tf.stack(moments))

@@ -26,6 +26,7 @@ from adl_tf.layers.convolution import (
     depthwise_conv2d,
     grouped_conv2d,
     in_phases,
+    pointwise_conv2d,
     sum_channel_groups,
     tile_channels,
 )
@@ -352,8 +353,7 @@ def evaluate_edges(packing: Packing, state: int, x, kernels, mixing, statistics,
         inputs = [normalize(_POOL, tf.concat(pools, axis=-1))] if pools else []
         inputs += [x] * len(packing.skips)
         kernel = tf.cast(mixing[state].weightless, x.dtype)
-        y = tf.nn.conv2d(tf.concat(inputs, axis=-1), kernel, 1, "SAME")
-        outputs.append(y)
+        outputs.append(pointwise_conv2d(tf.concat(inputs, axis=-1), kernel))
     return outputs, used
 
 
