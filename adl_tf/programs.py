@@ -23,7 +23,7 @@ from adl_tf.system.interrupts import (
     raise_interrupts,
 )
 from adl_tf.system.progress import STAGE, say
-from adl_tf.system.startup import silence
+from adl_tf.system.startup import collect_rarely, silence
 
 # Of a result: what went wrong, without ending the program.
 _FAULTS = ("failed", "bad")
@@ -102,6 +102,7 @@ def importing() -> Iterator[None]:
     For these seconds nothing that libraries log is shown, and any signal ends the process with one
     line and status 130: nothing has begun, and libraries would make other errors of an exception.
     """
+    collect_rarely()
     with silence() as stderr, handlers_kept():
         end_quietly(stderr)
         yield

@@ -35,6 +35,9 @@ def main(argv):
     import adl_tf  # noqa: F401  Before TensorFlow, whose Keras it chooses.
 
     # isort: split
+    from adl_tf.system.startup import collect_rarely
+
+    collect_rarely()  # As programs do.
     import numpy as np
     import tensorflow as tf
 

@@ -55,6 +55,9 @@ def measure_ours(crop, repeats, separable_atrous, precision):
     import adl_tf  # noqa: F401  Before TensorFlow, whose Keras it chooses.
 
     # isort: split
+    from adl_tf.system.startup import collect_rarely
+
+    collect_rarely()  # As programs do.
     import tensorflow as tf
 
     from adl_tf.models.supernet import Supernet

@@ -63,7 +63,7 @@ def _preprocess_function(
             used.append(tf.stack(moments))
         return outputs, used
 
-    return SharedFunction(preprocess)
+    return SharedFunction(preprocess, trained=training)
 
 
 def _branch_states(packing: Packing) -> Tuple[int, ...]:
@@ -100,7 +100,7 @@ def _cell_function(packing: Packing, training: bool) -> SharedFunction:
             blocks.append(state)
         return gated(tf.concat(blocks, axis=-1), gate), packing.pack_statistics(used, states)
 
-    return SharedFunction(cell)
+    return SharedFunction(cell, trained=training)
 
 
 def cell_packing(ops, separable_atrous: bool, num_blocks: int, filters: int) -> Packing:

@@ -5,7 +5,7 @@ are there many times, and identities. TensorFlow reads them again for each call 
 the first step, and takes longer to rewrite them away than this does.
 """
 
-from typing import Callable, List, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import tensorflow as tf
 
@@ -13,34 +13,35 @@ _IDENTITIES = ("Identity", "IdentityN")
 
 
 class LeanFunction:
-    """A pure function, traced once for all parts of its results.
+    """A pure function, traced once for all parts of its results. To be called in graphs.
 
     Args:
       function: of structures of tensors and Nones, returns such a structure, too.
     """
 
     def __init__(self, function: Callable):
-        self._function = function
         # The arguments are results, too, since only TensorFlow knows the order of a graph's inputs.
         self._traced = tf.function(lambda *args: (args, function(*args)), autograph=False)
 
-    def part(self, choose: Callable = lambda results: results) -> Callable:
-        """The function with a part of the results; in a graph, only of the nodes that it needs.
+    def part(self, choose: Callable, fed: Optional[Callable] = None) -> Callable:
+        """The function with a part of the results, of only the nodes that it needs.
 
         Args:
           choose: maps the results to the part, a structure of them.
+          fed: maps the results to placeholders among them, for which the part takes tensors as its
+            last argument.
         """
 
         def call(*args):
-            if tf.executing_eagerly():
-                return choose(self._function(*args))
+            args, last = (args[:-1], args[-1]) if fed else (args, ())
             specs = tf.nest.map_structure(
                 lambda leaf: leaf if leaf is None else tf.TensorSpec(leaf.shape, leaf.dtype), args
             )
             graph = self._traced.get_concrete_function(*specs).graph
             sources, results = graph.structured_outputs
+            sources = flatten(sources) + flatten(fed(results) if fed else ())
             part = choose(results)
-            copies = _copy(graph, flatten(sources), flatten(args), flatten(part))
+            copies = _copy(graph, sources, flatten((args, last)), flatten(part))
             return pack_like(part, copies)
 
         return call
@@ -88,7 +89,7 @@ def lean_nodes(graph, wanted: Sequence[tf.Tensor]) -> Tuple[List, List[str]]:
       names, among their tensors and the inputs, of those that are equal to the wanted ones.
     """
     nodes = graph.as_graph_def().node
-    arrived = {f"^{source.op.name}" for source in graph.inputs}
+    arrived = {f"^{node.name}" for node in nodes if node.op == "Placeholder"}
     awaited = {name[1:] for node in nodes for name in node.input if name.startswith("^")}
     same, computed, kept = {}, {}, []
     for node in nodes:

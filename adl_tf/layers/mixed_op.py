@@ -372,7 +372,7 @@ def edges_function(packing: Packing, states: Tuple[int, ...], training: bool) ->
             used.update(moments)
         return sums, packing.pack_statistics(used, states)
 
-    return SharedFunction(edges)
+    return SharedFunction(edges, trained=training)
 
 
 @tf.keras.utils.register_keras_serializable(package="adl_tf")

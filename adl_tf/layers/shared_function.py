@@ -1,8 +1,7 @@
 """Functions that many layers share: traced once, differentiated by recomputation."""
 
 import enum
-import functools
-from typing import Callable, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 import tensorflow as tf
 
@@ -51,31 +50,40 @@ class SharedFunction:
     Args:
       function: maps (features, weights, architecture, statistics), each a structure of tensors or
         None, to (outputs, statistics used); no gradient passes to or through statistics.
+      trained: whether gradients will be taken; one trace then serves both passes.
     """
 
-    def __init__(self, function: Callable):
+    def __init__(self, function: Callable, trained: bool = True):
         def forward(groups, statistics):
             return function(**groups, statistics=statistics)
 
-        def backward(groups, statistics, output_gradients):
+        def derive(groups, statistics, incoming=None):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(flatten(groups))
-                outputs, _ = function(**groups, statistics=statistics)
+                outputs, used = forward(groups, statistics)
+            if incoming is None:
+                incoming = tf.nest.map_structure(_placeholder, outputs)
             gradients = tape.gradient(
                 tf.nest.flatten(outputs),
                 flatten(groups),
-                output_gradients=output_gradients,
+                output_gradients=tf.nest.flatten(incoming),
                 unconnected_gradients=tf.UnconnectedGradients.ZERO,
             )
-            return pack_like(groups, gradients)
+            return _Derivation(outputs, used, incoming, pack_like(groups, gradients))
+
+        derivation = LeanFunction(derive)
+        traced = derivation if trained else LeanFunction(forward)
+        self._forward = _call(forward, traced.part(lambda results: tuple(results[:2])))
+
+        def backward(wanted):
+            def choose(derivation):
+                return {name: derivation.gradients[name] for name in wanted.groups}
+
+            part = derivation.part(choose, fed=lambda derivation: derivation.incoming)
+            return _call(lambda *args: choose(derive(*args)), part)
 
         # Traced once for all gradients, of which each step takes those that it needs.
-        gradients = LeanFunction(backward)
-        self._forward = _call(LeanFunction(forward).part())
-        self._backward = {
-            wanted: _call(gradients.part(functools.partial(_gradients_of, wanted.groups)))
-            for wanted in GradientsFor
-        }
+        self._backward = {wanted: backward(wanted) for wanted in GradientsFor}
 
     def __call__(self, wanted: GradientsFor, features, weights, architecture, statistics):
         """Calls the function.
@@ -91,6 +99,9 @@ class SharedFunction:
         # Read here, not inside: gradients go to the variables.
         statistics, groups = _to_tensors(statistics), _to_tensors(groups)
         sources = {name: groups[name] for name in wanted.groups}
+        if not tf.config.functions_run_eagerly():
+            # Traced here, since inside the call below no tape records.
+            self._forward.get_concrete_function(groups, statistics)
         used = None
 
         @custom_gradient
@@ -107,10 +118,23 @@ class SharedFunction:
         return call(*flatten(sources)), used
 
 
-def _call(function: Callable):
+class _Derivation(NamedTuple):
+    """Results of a function, and the gradients of its groups for those of its outputs."""
+
+    outputs: Any
+    used: Any
+    incoming: Any
+    gradients: Dict[str, Any]
+
+
+def _placeholder(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.compat.v1.placeholder(tensor.dtype, tensor.shape)
+
+
+def _call(eagerly: Callable, in_graphs: Callable):
     """As a function that stays a call in graphs."""
-    return tf.function(function, experimental_attributes=_CALL, autograph=False)
 
+    def call(*args):
+        return eagerly(*args) if tf.executing_eagerly() else in_graphs(*args)
 
-def _gradients_of(groups: Tuple[str, ...], gradients):
-    return {name: gradients[name] for name in groups}
+    return tf.function(call, experimental_attributes=_CALL, autograph=False)

@@ -37,15 +37,14 @@ SEARCHES = ((10, 45, 300), (8, 30, 200), (6, 20, 120), (4, 12, 60))
 SEARCH_STARTS = 15
 _LEAST_SEARCH_CROP = 0.2  # Of the median short side.
 # What a training may be, the best first: steps, and the least crop as a share of the median short
-# side. The largest crop that allows the steps is taken; in the end, the smallest of all.
-ENOUGH_STEPS, LEAST_STEPS = 1000, 30
-TRAININGS = (
-    *((4000, 0.5), (2000, 0.4), (ENOUGH_STEPS, 0.33)),
-    *((500, 0.25), (200, 0.2), (LEAST_STEPS, 0.0)),
-)
+# side. The largest crop that allows the steps is taken; in the end, the smallest of all. In equal
+# time large crops are worth more than steps (benchmarks/RESULTS.md).
+LEAST_STEPS = 30
+GOOD_TRAININGS = ((600, 0.66), (1000, 0.33))
+TRAININGS = (*GOOD_TRAININGS, (500, 0.25), (200, 0.2), (LEAST_STEPS, 0.0))
 # What a search and the training from scratch after it have to be where a training could start from
 # weights as well: with less, they end below it (benchmarks/RESULTS.md).
-WORTHWHILE_SEARCHES, FROM_SCRATCH = SEARCHES[:2], TRAININGS[:1]
+WORTHWHILE_SEARCHES, FROM_SCRATCH = SEARCHES[:2], ((4000, 0.5),)
 # Of the Multi-Adds that were chosen, where the time is short.
 _COSTS = (1.0, 0.6, 0.35)
 VALIDATIONS = 8
@@ -180,7 +179,7 @@ def _options(
     settings: Settings, starts: Sequence[Start]
 ) -> Iterator[Tuple[Start, Settings, Any, Any]]:
     """Starts, networks, and what searches and trainings may be, the best first."""
-    for trainings, some in ((TRAININGS[:3], starts), (TRAININGS, starts[-1:])):
+    for trainings, some in ((GOOD_TRAININGS, starts), (TRAININGS, starts[-1:])):
         for start in some:
             if start.kind == SEARCHED and starts[-1].kind == PRESET:
                 yield start, settings, WORTHWHILE_SEARCHES, FROM_SCRATCH

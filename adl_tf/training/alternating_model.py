@@ -116,6 +116,7 @@ class AlternatingModel(SegmentationModel):
             scaled = scaled_loss(optimizer, loss)
         gradients = unscaled_gradients(optimizer, tape.gradient(scaled, variables))
         loss, gradients = sum_over_replicas((loss, gradients))
+        decay = tf.constant(decay)  # One node for all variables.
         gradients = [g + decay * v for g, v in zip(gradients, variables)]
         optimizer.apply_gradients(zip(gradients, variables), experimental_aggregate_gradients=False)
         return loss, logits

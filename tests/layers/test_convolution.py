@@ -10,6 +10,7 @@ from adl_tf.layers.convolution import (
     BATCH_NORM_EPSILON,
     average_pool,
     batch_norm,
+    conv2d,
     depthwise_conv2d,
     in_phases,
     resize,
@@ -55,6 +56,29 @@ def convolution_by_taps(x, kernel, rate, depthwise):
             tap = kernel[i, j]
             total += shifted * tap[:, 0] if depthwise else tf.einsum("bhwc,cd->bhwd", shifted, tap)
     return total
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("size", SIZES + SMALL_SIZES)
+def test_pointwise_convolution(size, training):
+    x, kernel = random(2, *size, 5), random(1, 1, 5, 3, seed=1)
+    assert_same(
+        lambda x, kernel: conv2d(x, kernel, training=training),
+        lambda x, kernel: convolution_by_taps(x, kernel, rate=1, depthwise=False),
+        x,
+        kernel,
+    )
+
+
+def test_pointwise_convolution_of_any_size():
+    kernel = random(1, 1, 5, 3)
+    convolve = tf.function(
+        lambda x: conv2d(x, kernel), input_signature=[tf.TensorSpec([None, None, None, 5])]
+    )
+    for size in SIZES:
+        x = random(2, *size, 5)
+        assert_close(convolve(x), conv2d(x, kernel))
+    assert convolve.get_concrete_function().output_shapes.as_list() == [None, None, None, 3]
 
 
 @pytest.mark.parametrize("size", SIZES + SMALL_SIZES)

@@ -15,7 +15,6 @@ from adl_tf.planning.fingerprint import Fingerprint
 from adl_tf.planning.plan import (
     ARCH_START_EPOCH,
     BASELINE,
-    ENOUGH_STEPS,
     EPOCHS,
     EVALUATION,
     LEAST_STEPS,
@@ -150,13 +149,21 @@ def test_it_shrinks_with_the_hours_until_there_is_no_search():
         )
 
 
+def test_large_crops_come_before_many_steps():
+    for hours in (0.2, 0.3, 0.7):
+        made = plan(hours)
+        assert made.settings.crop_size >= 0.66 * 360 and made.train_steps >= 600
+    few = plan(0.1)
+    assert 0.33 * 360 <= few.settings.crop_size < 0.66 * 360 and few.train_steps >= 1000
+
+
 def test_a_search_that_leaves_few_steps_gives_way_to_weights_only():
     slow = Timings(**{**vars(TIMINGS), "train_step": 2.0})
     assert plan(1, timings=slow).start == PRESET
     # Without weights that may be taken, or where it is insisted on.
     for wishes in (dict(multi_adds=2.0), dict(search=True)):
         made = plan(1, timings=slow, **wishes)
-        assert made.start == SEARCHED and ENOUGH_STEPS <= made.train_steps < 4000
+        assert made.start == SEARCHED and 600 <= made.train_steps < 4000
 
 
 def test_a_network_shrinks_where_its_cost_is_not_given_by_weights():
