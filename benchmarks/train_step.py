@@ -3,10 +3,10 @@
 python benchmarks/train_step.py --networks=auto_deeplab:8,deeplab_v3_plus_resnet50:0.625
 
 A network is a genotype and its filter multiplier, or a baseline and its width; a "=" at its end
-leaves its graph as it is written (see `graphs_as_written`). Random batches, no input pipeline; the
-networks take turns. Prints one JSON line last: for each network its parameters, Multi-Adds at
---image_size, CPU seconds of all cores of the first step and, median, of later ones, the latter also
-relative to the first network's.
+leaves its graph as it is written (see `graphs_as_written`), a "~" trains it in bfloat16. Random
+batches, no input pipeline; the networks take turns. Prints one JSON line last: for each network its
+parameters, Multi-Adds at --image_size, CPU seconds of all cores of the first step and, median, of
+later ones, the latter also relative to the first network's.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ def main(argv):
 
     from adl_tf.models.counting import count_multi_adds, count_parameters
     from adl_tf.models.registry import build_network
-    from adl_tf.training.devices import configure_runtime, graphs_as_written
+    from adl_tf.training.devices import configure_runtime, graphs_as_written, precision_policy
     from adl_tf.training.optimizers import training_optimizer
     from adl_tf.training.training_model import TrainingModel
 
@@ -49,13 +49,14 @@ def main(argv):
     image_size = tuple(map(int, options.image_size))
     results, steps = {}, {}
     for text in options.networks:
-        network = build_network(describe(text.rstrip("="), options.num_classes))
-        model = TrainingModel(network)
+        with precision_policy("mixed_bfloat16" if "~" in text else "float32"):
+            network = build_network(describe(text.rstrip("=~"), options.num_classes))
+            model = TrainingModel(network)
         model.compile(training_optimizer(total_steps=1000, initial_rate=0.001))
         model.build((None, crop, crop, 3))
         steps[text] = model.make_train_function()
         start = time.process_time()
-        with graphs_as_written() if text.endswith("=") else contextlib.nullcontext():
+        with graphs_as_written() if "=" in text else contextlib.nullcontext():
             steps[text](batches)
         results[text] = {
             "params": count_parameters(network),
@@ -67,7 +68,7 @@ def main(argv):
     for _ in range(options.repeats):
         for text, step in steps.items():
             start = time.process_time()
-            with graphs_as_written() if text.endswith("=") else contextlib.nullcontext():
+            with graphs_as_written() if "=" in text else contextlib.nullcontext():
                 step(batches)
             seconds[text].append(time.process_time() - start)
     medians = {text: statistics.median(values) for text, values in seconds.items()}
