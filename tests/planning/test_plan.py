@@ -150,7 +150,7 @@ def test_it_shrinks_with_the_hours_until_there_is_no_search():
 
 
 def test_large_crops_come_before_many_steps():
-    for hours in (0.2, 0.3, 0.7):
+    for hours in (0.15, 0.2, 0.3):
         made = plan(hours)
         assert made.settings.crop_size >= 0.66 * 360 and made.train_steps >= 600
     few = plan(0.1)
