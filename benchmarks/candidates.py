@@ -5,8 +5,8 @@ python benchmarks/candidates.py [--candidates=20] [--layers=5] [--blocks=2] [--c
 Random networks of one space, one after the other in this process as in a search: for each, the
 seconds from its genotype to the end of its first step, less those of a later step, on the clock and
 of the processors; those of later steps; and the process's memory after it. So how many networks get
-their first rung in ten minutes. Prints one JSON line last. With the root of
-another checkout in PYTHONPATH it measures that version.
+their first rung in ten minutes. Prints one JSON line last. With the root of another checkout in
+PYTHONPATH it measures that version.
 """
 
 import gc
