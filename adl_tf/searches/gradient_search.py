@@ -23,7 +23,7 @@ from adl_tf.runs.progress_bar import ProgressBar
 from adl_tf.runs.run import Run, fit_phases, last_val_miou, open_run, reserve, start_or_resume
 from adl_tf.searches.comparison import compare
 from adl_tf.searches.proposals import DRAWS, random_candidates, searched_candidates
-from adl_tf.searches.result import decode_search, describe_search, write_events
+from adl_tf.searches.result import describe_search, write_events, write_result
 from adl_tf.searches.trials import Candidate, Trials, winner
 from adl_tf.serving.layer_timing import with_latency
 from adl_tf.space.budget import Budget
@@ -136,7 +136,8 @@ def run_gradient_search(
                 )
                 found = _try(run, trials, searched + random, data, trained)
             else:
-                found = decode_search(own_dir, os.path.join(own_dir, GENOTYPE_FILE))
+                output = os.path.join(own_dir, GENOTYPE_FILE)
+                found = write_result(own_dir, trained.architecture, output)
     return {
         **found,
         "val_miou": last_val_miou(own_dir),
@@ -294,8 +295,9 @@ def _try(
     with trained.progress as progress:
         tried = trials.run(run, candidates, data, progress)
     best, comparison = winner(tried), compare(tried)
-    result = decode_search(
+    result = write_result(
         run.own_dir,
+        trained.architecture,
         os.path.join(run.own_dir, GENOTYPE_FILE),
         found=best.candidate.genotype,
         pictures={PROPOSALS_PICTURE: draw_proposals(comparison.searched, comparison.random)},

@@ -50,21 +50,40 @@ def describe_search(method: str, supernet: Supernet) -> Dict[str, Any]:
     }
 
 
-def decode_search(
+def decode_search(model_dir: str, output: Optional[str] = None) -> Dict[str, Any]:
+    """Decodes alpha and beta of a search's newest checkpoint (paper, section 3.3).
+
+    Args:
+      model_dir: model directory of a search, running or finished.
+      output: file of the genotype; `decoded/genotype.json` in the model directory by default.
+
+    Returns:
+      see `write_result`.
+
+    Raises:
+      FileNotFoundError: no search there.
+      ValueError: a search of another version, or a damaged file.
+    """
+    output = output or os.path.join(model_dir, DECODED_FOLDER, GENOTYPE_FILE)
+    return write_result(model_dir, read_search(model_dir), output)
+
+
+def write_result(
     model_dir: str,
-    output: Optional[str] = None,
+    relaxed: RelaxedArchitecture,
+    output: str,
     found: Optional[Genotype] = None,
     pictures: Optional[Mapping[str, Figure]] = None,
     remarks: Sequence[str] = (),
     **fields: Any,
 ) -> Dict[str, Any]:
-    """Writes the genotype of a search's newest checkpoint, prints it to stderr and draws it.
+    """Writes the genotype of a search, prints it to stderr and draws it.
 
     Args:
-      model_dir: model directory of a search, running or finished.
-      output: file of the genotype; `decoded/genotype.json` in the model directory by default.
-        The pictures go beside it.
-      found: what the search found in the end; None decodes alpha and beta (paper, section 3.3).
+      model_dir: model directory of the search, whose history is drawn.
+      relaxed: its alpha and beta.
+      output: file of the genotype; the pictures go beside it.
+      found: what the search found in the end; None decodes alpha and beta.
       pictures: further ones, by file name.
       remarks: further lines to print.
       **fields: further ones of the genotype's file and of the result.
@@ -72,12 +91,7 @@ def decode_search(
     Returns:
       path, cell, probability (of the path), decision (how much of it was decided, see
       `Decision`), genotype (the file), and the fields.
-
-    Raises:
-      FileNotFoundError: no search there.
-      ValueError: a search of another version, or a damaged file.
     """
-    relaxed = read_search(model_dir)
     genotype = found or decode(relaxed)[0]
     decision = measure_decision(relaxed, genotype)
     fields = {
@@ -85,7 +99,6 @@ def decode_search(
         "decision": decision.numbers(),
         **fields,
     }
-    output = output or os.path.join(model_dir, DECODED_FOLDER, GENOTYPE_FILE)
     folder = os.path.dirname(output)
     if folder:
         os.makedirs(folder, exist_ok=True)

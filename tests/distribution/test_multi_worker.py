@@ -192,6 +192,11 @@ def test_the_documented_commands_search_and_try_what_they_propose(streets, tmp_p
     for arm in ("searched", "random"):
         np.testing.assert_allclose(one["proposals"][arm], other["proposals"][arm], rtol=1e-4)
     assert (one["path"], one["cell"], one["arm"]) == (other["path"], other["cell"], other["arm"])
+    # The same commands resume behind the last step, where no worker writes a checkpoint.
+    again = [worker.end() for worker in start_workers([*program, *arguments])]
+    for status, output, errors in again:
+        assert status == 0, errors[-3000:]
+        assert json.loads(output.splitlines()[-1])["proposals"] == other["proposals"]
 
 
 def test_evaluation_over_two_workers_equals_one(streets, tmp_path, start_workers):
