@@ -25,6 +25,7 @@ from adl_tf.runs.network import RunNetwork
 from adl_tf.runs.training_run import run_training
 from adl_tf.space.costs import network_cost
 from adl_tf.space.genotype import Genotype
+from adl_tf.space.search_space import level_stride
 from data_prep import convert_synthetic
 from data_prep.scenes import SCENES
 
@@ -86,22 +87,31 @@ def train(dataset_dir, genotype, filter_multiplier, seed):
     return {"val_miou": result["val_miou"], "loss": loss, "seconds": result["seconds"]}
 
 
-def measure(scene, strides, seed):
-    """Trains on one path unless there is a line of it."""
+def records(scene):
+    """Directory of the images of a scene."""
+    dataset_dir = os.path.join(flags.FLAGS.data_dir, f"scene_{scene}")
+    convert_synthetic.build(dataset_dir, scene=scene, num_train=120, num_val=40)
+    return dataset_dir
+
+
+def measure(scene, levels, seed):
+    """The line of a training on one path, trained unless it is there."""
     options = flags.FLAGS
     path = os.path.join(options.output_dir, f"{scene}.jsonl")
+    strides = " ".join(str(level_stride(level)) for level in levels)
     key = f"{strides}, seed {seed}, {options.steps} steps"
-    if key in read_json_lines(path, key="training"):
-        return
-    dataset_dir = os.path.join(options.data_dir, f"scene_{scene}")
-    convert_synthetic.build(dataset_dir, scene=scene, num_train=120, num_val=40)
-    genotype = Genotype(PATHS[strides], CELL)
+    known = read_json_lines(path, key="training")
+    if key in known:
+        return known[key]
+    dataset_dir = records(scene)
+    genotype = Genotype(levels, CELL)
     width = widest(genotype, cost(Genotype(PATHS[FINE], CELL), FINE_F))
     line = {"training": key, "strides": strides, "seed": seed, "steps": options.steps}
     line.update(filter_multiplier=width, cell_multi_adds=cost(genotype, width))
     line.update(train(dataset_dir, genotype, width, seed))
     append_json_line(path, line)
     print(scene, json.dumps(line), file=sys.stderr)
+    return line
 
 
 def summarize(scene):
@@ -131,8 +141,8 @@ def main(argv):
     os.makedirs(options.output_dir, exist_ok=True)
     for seed in range(options.seeds):
         for scene in options.scenes:
-            for strides in PATHS:
-                measure(scene, strides, seed)
+            for levels in PATHS.values():
+                measure(scene, levels, seed)
     result = {scene: summarize(scene) for scene in options.scenes}
     for scene, summary in result.items():
         for strides, row in summary["paths"].items():
