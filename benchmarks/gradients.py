@@ -149,11 +149,12 @@ def report(lines, gates):
         }
         if shuffled:
             common = np.mean(shuffled, axis=0)
-            pairs["residual"] = itertools.combinations([rest(one, common) for one in true], 2)
+            own = [rest(one, common) for one in true]
+            pairs["residual"] = list(itertools.combinations(own, 2))
         result[name] = {
             what: round(float(np.mean([correlation(*pair) for pair in several])), 3)
             for what, several in pairs.items()
-            if (several := list(several))
+            if several
         }
     true = [line for key, line in lines.items() if key.startswith(f"{gates}/true/")]
     betas = [np.array(line["beta"]) for line in true]
