@@ -1,7 +1,7 @@
 """nnU-Net v2, 2D, by its command lines: plan and preprocess, train on all, predict.
 
 Its epochs have 250 steps, each of minutes to hours on a few cores, so the trainer of
-nnunet_trainers/ has epochs of as many steps as fit, by a trial of four. All else is its own:
+nnunet_trainers/ has epochs of as many steps as fit, by a trial. All else is its own:
 plans, augmentation, loss, deep supervision, schedule, mirrored and tiled prediction.
 """
 
@@ -14,7 +14,9 @@ import subprocess
 import sys
 import time
 
-EPOCHS, TRIED = 10, 4  # Epochs of a training; steps of the trial.
+EPOCHS = 10
+# Steps of the trial, and those of them that count: the first ones find their batches made.
+TRIED, COUNTED = 16, 8
 TRAINER = "nnUNetTrainerOfMinutes"
 TASK = "Dataset001_Peers"
 
@@ -123,7 +125,8 @@ def train(results, epochs, steps):
     seconds = time.time() - started
     with open(find(results, "steps.txt")) as file:
         times = [float(line) for line in file]
-    step = statistics.median(b - a for a, b in zip(times, times[1:]))
+    counted = [b - a for a, b in zip(times, times[1:])][-COUNTED:]
+    step = statistics.mean(counted)
     return step, seconds - len(times) * step
 
 
