@@ -16,6 +16,10 @@ from adl_tf.model_directory import read_json_lines
 from adl_tf.models.checkpoint_files import checkpoint_number, list_checkpoints
 from adl_tf.models.registry import NetworkDescription, build_network, write_network_description
 from adl_tf.models.weights import save_weights
+from adl_tf.planning.config_files import search_config
+from adl_tf.planning.fingerprint import take_fingerprint
+from adl_tf.planning.plan import SearchSteps
+from adl_tf.planning.settings import choose_settings
 from adl_tf.space.genotype import Genotype
 
 SPACE = (
@@ -197,6 +201,24 @@ def test_the_documented_commands_search_and_try_what_they_propose(streets, tmp_p
     for status, output, errors in again:
         assert status == 0, errors[-3000:]
         assert json.loads(output.splitlines()[-1])["proposals"] == other["proposals"]
+
+
+@pytest.mark.whole
+def test_the_search_that_auto_plans_runs_on_two_devices(streets, tmp_path, start_workers):
+    data = take_fingerprint(streets)
+    settings = choose_settings(data, None, gpus=2)
+    assert settings.batch_size % 2 == 0 and settings.distribution is None
+    config = tmp_path / "search.gin"
+    config.write_text(search_config(settings, streets, SearchSteps(33, 2, 2, 6, 5)))
+    # This machine has no GPUs, which the search would take by itself.
+    own = (*SPACE, "distribution_strategy.devices = ['CPU:0', 'CPU:1']")
+    flags = [f"--gin_param={binding}" for binding in own]
+    arguments = [f"--gin_file={config}", f"--model_dir={tmp_path / 'search'}", *flags]
+    (worker,) = start_workers(["-c", TWO_DEVICES, *arguments], indices=(0,))
+    status, output, errors = worker.end()
+    assert status == 0, errors[-3000:]
+    proposals = json.loads(output.splitlines()[-1])["proposals"]
+    assert len(proposals["searched"]) == len(proposals["random"]) == 2
 
 
 def test_evaluation_over_two_workers_equals_one(streets, tmp_path, start_workers):
