@@ -42,6 +42,7 @@ def distribution_strategy(
     _check_present(devices or ())
     several = devices or len(tf.config.list_physical_devices("GPU")) > 1
     if kind == MIRRORED or (several and kind is None):
+        tf.get_logger().setLevel("WARNING")  # It has a line for every sum over the devices.
         return tf.distribute.MirroredStrategy(devices and list(devices))
     return tf.distribute.get_strategy()
 

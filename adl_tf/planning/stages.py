@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -252,8 +253,11 @@ def _wait(
 
 def _last_error(log: str) -> str:
     with open(log) as file:
-        lines = file.read().splitlines() or ["ended without a message"]
+        lines = file.read().splitlines()
+    lines = [line for line in lines if line.strip()] or ["ended without a message"]
     errors = [line for line in lines if line.startswith("error: ")]
+    # Of a traceback, which gin ends with where it was.
+    errors = errors or [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
     return (errors or lines)[-1].removeprefix("error: ").rstrip(".")
 
 

@@ -5,6 +5,7 @@ replaced, since other tests run them.
 """
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -322,6 +323,16 @@ def test_a_stage_that_fails_is_one_error_line(tmp_path):
         stages.run_program(stage, "", log=str(log))
     with pytest.raises(stages.StageFailure, match="Stopped in 'trial of search'; the same command"):
         stages.run_program(stage, "")
+
+
+def test_a_fault_of_a_stage_is_named_by_its_exception(tmp_path, monkeypatch):
+    """Not by what follows it: gin adds the call, and a progress bar an empty line."""
+    broken = "raise TypeError('no such thing\\n  In call to configurable \\'run\\'\\n')"
+    (tmp_path / "broken.py").write_text(broken)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    stage = stages.Stage("trial of train", "broken", [])
+    with pytest.raises(ValueError, match="^trial of train: TypeError: no such thing; its messages"):
+        stages.run_program(stage, "", log=str(tmp_path / "train.log"))
 
 
 def test_flags_of_the_converter_are_handed_on(programs, tmp_path, capsys):
