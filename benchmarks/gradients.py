@@ -3,7 +3,7 @@
 python benchmarks/gradients.py --output=benchmarks/gradients/camvid.jsonl --dataset_dir=DIR \
     [--gates=normalized,paper] [--seeds=0,1,2]
 
-Trains the weights of the supernet of recommended_search.gin (8 layers, 3 blocks) with alpha and
+Trains the weights of the supernet of recommended_search.gin (but 8 layers, 3 blocks) with alpha and
 beta at zero, then takes the gradients of alpha and beta on batches of trainB, without a step. Each
 gates, seed and kind of labels is a case; cases that --output has already are not run again. With
 shuffled labels, where each image is trained and scored on the labels of another one, what is left

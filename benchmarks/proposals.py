@@ -95,6 +95,8 @@ def configure(kind, seed):
         ["recommended_search.gin"],
         [
             f"DATASET_DIR = {OPTIONS.dataset_dir!r}",
+            "NUM_LAYERS = 8",  # As it had when this was begun.
+            "NUM_BLOCKS = 3",
             f"CROP_SIZE = {OPTIONS.crop_size}",
             f"IMAGE_SIZE = {OPTIONS.image_size}",
             f"MULTI_ADDS = {OPTIONS.multi_adds}",

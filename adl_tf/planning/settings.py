@@ -18,10 +18,11 @@ from adl_tf.space.network_sizes import NetworkSizes
 from adl_tf.space.sampling import sample_genotype
 from adl_tf.space.search_space import SearchSpace
 
-NUM_LAYERS, NUM_BLOCKS = 8, 3
+# At one latency, few layers and blocks with a larger F learn best (benchmarks/RESULTS.md).
+NUM_LAYERS, NUM_BLOCKS = 5, 2
 # F, and stem and head in proportion to the cells: of the network that is planned without a limit,
 # and of the smallest one.
-DEFAULT_WIDTH = 16, NetworkSizes(stem=(16, 16, 32), aspp=64, low_level=24, decoder=64)
+DEFAULT_WIDTH = 20, NetworkSizes(stem=(20, 20, 40), aspp=80, low_level=30, decoder=80)
 _LEAST_WIDTH = 4, NetworkSizes(stem=(4, 4, 8), aspp=16, low_level=6, decoder=16)
 # Sides of crops; one more than a multiple of 32 keeps the corners of all strides aligned.
 CROPS = tuple(range(97, 770, 32))
