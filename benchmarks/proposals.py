@@ -74,7 +74,8 @@ def walk_at_random(seed):
 
     space, data = configure(NOISE, seed)
     with data.open(must_score=False):
-        steps = (OPTIONS.epochs - OPTIONS.epochs * 2 // 5) * data.steps_per_pass("A")
+        passes = OPTIONS.steps_per_epoch or data.steps_per_pass("A")
+        steps = (OPTIONS.epochs - OPTIONS.epochs * 2 // 5) * passes
     optimizer = architecture_optimizer(total_steps=steps)
     random = np.random.default_rng(seed)
     logits = {"alpha": space.alpha_shape, "beta": space.beta_shape}
@@ -102,6 +103,7 @@ def configure(kind, seed):
             f"MULTI_ADDS = {OPTIONS.multi_adds}",
             f"EPOCHS = {OPTIONS.epochs}",
             f"ARCH_START_EPOCH = {OPTIONS.epochs * 2 // 5}",
+            f"run_gradient_search.steps_per_epoch = {OPTIONS.steps_per_epoch}",
             f"STEPS = {OPTIONS.steps}",
             f"SEED = {seed}",
             "Trials.rungs = 1",
@@ -234,6 +236,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("searches", 6, "Of each kind.")
     flags.DEFINE_integer("count", 12, "Proposals of a search; twice as many uniform networks.")
     flags.DEFINE_integer("epochs", 10, "Of a search; two fifths of them train weights alone.")
+    flags.DEFINE_integer("steps_per_epoch", None, "Of a search; passes over its images by default.")
     flags.DEFINE_integer("steps", 100, "Of a training.")
     flags.DEFINE_integer("crop_size", 129, "Side of the crops.")
     flags.DEFINE_string("image_size", "(180, 240)", "At which Multi-Adds are counted.")
