@@ -136,8 +136,7 @@ def run_gradient_search(
                 )
                 found = _try(run, trials, searched + random, data, trained)
             else:
-                output = os.path.join(own_dir, GENOTYPE_FILE)
-                found = write_result(own_dir, trained.architecture, output)
+                found = _write(run, trained)
     return {
         **found,
         "val_miou": last_val_miou(own_dir),
@@ -288,6 +287,12 @@ def _describe_path(supernet: Supernet) -> str:
     return "path " + "-".join(str(level_stride(level)) for level in genotype.path)
 
 
+def _write(run: Run, trained: _Trained, **fields: Any) -> Dict[str, Any]:
+    """Writes what was found; not by a checkpoint, which a worker that resumed may not have."""
+    output = os.path.join(run.own_dir, GENOTYPE_FILE)
+    return write_result(run.own_dir, trained.architecture, output, **fields)
+
+
 def _try(
     run: Run, trials: Trials, candidates: Sequence[Candidate], data: RunData, trained: _Trained
 ) -> Dict[str, Any]:
@@ -295,10 +300,9 @@ def _try(
     with trained.progress as progress:
         tried = trials.run(run, candidates, data, progress)
     best, comparison = winner(tried), compare(tried)
-    result = write_result(
-        run.own_dir,
-        trained.architecture,
-        os.path.join(run.own_dir, GENOTYPE_FILE),
+    result = _write(
+        run,
+        trained,
         found=best.candidate.genotype,
         pictures={PROPOSALS_PICTURE: draw_proposals(comparison.searched, comparison.random)},
         remarks=[comparison.sentence(), best.sentence()],
