@@ -28,6 +28,7 @@ def start(genotype):
     import numpy as np
     import tensorflow as tf
 
+    from adl_tf.layers.variables import of_one_name
     from adl_tf.models.auto_deeplab import DecodedNetwork
     from adl_tf.training.optimizers import training_optimizer
     from adl_tf.training.training_model import TrainingModel
@@ -42,9 +43,10 @@ def start(genotype):
     }
     batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
     begin = now()
-    model = TrainingModel(DecodedNetwork(genotype, OPTIONS.filters, CLASSES))
-    model.compile(training_optimizer(100))
-    model.build((None, crop, crop, 3))
+    with of_one_name("candidate"):
+        model = TrainingModel(DecodedNetwork(genotype, OPTIONS.filters, CLASSES))
+        model.compile(training_optimizer(100))
+        model.build((None, crop, crop, 3))
     step = model.make_train_function()
     steps = [begin]
     for _ in range(6):

@@ -1,9 +1,25 @@
-"""Variables that the relaxed layers have in common."""
+"""Variables that the relaxed layers have in common, and how many are created quickly."""
 
+import contextlib
 import math
-from typing import Tuple
+from typing import Iterator, Tuple
 
 import tensorflow as tf
+
+
+@contextlib.contextmanager
+def of_one_name(name: str) -> Iterator[None]:
+    """Gives all variables that are created inside the block one name, for those that nobody reads.
+
+    TensorFlow makes and keeps a kernel for each name, which takes longer than the variable.
+    """
+
+    def create(next_creator, **options):
+        with tf.name_scope(""):  # Without those of the layers.
+            return next_creator(**{**options, "name": name})
+
+    with tf.variable_creator_scope(create):
+        yield
 
 
 def add_kernel(layer: tf.keras.layers.Layer, name: str, shape: Tuple[int, ...]) -> tf.Variable:

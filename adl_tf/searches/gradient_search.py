@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from adl_tf.configuration import configured_sizes, configured_space
 from adl_tf.distribution.strategy import check_devices, distribute
+from adl_tf.layers.variables import of_one_name
 from adl_tf.model_directory import (
     GENOTYPE_FILE,
     PROPOSALS_PICTURE,
@@ -116,7 +117,7 @@ def run_gradient_search(
         trials = trials and trials()
         limit = budget and with_latency(budget(num_classes=data.num_classes, sizes=sizes))
         random = trials and random_candidates(space, proposals, data.seed, sizes, limit)
-        with run.strategy.scope():
+        with run.strategy.scope(), of_one_name("supernet"):
             model = AlternatingModel(Supernet(space, data.num_classes, stem=sizes.stem))
             weights = weight_optimizer(total_steps=epochs * steps)
             architecture = architecture_optimizer(total_steps=max(0, epochs - start) * steps)

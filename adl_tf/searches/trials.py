@@ -12,6 +12,7 @@ import gin
 import tensorflow as tf
 
 from adl_tf.distribution.strategy import check_devices, distribute
+from adl_tf.layers.variables import of_one_name
 from adl_tf.model_directory import (
     CANDIDATES_FOLDER,
     RANKING_FILE,
@@ -284,7 +285,7 @@ class _Runner:
 
     def _build(self, index: int, candidate: Candidate) -> Tuple[TrainingModel, Checkpointing]:
         """The model of a candidate, in the state that its last rung left."""
-        with self._run.strategy.scope():
+        with self._run.strategy.scope(), of_one_name("candidate"):
             model = self._build_model(candidate)
         place = os.path.join(CANDIDATES_FOLDER, _name(index))
         os.makedirs(os.path.join(self._run.own_dir, place), exist_ok=True)

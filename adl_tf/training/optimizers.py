@@ -4,6 +4,7 @@ from typing import List, Optional, Sequence, Union
 
 import tensorflow as tf
 
+from adl_tf.layers.variables import of_one_name
 from adl_tf.system.settings import Count, NotNegative, Number, PartialShare, Positive, configurable
 from adl_tf.training.addons import MovingAverage
 
@@ -137,11 +138,12 @@ def _averaged(optimizer: Optimizer, average_decay: Optional[float]) -> Optimizer
 
 def create_variables(optimizer: Optimizer, variables: Sequence[tf.Variable]) -> None:
     """Creates the variables of an optimizer, which its first step would otherwise create."""
-    if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
-        # Private in Keras 2.15: publicly, a legacy optimizer creates them only in a step.
-        optimizer._create_all_weights(variables)
-    else:
-        optimizer.build(variables)
+    with of_one_name("optimizer"):
+        if isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer):
+            # Private in Keras 2.15: publicly, a legacy optimizer creates them only in a step.
+            optimizer._create_all_weights(variables)
+        else:
+            optimizer.build(variables)
 
 
 def current_rate(optimizer: Optimizer) -> float:
