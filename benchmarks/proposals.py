@@ -8,7 +8,8 @@ random numbers in place of the gradients of alpha and beta (noise); a dozen prop
 trained for a hundred steps beside uniform networks, beside random ones that have as many ops
 with parameters as the proposals of the true searches (matched), and beside those of many random
 ones that are widest at the budget (widest). F fills one budget for all; proposals are the draws
-themselves, of which a search takes the widest. Stops
+themselves; the widest of as many of them (true, widest), beside the widest random ones, are what
+the two arms of a search are. Stops
 after --minutes and goes on when it is started again. Each training is a line of --results. Prints
 how far each arm is ahead of the uniform one, in deviations of single uniform networks, with the
 p-value of a test over the means of its searches, the share of all variance that F and the number of
@@ -41,6 +42,7 @@ from adl_tf.system.files import read_json, write_json  # noqa: E402
 OPTIONS = flags.FLAGS
 TRUE, SHUFFLED, NOISE = "true", "shuffled", "noise"
 UNIFORM, MATCHED, WIDEST = "uniform", "matched", "widest"
+TRUE_WIDEST = "true, widest"
 DRAWN = 240  # Of which the widest are taken.
 SEED = 1000  # Of all that is not a search.
 
@@ -122,24 +124,24 @@ def arms():
     space, _ = configure(TRUE, SEED)
     noise = float(architecture_optimizer(total_steps=1).learning_rate)
     yield UNIFORM, UNIFORM, draw_random(space, 2 * OPTIONS.count, SEED)
-    yield WIDEST, WIDEST, widest(space)
+    yield WIDEST, WIDEST, widest(draw_random(space, DRAWN, SEED + 1))
     for seed, kind in itertools.product(range(OPTIONS.searches), (TRUE, SHUFFLED, NOISE)):
         relaxed = RelaxedArchitecture(space, *find_logits(kind, seed))
         proposed = propose(relaxed, noise, OPTIONS.count, seed)
         yield kind, f"{kind}_{seed}", proposed
         if kind == TRUE:
+            drawn = propose(relaxed, noise, DRAWN, seed)
+            yield TRUE_WIDEST, f"{TRUE_WIDEST}_{seed}", widest(drawn)
             yield MATCHED, f"{MATCHED}_{seed}", match(space, proposed, seed)
 
 
-def widest(space):
-    """Of many uniform draws, those with the largest F in the budget: a search that is no search."""
+def widest(drawn):
+    """Those with the largest F in the budget; of uniform draws, a search that is no search."""
     from adl_tf.configuration import configured_budget, configured_sizes
-    from adl_tf.searches.proposals import draw_random
 
     _, data = configure(TRUE, SEED)
     with data.open(must_score=False):
         budget = configured_budget(num_classes=data.num_classes, sizes=configured_sizes())
-    drawn = draw_random(space, DRAWN, SEED + 1)
     return sorted(drawn, key=lambda genotype: -budget.fill(genotype)[0])[: OPTIONS.count]
 
 
