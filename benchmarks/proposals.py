@@ -8,8 +8,8 @@ random numbers in place of the gradients of alpha and beta (noise); a dozen prop
 trained for a hundred steps beside uniform networks, beside random ones that have as many ops
 with parameters as the proposals of the true searches (matched), and beside those of many random
 ones that are widest at the budget (widest). F fills one budget for all; proposals are the draws
-themselves; the widest of as many of them (true, widest), beside the widest random ones, are what
-the two arms of a search are. Stops
+themselves; the widest of as many of them (true, widest) and the widest random ones are what the
+two arms of a search are. Stops
 after --minutes and goes on when it is started again. Each training is a line of --results. Prints
 how far each arm is ahead of the uniform one, in deviations of single uniform networks, with the
 p-value of a test over the means of its searches, the share of all variance that F and the number of
@@ -42,7 +42,6 @@ from adl_tf.system.files import read_json, write_json  # noqa: E402
 OPTIONS = flags.FLAGS
 TRUE, SHUFFLED, NOISE = "true", "shuffled", "noise"
 UNIFORM, MATCHED, WIDEST = "uniform", "matched", "widest"
-TRUE_WIDEST = "true, widest"
 DRAWN = 240  # Of which the widest are taken.
 SEED = 1000  # Of all that is not a search.
 
@@ -129,9 +128,9 @@ def arms():
         relaxed = RelaxedArchitecture(space, *find_logits(kind, seed))
         proposed = propose(relaxed, noise, OPTIONS.count, seed)
         yield kind, f"{kind}_{seed}", proposed
+        both = f"{kind}, {WIDEST}"
+        yield both, f"{both}_{seed}", widest(propose(relaxed, noise, DRAWN, seed))
         if kind == TRUE:
-            drawn = propose(relaxed, noise, DRAWN, seed)
-            yield TRUE_WIDEST, f"{TRUE_WIDEST}_{seed}", widest(drawn)
             yield MATCHED, f"{MATCHED}_{seed}", match(space, proposed, seed)
 
 
