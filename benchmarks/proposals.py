@@ -124,7 +124,7 @@ def arms():
     noise = float(architecture_optimizer(total_steps=1).learning_rate)
     yield UNIFORM, UNIFORM, draw_random(space, 2 * OPTIONS.count, SEED)
     yield WIDEST, WIDEST, widest(draw_random(space, DRAWN, SEED + 1))
-    for seed, kind in itertools.product(range(OPTIONS.searches), (TRUE, SHUFFLED, NOISE)):
+    for seed, kind in itertools.product(range(OPTIONS.searches), OPTIONS.kinds):
         relaxed = RelaxedArchitecture(space, *find_logits(kind, seed))
         proposed = propose(relaxed, noise, OPTIONS.count, seed)
         yield kind, f"{kind}_{seed}", proposed
@@ -235,6 +235,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("output_dir", None, "Directory of searches and trainings.", required=True)
     flags.DEFINE_string("results", None, "JSON lines, one for each training.", required=True)
     flags.DEFINE_integer("searches", 6, "Of each kind.")
+    flags.DEFINE_list("kinds", [TRUE, SHUFFLED, NOISE], "Of searches.")
     flags.DEFINE_integer("count", 12, "Proposals of a search; twice as many uniform networks.")
     flags.DEFINE_integer("epochs", 10, "Of a search; two fifths of them train weights alone.")
     flags.DEFINE_integer("steps_per_epoch", None, "Of a search; passes over its images by default.")
