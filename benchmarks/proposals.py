@@ -128,10 +128,11 @@ def arms():
         relaxed = RelaxedArchitecture(space, *find_logits(kind, seed))
         proposed = propose(relaxed, noise, OPTIONS.count, seed)
         yield kind, f"{kind}_{seed}", proposed
-        both = f"{kind}, {WIDEST}"
-        yield both, f"{both}_{seed}", widest(propose(relaxed, noise, DRAWN, seed))
+        wide = widest(propose(relaxed, noise, DRAWN, seed))
+        yield f"{kind}, {WIDEST}", f"{kind}, {WIDEST}_{seed}", wide
         if kind == TRUE:
             yield MATCHED, f"{MATCHED}_{seed}", match(space, proposed, seed)
+            yield f"{MATCHED}, {WIDEST}", f"{MATCHED}, {WIDEST}_{seed}", match(space, wide, seed)
 
 
 def widest(drawn):
