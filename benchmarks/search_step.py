@@ -60,6 +60,7 @@ def measure_ours(crop, repeats, separable_atrous, precision):
     collect_rarely()  # As programs do.
     import tensorflow as tf
 
+    from adl_tf.layers.variables import of_one_name
     from adl_tf.models.supernet import Supernet
     from adl_tf.space.search_space import SearchSpace
     from adl_tf.training import optimizers
@@ -69,9 +70,11 @@ def measure_ours(crop, repeats, separable_atrous, precision):
     configure_runtime(small_kernels=True)
     tf.keras.utils.set_random_seed(0)
     tf.keras.mixed_precision.set_global_policy(precision)
-    model = AlternatingModel(Supernet(SearchSpace(), CLASSES, separable_atrous=separable_atrous))
-    model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer(1000))
-    model.build((None, crop, crop, 3))
+    with of_one_name("supernet"):  # As the search.
+        supernet = Supernet(SearchSpace(), CLASSES, separable_atrous=separable_atrous)
+        model = AlternatingModel(supernet)
+        model.compile(optimizers.weight_optimizer(1000), optimizers.architecture_optimizer(1000))
+        model.build((None, crop, crop, 3))
     batch = random_batch(crop)
     weight_step = tf.function(lambda: model.train_step((batch,))["loss"], autograph=False)
 
