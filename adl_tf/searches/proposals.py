@@ -17,7 +17,7 @@ from adl_tf.space.search_space import SearchSpace
 
 SEARCHED, RANDOM = "searched", "random"
 # Draws for each network of an arm, which takes the widest of them: at equal Multi-Adds these learn
-# better by more than any search has shown (benchmarks/RESULTS.md).
+# better by as much as any search has shown (benchmarks/RESULTS.md).
 DRAWS = 20
 _ATTEMPTS = 100  # Draws that bring nothing new before there is nothing new.
 
